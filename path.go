@@ -1,0 +1,111 @@
+package freshet
+
+import "strings"
+
+// How paths are spelled. CloudFront matches invalidations textually against the
+// URL as viewers wrote it, and wants these characters escaped in invalidation
+// paths and no others: non-ASCII bytes and the "unsafe" ones of RFC 1738.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
+
+// mustEscape reports whether CloudFront wants c percent-encoded in a path.
+func mustEscape(c byte) bool {
+	return c <= ' ' || c >= 0x7F || strings.IndexByte("\"<>#%{}|\\^[]`", c) >= 0
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	default:
+		return c - 'a' + 10
+	}
+}
+
+const upperHex = "0123456789ABCDEF"
+
+func appendEscaped(b []byte, c byte) []byte {
+	return append(b, '%', upperHex[c>>4], upperHex[c&15])
+}
+
+// CanonicalPath brings the path of a request, as the viewer spelled it and
+// without its query string, to the one spelling that invalidation patterns use.
+// Escapes that were not needed are undone (%69 is i, %2F is /), those that are
+// needed are made, in upper case. A + stays a + and %2B stays %2B, since S3
+// reads them differently; %3F and %25 stay what they are. The result is never
+// shorter in meaning: two paths that an S3 origin answers with different
+// objects have different canonical paths.
+func CanonicalPath(path string) string {
+	if isCanonical(path) {
+		return path
+	}
+	b := make([]byte, 0, len(path)+8)
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		escaped := false
+		if c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]) {
+			c, escaped = unhex(path[i+1])<<4|unhex(path[i+2]), true
+			i += 2
+		}
+		if mustEscape(c) || escaped && (c == '+' || c == '?') {
+			b = appendEscaped(b, c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// isCanonical finds the common case, a path without anything to rewrite.
+func isCanonical(path string) bool {
+	for i := 0; i < len(path); i++ {
+		if mustEscape(path[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// KeyPaths returns the canonical paths under which an S3 origin serves key:
+// usually one; two for a key with spaces, which viewers write as %20 or as +.
+// A literal + is only reachable as %2B, a ? as %3F.
+func KeyPaths(key string) []string {
+	path := keyPath(key, "%20")
+	if !strings.Contains(key, " ") {
+		return []string{path}
+	}
+	return []string{path, keyPath(key, "+")}
+}
+
+func keyPath(key, space string) string {
+	b := make([]byte, 1, len(key)+8)
+	b[0] = '/'
+	for i := 0; i < len(key); i++ {
+		switch c := key[i]; {
+		case c == ' ':
+			b = append(b, space...)
+		case c == '+' || c == '?' || mustEscape(c):
+			b = appendEscaped(b, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// PathPattern returns the pattern that removes a canonical path (with its query
+// string, if any) from the cache and as little else as possible. exact is false
+// where CloudFront has no exact spelling: a ~ cannot be matched at all, so a
+// wildcard ends before the first one; a path that ends in * is a wildcard
+// whether wanted or not.
+func PathPattern(path string) (p Pattern, exact bool) {
+	if i := strings.IndexByte(path, '~'); i >= 0 {
+		return Pattern(path[:i] + "*"), false
+	}
+	return Pattern(path), !strings.HasSuffix(path, "*")
+}

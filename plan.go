@@ -1,0 +1,119 @@
+package freshet
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Target is one URL that a change makes stale at one distribution.
+type Target struct {
+	Distribution string  `json:"distribution"`
+	Origin       string  `json:"origin"`  // of the change
+	Key          string  `json:"key"`     // of the change
+	URL          string  `json:"url"`     // canonical path, with the query string where it is in the cache key
+	Pattern      Pattern `json:"pattern"` // removes URL; a wildcard where URL has no exact pattern
+	Served       bool    `json:"served"`  // the origin answers URL with the object itself, so a probe can compare them
+	Reason       string  `json:"reason"`
+}
+
+// Profile is what a distribution's CDN understands, limits and charges. The
+// zero value of a limit means that there is none.
+type Profile struct {
+	Distribution     string        `json:"distribution"`
+	Hosts            []string      `json:"hosts,omitempty"` // names viewers use, the CDN's own first
+	MaxPatterns      int           `json:"max_patterns"`    // per request
+	MaxWildcards     int           `json:"max_wildcards"`   // per request
+	Tags             bool          `json:"tags"`            // understands #tag
+	PatternPrice     float64       `json:"pattern_price"`   // US dollars for each pattern
+	PollEvery        time.Duration `json:"poll_every"`      // first wait between two looks at a running invalidation; doubles
+	CompletionWithin time.Duration `json:"completion_within"`
+}
+
+// Invalidation is one request to a CDN.
+type Invalidation struct {
+	Distribution    string    `json:"distribution"`
+	CallerReference string    `json:"caller_reference"`
+	Patterns        []Pattern `json:"patterns"` // sorted, no duplicates
+	Targets         []Target  `json:"targets"`  // what the patterns are for
+}
+
+// Plan is all that one batch will do, complete before anything is sent.
+type Plan struct {
+	ID            string         `json:"id"`
+	Changes       []Change       `json:"changes"`              // the newest of each object
+	Superseded    []Change       `json:"superseded,omitempty"` // older changes of the same objects, settled with them
+	Unrouted      []Unrouted     `json:"unrouted,omitempty"`   // changes that no distribution caches
+	Invalidations []Invalidation `json:"invalidations"`
+}
+
+// Unrouted is a change that makes nothing stale, with the reason.
+type Unrouted struct {
+	Origin string `json:"origin"`
+	Key    string `json:"key"`
+	Reason string `json:"reason"`
+}
+
+// CallerReference derives the idempotency token of one request from what it is
+// for. The same changes and patterns at the same distribution and attempt give
+// the same reference, in whatever order they are passed; anything else gives
+// another. attempt is 0 for the first request and counts the deliberate
+// repetitions of a request that was completed and left stale content behind.
+func CallerReference(distribution string, changes []Change, patterns []Pattern, attempt int) string {
+	ids := make([]string, len(changes))
+	for i, c := range changes {
+		ids[i] = c.ID()
+	}
+	names := make([]string, len(patterns))
+	for i, p := range patterns {
+		names[i] = string(p)
+	}
+	slices.Sort(ids)
+	slices.Sort(names)
+	return "freshet-" + digest([]string{distribution, strings.Join(slices.Compact(ids), "\n"), strings.Join(slices.Compact(names), "\n"), strconv.Itoa(attempt)})
+}
+
+// ReceiptState is how far a CDN has come with an invalidation.
+type ReceiptState string
+
+// The states of a receipt.
+const (
+	Accepted  ReceiptState = "accepted"
+	Completed ReceiptState = "completed"
+	Failed    ReceiptState = "failed"
+)
+
+// Receipt is the CDN's word about one invalidation.
+type Receipt struct {
+	Distribution    string       `json:"distribution"`
+	CallerReference string       `json:"caller_reference"`
+	ID              string       `json:"id"` // the CDN's own
+	State           ReceiptState `json:"state"`
+	At              time.Time    `json:"at"`
+	Reason          string       `json:"reason,omitempty"` // of a failure
+}
+
+// VerdictState is what a probe concluded.
+type VerdictState string
+
+// The states of a verdict.
+const (
+	Fresh       VerdictState = "fresh"       // the edge serves what the origin holds
+	Stale       VerdictState = "stale"       // it serves something older
+	Unreachable VerdictState = "unreachable" // the edge or the origin did not answer, so nothing is known
+)
+
+// Verdict is what a probe of one target saw after completion.
+type Verdict struct {
+	Target Target        `json:"target"`
+	State  VerdictState  `json:"state"`
+	Status int           `json:"status,omitempty"` // HTTP status the edge answered
+	Want   string        `json:"want,omitempty"`   // the origin's ETag; empty when it has no such object
+	Seen   string        `json:"seen,omitempty"`   // the edge's ETag
+	Age    time.Duration `json:"age,omitempty"`    // the edge's Age header
+	PoP    string        `json:"pop,omitempty"`    // X-Amz-Cf-Pop
+	Cache  string        `json:"cache,omitempty"`  // X-Cache
+	At     time.Time     `json:"at"`
+	Reason string        `json:"reason,omitempty"`
+}
