@@ -170,7 +170,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A hundred megabytes of brackets must neither recurse nor take long.
+// A megabyte of brackets must neither exhaust the stack nor be read as anything.
 func TestDeepJSON(t *testing.T) {
 	const depth = 1 << 20
 	for _, input := range []string{
@@ -208,7 +208,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("an error %v and records %+v", err, res)
 		}
 		for _, c := range res.Changes {
-			if c.Origin == "" || c.Key == "" || !utf8.ValidString(c.Key) || c.Time.IsZero() || c.Cause == "" {
+			if c.Origin == "" || c.Key == "" || !utf8.ValidString(c.Key) || c.Cause == "" {
 				t.Errorf("incomplete change %+v", c)
 			}
 			if c.Sequencer != "" && !c.Sequencer.Valid() {
