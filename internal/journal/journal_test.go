@@ -1,0 +1,232 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/stream"
+)
+
+func open(t *testing.T, dir string) (*journal.Journal, func()) {
+	t.Helper()
+	e, err := stream.Open(stream.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	j, err := journal.Open(t.Context(), e.JetStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j, e.Close
+}
+
+func record(key string, s journal.State) journal.Record {
+	return journal.Record{ID: "id-" + key, Key: key, State: s, ChangedAt: time.Now().UTC()}
+}
+
+func keys(t *testing.T, j *journal.Journal) (got []string) {
+	t.Helper()
+	err := j.Read(t.Context(), func(r journal.Record) error { got = append(got, r.Key); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestRecordsAreReadInTheirOrderAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	j, stop := open(t, dir)
+	var want []string
+	var batch []journal.Record
+	for i := range 1234 { // more than two messages' worth
+		key := fmt.Sprintf("k%04d", i)
+		want, batch = append(want, key), append(batch, record(key, journal.Received))
+	}
+	if err := j.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if got := keys(t, j); !slices.Equal(got, want) {
+		t.Fatalf("read %d records, want %d in order", len(got), len(want))
+	}
+	stop()
+	j, _ = open(t, dir)
+	if err := j.Append(t.Context(), []journal.Record{record("last", journal.Dead)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := keys(t, j); !slices.Equal(got, append(want, "last")) {
+		t.Fatalf("after a restart: read %d records, want %d in order", len(got), len(want)+1)
+	}
+}
+
+func TestReadOfAnEmptyJournalEnds(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	if got := keys(t, j); got != nil {
+		t.Fatalf("read %v from an empty journal", got)
+	}
+}
+
+func TestFollowSeesOldAndNewRecordsOnce(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := j.Append(ctx, []journal.Record{record("a", journal.Received), record("b", journal.Received)}); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 16)
+	enough := errors.New("enough")
+	ended := make(chan error, 1)
+	go func() {
+		n := 0
+		ended <- j.Follow(ctx, func(r journal.Record) error {
+			seen <- r.Key
+			if n++; n == 5 {
+				return enough
+			}
+			return nil
+		})
+	}()
+	for _, want := range []string{"a", "b"} {
+		if got := <-seen; got != want {
+			t.Fatalf("saw %s, want %s", got, want)
+		}
+	}
+	for _, key := range []string{"c", "d", "e"} {
+		if err := j.Append(ctx, []journal.Record{record(key, journal.Received)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; got != key {
+			t.Fatalf("saw %s, want %s", got, key)
+		}
+	}
+	if err := <-ended; !errors.Is(err, enough) {
+		t.Fatalf("Follow returned %v, want the error of its callback", err)
+	}
+}
+
+func TestFollowEndsWithItsContext(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- j.Follow(ctx, func(journal.Record) error { return nil }) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatalf("Follow returned %v", err)
+	}
+}
+
+func TestWorkSurvivesUntilItIsFinished(t *testing.T) {
+	dir := t.TempDir()
+	j, stop := open(t, dir)
+	ctx := t.Context()
+	for _, id := range []string{"one", "two", "three"} {
+		if err := j.SavePlan(ctx, journal.Work{Plan: freshet.Plan{ID: id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.FinishPlan(ctx, journal.Work{Plan: freshet.Plan{ID: "two"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.FinishPlan(ctx, journal.Work{Plan: freshet.Plan{ID: "two"}}); err != nil {
+		t.Fatalf("finishing twice: %v", err)
+	}
+	stop()
+	j, _ = open(t, dir)
+	if got := ids(t, j.Plans); !slices.Equal(got, []string{"one", "three"}) {
+		t.Fatalf("unfinished: %v", got)
+	}
+}
+
+func ids(t *testing.T, list func(context.Context) ([]journal.Work, error)) (got []string) {
+	t.Helper()
+	all, err := list(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range all {
+		got = append(got, w.Plan.ID)
+	}
+	return got
+}
+
+func TestADeadLetterIsRevivedAsWork(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	ctx := t.Context()
+	w := journal.Work{Plan: freshet.Plan{ID: "p"}, Only: []string{"c1"}, Reason: "denied"}
+	if err := j.Bury(ctx, w); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, j.Dead); !slices.Equal(got, []string{"p"}) {
+		t.Fatalf("dead: %v", got)
+	}
+	if err := j.Revive(ctx, w); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, j.Dead); got != nil {
+		t.Fatalf("still dead: %v", got)
+	}
+	if got := ids(t, j.Plans); !slices.Equal(got, []string{"p"}) {
+		t.Fatalf("revived: %v", got)
+	}
+}
+
+func TestInventoryKeepsTheLastOfEachKey(t *testing.T) {
+	dir := t.TempDir()
+	j, stop := open(t, dir)
+	now := time.Now().UTC()
+	odd := "a b/é~#?\n" + string(make([]byte, 900))
+	for _, s := range [][]journal.Seen{
+		{{Origin: "site", Key: odd, ETag: "1"}, {Origin: "site", Key: "gone", ETag: "1"}, {Origin: "site", Key: "long gone", ETag: "1"}, {Origin: "other", Key: odd, ETag: "x"}},
+		{{Origin: "site", Key: odd, ETag: "2", Served: "s", Sequencer: "0A"}, {Origin: "site", Key: "gone", Gone: true, At: now}, {Origin: "site", Key: "long gone", Gone: true, At: now.Add(-8 * 24 * time.Hour)}},
+	} {
+		if err := j.Remember(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	j, _ = open(t, dir)
+	got, err := j.Inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[[2]string]journal.Seen{
+		{"site", "gone"}: {Origin: "site", Key: "gone", Gone: true, At: now},
+		{"site", odd}:    {Origin: "site", Key: odd, ETag: "2", Served: "s", Sequencer: "0A"},
+		{"other", odd}:   {Origin: "other", Key: odd, ETag: "x"},
+	}
+	if len(got) != len(want) {
+		t.Fatalf("inventory has %d objects, want %d", len(got), len(want))
+	}
+	for k, w := range want {
+		if got[k] != w {
+			t.Errorf("%q: %+v, want %+v", k, got[k], w)
+		}
+	}
+}
+
+func BenchmarkSaveAndFinish(b *testing.B) {
+	e, err := stream.Open(stream.Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	j, err := journal.Open(b.Context(), e.JetStream())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		id := fmt.Sprint(i)
+		if err := j.SavePlan(b.Context(), journal.Work{Plan: freshet.Plan{ID: id}}); err != nil {
+			b.Fatal(err)
+		}
+		if err := j.FinishPlan(b.Context(), journal.Work{Plan: freshet.Plan{ID: id}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package journal
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/freshet/freshet"
+)
+
+// Work is a plan that was decided and is not finished: it was or may have been
+// sent. Sending it again is harmless, since its caller references stay.
+type Work struct {
+	Plan     freshet.Plan         `json:"plan"`
+	Received map[string]time.Time `json:"received,omitempty"` // by change ID
+	Planned  time.Time            `json:"planned"`
+	Attempt  int                  `json:"attempt,omitempty"` // how often the same changes were completed and found stale before
+	Only     []string             `json:"only,omitempty"`    // IDs of the changes still to be settled; empty means all
+	Reason   string               `json:"reason,omitempty"`  // of a dead letter
+	Stale    bool                 `json:"stale,omitempty"`   // a dead letter that was completed and found stale
+}
+
+// SavePlan stores w, replacing what was saved of the same plan before. It returns when w is synced to disk.
+func (j *Journal) SavePlan(ctx context.Context, w Work) error {
+	return put(ctx, j.plans, w.name(), w)
+}
+
+// FinishPlan forgets an unfinished plan. It may be called twice.
+func (j *Journal) FinishPlan(ctx context.Context, w Work) error {
+	return j.remove(ctx, j.plans, w.name())
+}
+
+// Plans returns the unfinished plans in the order in which they were saved.
+func (j *Journal) Plans(ctx context.Context) ([]Work, error) {
+	return all[Work](ctx, j.plans)
+}
+
+// Bury stores a dead letter.
+func (j *Journal) Bury(ctx context.Context, w Work) error {
+	return put(ctx, j.dead, w.name(), w)
+}
+
+// name is where w is kept. One plan can leave two dead letters: what was never
+// completed, and what was completed and is stale.
+func (w Work) name() string {
+	if w.Stale {
+		return w.Plan.ID + "-stale"
+	}
+	return w.Plan.ID
+}
+
+// Dead returns the dead letters in the order in which they were buried.
+func (j *Journal) Dead(ctx context.Context) ([]Work, error) {
+	return all[Work](ctx, j.dead)
+}
+
+// Revive makes a dead letter an unfinished plan again. Between the two it is in
+// both places, never in none.
+func (j *Journal) Revive(ctx context.Context, w Work) error {
+	if err := j.SavePlan(ctx, w); err != nil {
+		return err
+	}
+	return j.remove(ctx, j.dead, w.name())
+}
+
+// Seen is what was last verified of an object.
+type Seen struct {
+	Origin    string            `json:"origin"`
+	Key       string            `json:"key"`
+	ETag      string            `json:"etag,omitempty"`
+	Gone      bool              `json:"gone,omitempty"` // the object did not exist
+	Served    string            `json:"served,omitempty"`
+	Sequencer freshet.Sequencer `json:"sequencer,omitempty"`
+	At        time.Time         `json:"at"`
+}
+
+// keepGone is how long the inventory remembers objects that are gone: longer
+// than any redelivery of a change of theirs.
+const keepGone = 7 * 24 * time.Hour
+
+// Remember stores what was verified.
+func (j *Journal) Remember(ctx context.Context, seen []Seen) error {
+	var acks []jetstream.PubAckFuture
+	for _, s := range seen {
+		payload, err := json.Marshal(s)
+		if err != nil {
+			return fmt.Errorf("remember %s: %w", s.Key, err)
+		}
+		ack, err := j.js.PublishAsync("$KV.INVENTORY."+inventoryKey(s.Origin, s.Key), payload, jetstream.WithStallWait(stallWait))
+		if err != nil {
+			return fmt.Errorf("remember %s: %w", s.Key, err)
+		}
+		acks = append(acks, ack)
+	}
+	return await(ctx, acks, "remember what was verified")
+}
+
+// Inventory returns what was last verified, by origin and key, and forgets
+// objects that have been gone for a week.
+func (j *Journal) Inventory(ctx context.Context) (map[[2]string]Seen, error) {
+	list, err := all[Seen](ctx, j.inventory)
+	if err != nil {
+		return nil, err
+	}
+	inventory := make(map[[2]string]Seen, len(list))
+	for _, s := range list {
+		if s.Gone && time.Since(s.At) > keepGone {
+			if err := j.remove(ctx, j.inventory, inventoryKey(s.Origin, s.Key)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		inventory[[2]string{s.Origin, s.Key}] = s
+	}
+	return inventory, nil
+}
+
+// inventoryKey spells an object key in the letters that JetStream allows.
+func inventoryKey(origin, key string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(origin)) + "." + base64.RawURLEncoding.EncodeToString([]byte(key))
+}
+
+func put(ctx context.Context, kv jetstream.KeyValue, key string, v any) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", kv.Bucket(), err)
+	}
+	if _, err := kv.Put(ctx, key, payload); err != nil {
+		return fmt.Errorf("write %s: %w", kv.Bucket(), err)
+	}
+	return nil
+}
+
+// remove purges the subject under the key instead of deleting the key, which
+// would leave a marker behind for each plan there ever was.
+func (j *Journal) remove(ctx context.Context, kv jetstream.KeyValue, key string) error {
+	s, err := j.js.Stream(ctx, "KV_"+kv.Bucket())
+	if err != nil {
+		return fmt.Errorf("remove from %s: %w", kv.Bucket(), err)
+	}
+	if err := s.Purge(ctx, jetstream.WithPurgeSubject("$KV."+kv.Bucket()+"."+key)); err != nil {
+		return fmt.Errorf("remove from %s: %w", kv.Bucket(), err)
+	}
+	return nil
+}
+
+// all returns the values of kv, oldest first.
+func all[T any](ctx context.Context, kv jetstream.KeyValue) ([]T, error) {
+	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", kv.Bucket(), err)
+	}
+	defer func() { _ = w.Stop() }()
+	var list []T
+	for {
+		select {
+		case entry, ok := <-w.Updates():
+			if !ok {
+				return nil, errors.New("read " + kv.Bucket() + ": the store has stopped")
+			}
+			if entry == nil { // all there was has been seen
+				return list, nil
+			}
+			var v T
+			if err := json.Unmarshal(entry.Value(), &v); err != nil {
+				return nil, fmt.Errorf("read %s %s: %w", kv.Bucket(), entry.Key(), err)
+			}
+			list = append(list, v)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read %s: %w", kv.Bucket(), ctx.Err())
+		}
+	}
+}

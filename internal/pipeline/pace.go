@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/freshet/freshet/internal/queue"
+)
+
+// pace decides how long changes gather before a request is made for them. A
+// lone change goes at once. When several arrive while a request is under way,
+// more are likely to come, and the time doubles with each such batch; when the
+// stream dries up, the batch goes without waiting for the rest of it. There is
+// nothing to configure.
+type pace struct {
+	window time.Duration // how long the next batch gathers
+	gap    time.Duration // between two arrivals in a stream, smoothed
+	last   time.Time     // arrival
+}
+
+const (
+	firstWindow   = 20 * time.Millisecond
+	longestWindow = time.Second // CloudFront takes about one request a second without pushing back
+	shortestQuiet = 10 * time.Millisecond
+	longestGap    = 100 * time.Millisecond
+)
+
+// arrived notes one arrival.
+func (p *pace) arrived(now time.Time) {
+	if gap := now.Sub(p.last); gap < longestGap {
+		p.gap += (gap - p.gap) / 8
+	}
+	p.last = now
+}
+
+// quiet is the pause that ends a batch early.
+func (p *pace) quiet() time.Duration { return max(8*p.gap, shortestQuiet) }
+
+// gathered notes that a batch of n changes is complete.
+func (p *pace) gathered(n int) {
+	switch {
+	case n > 1:
+		p.window = min(max(2*p.window, firstWindow), longestWindow)
+	case p.window > firstWindow:
+		p.window /= 2
+	default:
+		p.window = 0
+	}
+}
+
+// gather returns the next batch. It is empty when ctx is done or what came
+// needs no plan.
+func (p *Pipeline) gather(ctx context.Context, pc *pace) []*change {
+	var batch []*change
+	bytes := 0
+	var closing <-chan time.Time // nil until the first change is there
+	for len(batch) < maxBatch && bytes < maxKeyBytes {
+		d, ok := p.next(ctx, pc, len(batch) > 0, closing)
+		if !ok {
+			break
+		}
+		now := time.Now()
+		pc.arrived(now)
+		c := p.admit(d, now)
+		if c == nil {
+			continue
+		}
+		p.cfg.Report(p.lastRecords(c))
+		batch = append(batch, c)
+		bytes += len(c.Key)
+		if closing == nil {
+			closing = time.After(pc.window)
+		}
+	}
+	if len(batch) > 0 {
+		pc.gathered(len(batch))
+	}
+	return batch
+}
+
+// next returns the next delivery, or false when the batch is complete.
+func (p *Pipeline) next(ctx context.Context, pc *pace, begun bool, closing <-chan time.Time) (d queue.Delivery, ok bool) {
+	select {
+	case d = <-p.arrivals:
+		return d, true
+	default:
+	}
+	var quiet <-chan time.Time
+	if begun {
+		if pc.window == 0 {
+			return d, false
+		}
+		quiet = time.After(pc.quiet())
+	}
+	select {
+	case d = <-p.arrivals:
+		return d, true
+	case w := <-p.revived:
+		p.take(ctx, w)
+	case <-quiet:
+	case <-closing:
+	case <-ctx.Done():
+	}
+	return d, false
+}

@@ -1,0 +1,207 @@
+// Package pipeline is the conductor: it takes changes from the queue, has them
+// routed and planned, sends the plans, waits, verifies, and writes down every
+// step. What was accepted ends as verified or as a dead letter.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/apply"
+	"github.com/freshet/freshet/internal/cdn"
+	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/queue"
+)
+
+// Config is everything a pipeline works with.
+type Config struct {
+	Queue         *queue.Queue
+	Journal       *journal.Journal
+	Driver        cdn.Driver
+	Distributions func() []distribution.Distribution
+	Check         func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check
+	Retry         time.Duration                                                                      // how long a request that fails for a while is worth another try
+	Report        func([]journal.Record)                                                             // told of every step; called from several goroutines; must not block
+	Log           *slog.Logger
+}
+
+// Pipeline is one run of the conductor.
+type Pipeline struct {
+	cfg      Config
+	probes   *semaphore.Weighted
+	plans    sync.WaitGroup
+	arrivals chan queue.Delivery
+	revived  chan journal.Work
+
+	mu       sync.Mutex
+	profiles []freshet.Profile
+	register
+}
+
+// What bounds the work that is under way at a time.
+const (
+	maxProbes   = 32
+	maxBatch    = 1000
+	maxKeyBytes = 128 << 10 // of all keys in a batch, so that a plan fits into one message of the journal
+)
+
+// New returns a pipeline that has not begun. verified is the journal's
+// inventory.
+func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
+	return &Pipeline{
+		cfg:      cfg,
+		probes:   semaphore.NewWeighted(maxProbes),
+		arrivals: make(chan queue.Delivery, 4*maxBatch),
+		revived:  make(chan journal.Work, 16),
+		register: newRegister(verified),
+	}
+}
+
+// Run works until ctx is done: first it takes up the plans that an earlier run
+// left unfinished, then whatever the queue delivers. It returns when everything
+// it had begun has stopped; what is unfinished then is taken up by the next
+// run.
+func (p *Pipeline) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer p.plans.Wait()
+	defer stop()
+	unfinished, err := p.cfg.Journal.Plans(ctx)
+	if err != nil {
+		return fmt.Errorf("take up unfinished plans: %w", err)
+	}
+	for _, w := range unfinished {
+		p.take(ctx, w)
+	}
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- p.cfg.Queue.Consume(ctx, func(d queue.Delivery) {
+			select {
+			case p.arrivals <- d:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	var pace pace
+	for {
+		batch := p.gather(ctx, &pace)
+		if ctx.Err() != nil {
+			return <-consumed
+		}
+		if len(batch) > 0 {
+			p.do(ctx, batch)
+		}
+		select {
+		case err := <-consumed:
+			return err
+		default:
+		}
+	}
+}
+
+// do takes a batch as far as the CDN's acceptance; the rest goes on beside the
+// next batch.
+func (p *Pipeline) do(ctx context.Context, batch []*change) {
+	w, ok := p.plan(ctx, batch)
+	if !ok {
+		return
+	}
+	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, w.Work) }) {
+		return
+	}
+	p.step(ctx, w.changes, journal.Planned, w.Planned)
+	p.send(ctx, w)
+	p.plans.Go(func() { p.settle(ctx, w) })
+}
+
+// take resumes a plan of an earlier run, or one that a person revived.
+func (p *Pipeline) take(ctx context.Context, saved journal.Work) {
+	w := p.resume(saved)
+	if len(w.changes) == 0 {
+		// Another unfinished plan carries all of it.
+		p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, saved) })
+		return
+	}
+	p.plans.Go(func() {
+		if saved.Stale {
+			var ok bool
+			if w, ok = p.again(ctx, w, w.changes); !ok {
+				return
+			}
+			p.step(ctx, w.changes, journal.Planned, w.Planned)
+		}
+		p.send(ctx, w)
+		p.settle(ctx, w)
+	})
+}
+
+// Retry makes unfinished plans of the dead letters that match, and returns how
+// many changes will be tried again. Requests that the CDN may have accepted
+// keep their caller references; those that were completed and left something
+// stale get new ones.
+func (p *Pipeline) Retry(ctx context.Context, match func(journal.Work) bool) (changes int, err error) {
+	dead, err := p.cfg.Journal.Dead(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, w := range dead {
+		if !match(w) {
+			continue
+		}
+		if err := p.cfg.Journal.Revive(ctx, w); err != nil {
+			return changes, err
+		}
+		select {
+		case p.revived <- w:
+			changes += len(w.Only)
+		case <-ctx.Done():
+			return changes, ctx.Err()
+		}
+	}
+	return changes, nil
+}
+
+// send hands every request of the plan to the CDN, in order.
+func (p *Pipeline) send(ctx context.Context, w *work) {
+	for i := range w.Plan.Invalidations {
+		inv := w.Plan.Invalidations[i]
+		receipt, err := apply.Send(ctx, p.cfg.Driver, inv, apply.Retry{For: p.cfg.Retry, Each: func(_ freshet.Invalidation, err error) {
+			p.cfg.Log.Warn("will try again", "err", err)
+		}})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			p.giveUp(w, inv, err.Error())
+			continue
+		}
+		p.accepted(w, inv, receipt)
+	}
+	p.step(ctx, p.alive(w), journal.Sent, time.Now())
+}
+
+// persist repeats a write until it succeeds, since nothing may be done that was
+// not written down. It reports false only when ctx is done.
+func (p *Pipeline) persist(ctx context.Context, doing string, write func() error) bool {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := write()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		p.cfg.Log.Error(doing+" failed; nothing is lost, but nothing goes on until it succeeds", "err", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/plan"
+	"github.com/freshet/freshet/internal/route"
+)
+
+// plan makes the plan of a batch. ok is false when there is nothing to do or ctx
+// is done.
+func (p *Pipeline) plan(ctx context.Context, batch []*change) (w *work, ok bool) {
+	leaders := p.lead(batch)
+	if len(leaders) == 0 {
+		return nil, false
+	}
+	var in plan.Input
+	for _, c := range leaders {
+		in.Changes = append(in.Changes, c.Change)
+		for _, f := range c.lineage()[1:] {
+			in.Superseded = append(in.Superseded, f.Change)
+		}
+	}
+	in.Targets, in.Unrouted = route.Targets(in.Changes, p.cfg.Distributions())
+	saved := journal.Work{Planned: time.Now(), Received: make(map[string]time.Time)}
+	if saved.Plan, ok = p.makePlan(ctx, in); !ok {
+		return nil, false
+	}
+	for _, c := range leaders {
+		for _, m := range c.lineage() {
+			saved.Received[m.ID()] = m.received
+		}
+	}
+	return p.carry(saved, leaders), true
+}
+
+// makePlan calls plan.Make with the profiles of all distributions, again and again
+// while one of them is unknown to the driver.
+func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, ok bool) {
+	ok = p.persist(ctx, "plan", func() (err error) {
+		in.Profiles = p.knownProfiles(ctx)
+		if made, err = plan.Make(in); err != nil {
+			p.forgetProfiles()
+		}
+		return err
+	})
+	return made, ok
+}
+
+// knownProfiles asks the driver once.
+func (p *Pipeline) knownProfiles(ctx context.Context) []freshet.Profile {
+	p.mu.Lock()
+	known := p.profiles
+	p.mu.Unlock()
+	if known != nil {
+		return known
+	}
+	p.persist(ctx, "read the CDN's distributions", func() (err error) {
+		known, err = p.cfg.Driver.Profiles(ctx)
+		return err
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.profiles = known
+	return known
+}
+
+func (p *Pipeline) forgetProfiles() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.profiles = nil
+}
+
+// lead sorts a batch into changes that need a plan of their own, oldest
+// arrivals of an object following the newest, and changes that one already
+// under way settles.
+func (p *Pipeline) lead(batch []*change) []*change {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changes := make([]freshet.Change, len(batch))
+	for i, c := range batch {
+		changes[i] = c.Change
+	}
+	latest, superseded := freshet.Latest(changes)
+	leaders := make(map[object]*change, len(latest))
+	var order []*change
+	for _, l := range latest {
+		c := p.underWay[l.ID()]
+		leaders[objectOf(l)] = c
+		if prev := p.newest[objectOf(l)]; prev != nil && !prev.settled && older(c.Change, prev.Change) {
+			// It came late: the invalidation under way was made after it.
+			p.follow(prev, c)
+			leaders[objectOf(l)] = prev
+			continue
+		}
+		order = append(order, c)
+	}
+	for _, s := range superseded {
+		p.follow(leaders[objectOf(s)], p.underWay[s.ID()])
+	}
+	return order
+}
+
+// follow has c settled together with leader. The caller holds p.mu.
+func (p *Pipeline) follow(leader, c *change) {
+	c.newer = leader
+	leader.followers = append(leader.followers, c)
+	if leader.work != nil && c.work == nil {
+		c.work = leader.work
+		c.work.left++
+	}
+	if len(c.records) == 1 && c.records[0].Distribution == "" {
+		base := c.records[0]
+		c.records = slices.Clone(leader.records)
+		for i := range c.records {
+			r := &c.records[i]
+			r.ID, r.Op, r.ETag, r.Sequencer, r.Cause = base.ID, base.Op, base.ETag, base.Sequencer, base.Cause
+			r.ChangedAt, r.ReceivedAt = base.ChangedAt, base.ReceivedAt
+		}
+	}
+}
+
+// carry makes a saved plan a plan under way, with leaders as its changes.
+func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := &work{Work: saved, changes: leaders, receipts: make(map[string]freshet.Receipt)}
+	targets := make(map[object][]freshet.Target)
+	for _, inv := range saved.Plan.Invalidations {
+		for _, t := range inv.Targets {
+			o := object{t.Origin, t.Key}
+			targets[o] = append(targets[o], t)
+		}
+	}
+	unrouted := make(map[object]string)
+	for _, u := range saved.Plan.Unrouted {
+		unrouted[object{u.Origin, u.Key}] = u.Reason
+	}
+	for _, c := range leaders {
+		o := objectOf(c.Change)
+		c.describe(saved.Plan.ID, targets[o], unrouted[o])
+		for _, m := range c.lineage() {
+			if m.work == nil {
+				m.work = w
+				w.left++
+			}
+		}
+		if prev := p.newest[o]; prev != nil {
+			prev.newer = c
+		}
+		p.newest[o] = c
+	}
+	return w
+}
+
+// resume registers the changes of a plan that was saved by an earlier run or
+// has been revived.
+func (p *Pipeline) resume(saved journal.Work) *work {
+	p.mu.Lock()
+	var leaders []*change
+	byObject := make(map[object]*change)
+	register := func(fc freshet.Change) *change {
+		if c := p.underWay[fc.ID()]; c != nil {
+			return nil
+		}
+		return p.add(fc, saved.Received[fc.ID()])
+	}
+	for _, fc := range saved.Plan.Changes {
+		if len(saved.Only) > 0 && !slices.Contains(saved.Only, fc.ID()) {
+			continue
+		}
+		if c := register(fc); c != nil {
+			leaders = append(leaders, c)
+			byObject[objectOf(fc)] = c
+		}
+	}
+	for _, fc := range saved.Plan.Superseded {
+		if leader := byObject[objectOf(fc)]; leader != nil {
+			if c := register(fc); c != nil {
+				c.newer = leader
+				leader.followers = append(leader.followers, c)
+			}
+		}
+	}
+	p.mu.Unlock()
+	w := p.carry(saved, leaders)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range leaders {
+		for _, m := range c.lineage() {
+			for i := range m.records {
+				m.records[i] = m.records[i].At(journal.Planned, saved.Planned)
+			}
+		}
+	}
+	return w
+}
+
+// again makes the plan that repeats the invalidations of changes found stale,
+// under new caller references.
+func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, bool) {
+	p.mu.Lock()
+	in := plan.Input{Attempt: w.Attempt + 1}
+	saved := journal.Work{Planned: time.Now(), Attempt: w.Attempt + 1, Received: w.Received}
+	for _, c := range stale {
+		in.Changes = append(in.Changes, c.Change)
+		in.Targets = append(in.Targets, c.targets...)
+		for _, f := range c.lineage()[1:] {
+			in.Superseded = append(in.Superseded, f.Change)
+		}
+	}
+	p.mu.Unlock()
+	var ok bool
+	if saved.Plan, ok = p.makePlan(ctx, in); !ok {
+		return nil, false
+	}
+	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, saved) }) {
+		return nil, false
+	}
+	p.mu.Lock()
+	for _, c := range stale {
+		c.reason, c.stale = "", false
+		for _, m := range c.lineage() {
+			if m.work == w {
+				m.work = nil
+				w.left--
+			}
+		}
+	}
+	finished := w.left == 0
+	p.mu.Unlock()
+	if finished && !p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, w.Work) }) {
+		return nil, false
+	}
+	return p.carry(saved, stale), true
+}

@@ -1,0 +1,322 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/apply"
+	"github.com/freshet/freshet/internal/journal"
+)
+
+// step notes that changes reached a state: in the journal first, then to
+// whoever watches. Changes that follow them take the step with them; changes
+// that nothing is sent for pass over being sent and completed.
+func (p *Pipeline) step(ctx context.Context, changes []*change, s journal.State, at time.Time) {
+	p.mu.Lock()
+	var records, received []journal.Record
+	for _, c := range changes {
+		if len(c.targets) == 0 && (s == journal.Sent || s == journal.Completed) {
+			continue
+		}
+		for _, m := range c.lineage() {
+			if s == journal.Planned {
+				received = append(received, m.records[0])
+			}
+			records = append(records, m.advance(c, s, at)...)
+		}
+	}
+	p.mu.Unlock()
+	p.record(ctx, received, records)
+}
+
+// advance puts the records of m, which is leader or follows it, into state s.
+// The caller holds p.mu.
+func (m *change) advance(leader *change, s journal.State, at time.Time) []journal.Record {
+	for i := range m.records {
+		r := m.records[i].At(s, at)
+		switch {
+		case leader.reason != "":
+			r.Reason = leader.reason
+		case m != leader:
+			r.Reason = "superseded by a newer change of the same key"
+		default:
+			r.Reason = m.note
+		}
+		m.records[i] = r
+	}
+	return slices.Clone(m.records)
+}
+
+// record writes and reports records. That a change was received is written down
+// together with its plan; until then the queue itself is the record.
+func (p *Pipeline) record(ctx context.Context, received, records []journal.Record) {
+	if len(records) == 0 {
+		return
+	}
+	if p.persist(ctx, "write the journal", func() error { return p.cfg.Journal.Append(ctx, append(received, records...)) }) {
+		p.cfg.Report(records)
+	}
+}
+
+// settle brings an accepted plan to its end: completion, verification, and a
+// final state for every change.
+func (p *Pipeline) settle(ctx context.Context, w *work) {
+	p.complete(ctx, w)
+	if ctx.Err() != nil {
+		return
+	}
+	alive := p.alive(w)
+	p.step(ctx, alive, journal.Completed, time.Now())
+	stale := p.verify(ctx, w, alive)
+	if ctx.Err() != nil {
+		return
+	}
+	if len(stale) > 0 {
+		p.step(ctx, stale, journal.Stale, time.Now())
+	}
+	if len(stale) > 0 && w.Attempt == 0 {
+		if again, ok := p.again(ctx, w, stale); ok {
+			p.step(ctx, again.changes, journal.Planned, again.Planned)
+			p.send(ctx, again)
+			p.settle(ctx, again)
+		}
+	}
+	p.bury(ctx, w)
+}
+
+// complete waits until the CDN is done with every request of the plan.
+func (p *Pipeline) complete(ctx context.Context, w *work) {
+	profiles := make(map[string]freshet.Profile)
+	for _, profile := range p.knownProfiles(ctx) {
+		profiles[profile.Distribution] = profile
+	}
+	var waiting sync.WaitGroup
+	for _, inv := range w.Plan.Invalidations {
+		p.mu.Lock()
+		receipt, ok := w.receipts[inv.CallerReference]
+		p.mu.Unlock()
+		if !ok {
+			continue
+		}
+		waiting.Go(func() {
+			_, err := apply.Wait(ctx, p.cfg.Driver, receipt, profiles[inv.Distribution])
+			if err != nil && ctx.Err() == nil {
+				p.giveUp(w, inv, err.Error())
+			}
+		})
+	}
+	waiting.Wait()
+}
+
+// outcome is what verification made of one change.
+type outcome struct {
+	*change
+	verdict freshet.Verdict // the worst
+}
+
+// verify looks at every change through the edge and settles those that are
+// fresh, in whatever order they turn out to be. It returns those that are
+// stale; unreachable ones are given up.
+func (p *Pipeline) verify(ctx context.Context, w *work, changes []*change) (stale []*change) {
+	outcomes := make(chan outcome, len(changes))
+	go func() {
+		var looking sync.WaitGroup
+		for _, c := range changes {
+			if p.probes.Acquire(ctx, 1) != nil {
+				break
+			}
+			looking.Go(func() {
+				defer p.probes.Release(1)
+				outcomes <- outcome{c, p.look(ctx, c)}
+			})
+		}
+		looking.Wait()
+		close(outcomes)
+	}()
+	for first := range outcomes {
+		var fresh []*change
+		for _, o := range drain(first, outcomes) {
+			switch p.conclude(w, o) {
+			case freshet.Fresh:
+				fresh = append(fresh, o.change)
+			case freshet.Stale:
+				stale = append(stale, o.change)
+			case freshet.Unreachable, "":
+			}
+		}
+		if ctx.Err() == nil {
+			p.verifiedNow(ctx, fresh)
+		}
+	}
+	return stale
+}
+
+// drain returns first and what else is ready, so that many changes are written
+// down at once and one is not kept waiting for many.
+func drain(first outcome, more <-chan outcome) []outcome {
+	ready := []outcome{first}
+	for {
+		select {
+		case o, ok := <-more:
+			if !ok {
+				return ready
+			}
+			ready = append(ready, o)
+		default:
+			return ready
+		}
+	}
+}
+
+// look returns the worst verdict on the URLs of a change.
+func (p *Pipeline) look(ctx context.Context, c *change) freshet.Verdict {
+	worst := freshet.Verdict{State: freshet.Fresh}
+	superseded := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return c.newer != nil
+	}
+	for _, t := range c.targets {
+		if !t.Served || worst.State == freshet.Stale {
+			continue
+		}
+		if v := p.cfg.Check(ctx, t, c.Change, superseded); v.State != freshet.Fresh {
+			worst = v
+		}
+	}
+	return worst
+}
+
+// conclude turns a verdict into what is to be done: Fresh, Stale, Unreachable
+// for a change that was given up, or nothing where a newer change of the same
+// object decides for both.
+func (p *Pipeline) conclude(w *work, o outcome) freshet.VerdictState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := o.change
+	switch newer := c.newer; {
+	case o.verdict.State == freshet.Fresh:
+		return freshet.Fresh
+	case newer != nil && !newer.settled:
+		newer.followers = append(newer.followers, c)
+		return ""
+	case newer != nil && newer.reason == "":
+		return freshet.Fresh
+	case o.verdict.State == freshet.Stale:
+		c.reason, c.stale = o.verdict.Target.URL+": "+o.verdict.Reason, true
+		if w.Attempt > 0 {
+			c.reason = "still stale after a second invalidation: " + c.reason
+		}
+		return freshet.Stale
+	default:
+		c.reason = "completed, but could not be verified: " + o.verdict.Reason
+		return freshet.Unreachable
+	}
+}
+
+// verifiedNow writes down that changes, and those that follow them, were seen
+// fresh, and removes them from the queue.
+func (p *Pipeline) verifiedNow(ctx context.Context, fresh []*change) {
+	if len(fresh) == 0 {
+		return
+	}
+	now := time.Now()
+	p.step(ctx, fresh, journal.Verified, now)
+	var seen []journal.Seen
+	for _, c := range fresh {
+		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Sequencer: c.Sequencer, At: now})
+	}
+	if p.persist(ctx, "remember what was verified", func() error { return p.cfg.Journal.Remember(ctx, seen) }) {
+		p.settled(ctx, fresh, journal.Verified)
+	}
+}
+
+// bury makes dead letters of the plan's changes that were given up.
+func (p *Pipeline) bury(ctx context.Context, w *work) {
+	for _, stale := range []bool{false, true} {
+		lost := p.lost(w, stale)
+		if len(lost) == 0 {
+			continue
+		}
+		letter := w.Work
+		letter.Stale, letter.Only, letter.Reason = stale, nil, lost[0].reason
+		p.mu.Lock()
+		for _, c := range lost {
+			letter.Only = append(letter.Only, c.ID())
+			for _, m := range c.lineage()[1:] {
+				if m.work != w {
+					letter.Plan.Superseded = append(letter.Plan.Superseded[:len(letter.Plan.Superseded):len(letter.Plan.Superseded)], m.Change)
+				}
+			}
+		}
+		p.mu.Unlock()
+		if !p.persist(ctx, "bury a dead letter", func() error { return p.cfg.Journal.Bury(ctx, letter) }) {
+			return
+		}
+		p.step(ctx, lost, journal.Dead, time.Now())
+		p.settled(ctx, lost, journal.Dead)
+	}
+}
+
+// lost returns the plan's own changes that were given up and are not settled.
+func (p *Pipeline) lost(w *work, stale bool) (cs []*change) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range w.changes {
+		if c.work == w && c.reason != "" && c.stale == stale && !c.settled {
+			cs = append(cs, c)
+		}
+	}
+	return cs
+}
+
+// settled forgets changes that reached their final state, acknowledges what
+// brought them, and finishes the plans that have none left.
+func (p *Pipeline) settled(ctx context.Context, changes []*change, s journal.State) {
+	if ctx.Err() != nil {
+		return // their last step may not be on disk
+	}
+	p.record(ctx, nil, p.seal(changes, s))
+	var done []*work
+	p.mu.Lock()
+	for _, c := range changes {
+		for _, m := range c.lineage() {
+			delete(p.underWay, m.ID())
+			p.recent.add(m.ID())
+			p.acknowledge(m.deliveries...)
+			if m.work.left--; m.work.left == 0 {
+				done = append(done, m.work)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range done {
+		p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, w.Work) })
+	}
+}
+
+// seal keeps more changes from following these, and returns the records of
+// those that joined after the last step was taken.
+func (p *Pipeline) seal(changes []*change, s journal.State) (missing []journal.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range changes {
+		for _, m := range c.lineage() {
+			m.settled = true
+			if m.records[0].State != s {
+				missing = append(missing, m.advance(c, s, time.Now())...)
+			}
+		}
+		o := objectOf(c.Change)
+		if p.newest[o] == c {
+			delete(p.newest, o)
+		}
+		if s == journal.Verified && c.Sequencer.Compare(p.verified[o]) > 0 {
+			p.verified[o] = c.Sequencer
+		}
+	}
+	return missing
+}

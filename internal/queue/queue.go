@@ -1,0 +1,150 @@
+// Package queue is the durable way from a source to the pipeline: a JetStream
+// work queue of changes. What Put has returned for is on disk and is delivered
+// until it is acknowledged.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/freshet/freshet"
+)
+
+const (
+	streamName   = "CHANGES"
+	subject      = "freshet.changes"
+	consumerName = "pipeline"
+
+	// ackWait bounds how long a delivered change may stay unacknowledged
+	// before it is delivered again to a running pipeline. It is longer than
+	// the longest wait for a CDN; retries are the pipeline's own, and a
+	// restart takes everything over at once.
+	ackWait = time.Hour
+)
+
+// Queue is the work queue. Its methods may be called concurrently.
+type Queue struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+}
+
+// Open creates the queue in js or finds it again.
+func Open(ctx context.Context, js jetstream.JetStream) (*Queue, error) {
+	s, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:       streamName,
+		Subjects:   []string{subject},
+		Retention:  jetstream.WorkQueuePolicy,
+		Storage:    jetstream.FileStorage,
+		Duplicates: 2 * time.Minute,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the queue: %w", err)
+	}
+	return &Queue{js: js, stream: s}, nil
+}
+
+// Put stores a change. It returns when the change is synced to disk; a change
+// whose ID was put in the last two minutes is not stored again.
+func (q *Queue) Put(ctx context.Context, c freshet.Change) error {
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("queue %s: %w", c.Key, err)
+	}
+	if _, err := q.js.Publish(ctx, subject, payload, jetstream.WithMsgID(c.ID())); err != nil {
+		return fmt.Errorf("queue %s: %w", c.Key, err)
+	}
+	return nil
+}
+
+// Pending returns all changes that were put and not acknowledged, oldest first.
+func (q *Queue) Pending(ctx context.Context) ([]freshet.Change, error) {
+	info, err := q.stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the queue: %w", err)
+	}
+	var all []freshet.Change
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq && info.State.Msgs > 0; seq++ {
+		m, err := q.stream.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the queue: %w", err)
+		}
+		var c freshet.Change
+		if err := json.Unmarshal(m.Data, &c); err != nil {
+			return nil, fmt.Errorf("read message %d of the queue: %w", seq, err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// Delivery is a change that was handed out and not acknowledged yet.
+type Delivery struct {
+	Change freshet.Change
+	msg    jetstream.Msg
+}
+
+// Ack removes the change from the queue. It does not wait until that is on
+// disk: after a crash the change may be delivered again.
+func (d Delivery) Ack() error {
+	if err := d.msg.Ack(); err != nil {
+		return fmt.Errorf("acknowledge %s: %w", d.Change.Key, err)
+	}
+	return nil
+}
+
+// Consume calls each for everything in the queue, unacknowledged deliveries of
+// an earlier consumer included, oldest first, and then for what is put while it
+// runs. each is called from one goroutine and must not block for long. Consume
+// returns when ctx is done. There is one consumer at a time.
+func (q *Queue) Consume(ctx context.Context, each func(Delivery)) error {
+	consumer, err := q.takeOver(ctx)
+	if err != nil {
+		return err
+	}
+	cc, err := consumer.Consume(func(m jetstream.Msg) {
+		var c freshet.Change
+		if json.Unmarshal(m.Data(), &c) != nil {
+			// Only this package writes here, so this is a damaged message;
+			// delivering it again would not mend it.
+			_ = m.TermWithReason("not a change")
+			return
+		}
+		each(Delivery{Change: c, msg: m})
+	}, jetstream.PullMaxMessages(4096))
+	if err != nil {
+		return fmt.Errorf("consume the queue: %w", err)
+	}
+	defer cc.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-cc.Closed():
+		return errors.New("consume the queue: the store has stopped")
+	}
+}
+
+// takeOver replaces the consumer of an earlier run, since what that one held
+// unacknowledged would only be delivered again after ackWait.
+func (q *Queue) takeOver(ctx context.Context) (jetstream.Consumer, error) {
+	if err := q.stream.DeleteConsumer(ctx, consumerName); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, fmt.Errorf("take over the queue: %w", err)
+	}
+	c, err := q.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable:       consumerName,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: -1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take over the queue: %w", err)
+	}
+	return c, nil
+}

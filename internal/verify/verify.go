@@ -1,0 +1,208 @@
+// Package verify looks through the edge at what an invalidation was for, and
+// compares it with what the origin holds.
+package verify
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // S3's ETag of an object put in one part is its MD5; nothing here is secret
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/freshet/freshet"
+)
+
+// Object is what an origin holds under a key.
+type Object struct {
+	ETag string // without quotes
+	Size int64  // bytes
+}
+
+// Origin tells what an origin holds now.
+type Origin interface {
+	// Stat returns ok false, and no error, when there is no such object.
+	Stat(ctx context.Context, origin, key string) (o Object, ok bool, err error)
+}
+
+// Edge tells how to reach a distribution: a base URL without path, and the name
+// to put into the Host header. ok is false for distributions that are not
+// configured; those are never fetched from.
+type Edge func(distribution string) (base *url.URL, host string, ok bool)
+
+// Checker fetches targets through the edge.
+type Checker struct {
+	Client *http.Client
+	Edge   Edge
+	Origin Origin
+
+	// Patience is how long an edge may serve something else, or not answer,
+	// before the verdict is given. Zero gives it after the first look.
+	Patience time.Duration
+}
+
+// wholeUpTo is the largest object, in bytes, whose body is fetched and hashed;
+// of larger ones the headers are compared.
+const wholeUpTo = 16 << 20
+
+// Check looks at t until it is fresh, c.Patience is over, or enough says that
+// the answer no longer matters. change is what made t stale.
+func (c *Checker) Check(ctx context.Context, t freshet.Target, change freshet.Change, enough func() bool) freshet.Verdict {
+	deadline := time.Now().Add(c.Patience)
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		v := c.look(ctx, t, change)
+		if v.State == freshet.Fresh || ctx.Err() != nil || enough() || time.Now().Add(wait).After(deadline) {
+			return v
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return v
+		}
+	}
+}
+
+// look gives the verdict of one fetch.
+func (c *Checker) look(ctx context.Context, t freshet.Target, change freshet.Change) freshet.Verdict {
+	v := freshet.Verdict{Target: t}
+	seen, err := c.fetch(ctx, t, change)
+	v.At = time.Now()
+	if err != nil {
+		v.State, v.Reason = freshet.Unreachable, err.Error()
+		return v
+	}
+	v.Status, v.Seen, v.Age, v.PoP, v.Cache = seen.status, seen.etag, seen.age, seen.pop, seen.cache
+	// The origin is asked after the edge: an edge that has fetched something
+	// newer than the change must not look stale.
+	held, exists, err := c.Origin.Stat(ctx, t.Origin, t.Key)
+	if err != nil {
+		v.State, v.Reason = freshet.Unreachable, fmt.Sprintf("ask origin %s for %s: %v", t.Origin, t.Key, err)
+		return v
+	}
+	v.Want = held.ETag
+	v.State, v.Reason = judge(seen, held, exists, change)
+	return v
+}
+
+// sight is what one response of the edge showed.
+type sight struct {
+	status           int
+	etag, cache, pop string
+	size             int64 // -1 when unknown
+	age              time.Duration
+	md5              string // of the whole body; empty when it was not fetched
+	encrypted        bool   // at the origin, with a key of its own
+}
+
+func (c *Checker) fetch(ctx context.Context, t freshet.Target, change freshet.Change) (sight, error) {
+	req, err := c.request(ctx, t, change)
+	if err != nil {
+		return sight{}, err
+	}
+	resp, err := c.Client.Do(req)
+	if err != nil {
+		return sight{}, fmt.Errorf("fetch %s: %w", t.URL, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	s := sight{
+		status: resp.StatusCode,
+		etag:   strings.Trim(strings.TrimPrefix(resp.Header.Get("ETag"), "W/"), `"`),
+		cache:  resp.Header.Get("X-Cache"),
+		pop:    resp.Header.Get("X-Amz-Cf-Pop"),
+		size:   resp.ContentLength,
+	}
+	if sse := resp.Header.Get("X-Amz-Server-Side-Encryption"); sse != "" && sse != "AES256" {
+		s.encrypted = true
+	}
+	if age, err := strconv.Atoi(resp.Header.Get("Age")); err == nil {
+		s.age = time.Duration(age) * time.Second
+	}
+	if req.Method == http.MethodHead {
+		return s, nil
+	}
+	h := md5.New() //nolint:gosec // see the import
+	n, err := io.Copy(h, io.LimitReader(resp.Body, wholeUpTo+1))
+	if err != nil {
+		return sight{}, fmt.Errorf("fetch %s: %w", t.URL, err)
+	}
+	if n <= wholeUpTo {
+		s.size, s.md5 = n, hex.EncodeToString(h.Sum(nil))
+	}
+	return s, nil
+}
+
+// request asks for the whole object as it is, without the client's own
+// compression, which would change ETag and bytes.
+func (c *Checker) request(ctx context.Context, t freshet.Target, change freshet.Change) (*http.Request, error) {
+	base, host, ok := c.Edge(t.Distribution)
+	if !ok {
+		return nil, fmt.Errorf("fetch %s: distribution %s is not configured", t.URL, t.Distribution)
+	}
+	path, err := url.PathUnescape(t.URL)
+	if err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", t.URL, err)
+	}
+	method := http.MethodGet
+	if change.Size > wholeUpTo {
+		method = http.MethodHead
+	}
+	u := *base
+	u.Path, u.RawPath = path, t.URL
+	req, err := http.NewRequestWithContext(ctx, method, "", http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", t.URL, err)
+	}
+	req.URL, req.Host = &u, host
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "freshet-verify")
+	return req, nil
+}
+
+// judge compares what the edge showed with what the origin held right after. An
+// edge that shows what the change itself made is fresh as far as this change is
+// concerned, whatever the origin holds by now.
+func judge(seen sight, held Object, exists bool, change freshet.Change) (freshet.VerdictState, string) {
+	gone := seen.status == http.StatusNotFound || seen.status == http.StatusForbidden
+	const since = "the origin has changed again since"
+	switch {
+	case seen.status >= 500:
+		return freshet.Unreachable, fmt.Sprintf("the edge answered %d", seen.status)
+	case gone && !exists:
+		return freshet.Fresh, ""
+	case gone && change.Op == freshet.OpDelete:
+		return freshet.Fresh, since
+	case seen.status != http.StatusOK:
+		return freshet.Stale, fmt.Sprintf("the edge answered %d for an object that %s", seen.status, presence(exists))
+	case !bodyMatches(seen):
+		return freshet.Stale, "the body is not what its ETag " + seen.etag + " says"
+	case exists && seen.etag == held.ETag && (seen.size < 0 || seen.size == held.Size):
+		return freshet.Fresh, ""
+	case change.Op == freshet.OpPut && change.ETag != "" && seen.etag == change.ETag:
+		return freshet.Fresh, since
+	case !exists:
+		return freshet.Stale, fmt.Sprintf("the edge answered %d for an object that is gone", seen.status)
+	default:
+		return freshet.Stale, fmt.Sprintf("the edge serves ETag %s, the origin holds %s", seen.etag, held.ETag)
+	}
+}
+
+func presence(exists bool) string {
+	if exists {
+		return "exists"
+	}
+	return "is gone"
+}
+
+var md5ETag = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// bodyMatches reports whether the bytes are those that the ETag names, where it
+// names any: objects put in parts or encrypted with a KMS key have ETags of
+// another kind.
+func bodyMatches(s sight) bool {
+	return s.md5 == "" || s.encrypted || !md5ETag.MatchString(s.etag) || s.md5 == s.etag
+}
