@@ -75,13 +75,25 @@ func Latest(changes []Change) (latest, superseded []Change) {
 	}
 	for _, group := range byObject {
 		slices.SortFunc(group, newestFirst(group))
-		group = slices.CompactFunc(group, func(a, b Change) bool { return a.ID() == b.ID() })
+		group = oncePerID(group)
 		latest = append(latest, group[0])
 		superseded = append(superseded, group[1:]...)
 	}
 	slices.SortFunc(latest, byObjectName)
 	slices.SortStableFunc(superseded, byObjectName)
 	return latest, superseded
+}
+
+// oncePerID keeps the first change of each ID. Equal IDs need not be neighbours:
+// where times decide the order, a redelivery with another time may stand apart.
+func oncePerID(group []Change) []Change {
+	seen := make(map[string]bool, len(group))
+	return slices.DeleteFunc(group, func(c Change) bool {
+		id := c.ID()
+		again := seen[id]
+		seen[id] = true
+		return again
+	})
 }
 
 func byObjectName(a, b Change) int {
@@ -99,6 +111,7 @@ func newestFirst(group []Change) func(a, b Change) int {
 		}
 		return cmp.Or(age, strings.Compare(a.ID(), b.ID()), strings.Compare(string(a.Op), string(b.Op)),
 			b.Time.Compare(a.Time), strings.Compare(a.ETag, b.ETag), strings.Compare(a.Version, b.Version),
-			strings.Compare(a.Served, b.Served), strings.Compare(a.Cause, b.Cause), cmp.Compare(a.Size, b.Size))
+			strings.Compare(a.Served, b.Served), strings.Compare(a.Cause, b.Cause), cmp.Compare(a.Size, b.Size),
+			strings.Compare(string(a.Sequencer), string(b.Sequencer)))
 	}
 }

@@ -33,6 +33,14 @@ func appendEscaped(b []byte, c byte) []byte {
 	return append(b, '%', upperHex[c>>4], upperHex[c&15])
 }
 
+func escapeAll(s string) string {
+	var b []byte
+	for i := range len(s) {
+		b = appendEscaped(b, s[i])
+	}
+	return string(b)
+}
+
 // CanonicalPath brings the path of a request, as the viewer spelled it and
 // without its query string, to the one spelling that invalidation patterns use.
 // Escapes that were not needed are undone (%69 is i, %2F is /), those that are

@@ -3,6 +3,7 @@ package freshet
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // MaxPatternLength is the longest invalidation path, in characters.
@@ -39,7 +40,8 @@ func ParsePattern(s string) (Pattern, error) {
 				return "", fmt.Errorf("pattern %q holds a %% that begins no escape: write %%25", shorten(s))
 			}
 		case mustEscape(c):
-			return "", fmt.Errorf("pattern %q holds %q, which must be written %%%02X", shorten(s), string(rune(c)), c)
+			_, n := utf8.DecodeRuneInString(s[i:])
+			return "", fmt.Errorf("pattern %q holds %q, which must be written %s", shorten(s), s[i:i+n], escapeAll(s[i:i+n]))
 		}
 	}
 	return Pattern(s), nil

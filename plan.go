@@ -3,7 +3,6 @@ package freshet
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -71,7 +70,7 @@ func CallerReference(distribution string, changes []Change, patterns []Pattern, 
 	}
 	slices.Sort(ids)
 	slices.Sort(names)
-	return "freshet-" + digest([]string{distribution, strings.Join(slices.Compact(ids), "\n"), strings.Join(slices.Compact(names), "\n"), strconv.Itoa(attempt)})
+	return "freshet-" + digest([]string{distribution, digest(slices.Compact(ids)), digest(slices.Compact(names)), strconv.Itoa(attempt)})
 }
 
 // ReceiptState is how far a CDN has come with an invalidation.

@@ -1,0 +1,201 @@
+package freshet_test
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/freshet/freshet"
+)
+
+func TestKeyPaths(t *testing.T) {
+	tests := []struct {
+		key  string
+		want []string
+	}{
+		{"a b.html", []string{"/a%20b.html", "/a+b.html"}},
+		{"a b c", []string{"/a%20b%20c", "/a+b+c"}},
+		{"c++/x", []string{"/c%2B%2B/x"}},
+		{"a +b", []string{"/a%20%2Bb", "/a+%2Bb"}},
+		{"é.png", []string{"/%C3%A9.png"}},
+		{"50%.txt", []string{"/50%25.txt"}},
+		{"100%41", []string{"/100%2541"}},
+		{"v~1/main.js", []string{"/v~1/main.js"}},
+		{"(a)'b!,c;d=e&f@g:h$.txt", []string{"/(a)'b!,c;d=e&f@g:h$.txt"}},
+		{"what?", []string{"/what%3F"}},
+		{"a*b", []string{"/a*b"}},
+		{`"<>#%{}|\^[]` + "`", []string{"/%22%3C%3E%23%25%7B%7D%7C%5C%5E%5B%5D%60"}},
+		{"a/b/", []string{"/a/b/"}},
+		{"/a", []string{"//a"}},
+		{"", []string{"/"}},
+		{"\xff\x00", []string{"/%FF%00"}},
+	}
+	for _, tt := range tests {
+		if got := freshet.KeyPaths(tt.key); !slices.Equal(got, tt.want) {
+			t.Errorf("KeyPaths(%q) = %q, want %q", tt.key, got, tt.want)
+		}
+	}
+}
+
+func TestPathPattern(t *testing.T) {
+	tests := []struct {
+		path  string
+		want  freshet.Pattern
+		exact bool
+	}{
+		{"/a%20b.html", "/a%20b.html", true},
+		{"/v~1/main.js", "/v*", false},
+		{"/a/v~1~2", "/a/v*", false},
+		{"/~", "/*", false},
+		{"/a?x=~", "/a?x=*", false},
+		{"/a*b", "/a*b", true},
+		{"/a*", "/a*", false}, // it removes /ab too
+		{"/", "/", true},
+	}
+	for _, tt := range tests {
+		if got, exact := freshet.PathPattern(tt.path); got != tt.want || exact != tt.exact {
+			t.Errorf("PathPattern(%q) = %q, %v; want %q, %v", tt.path, got, exact, tt.want, tt.exact)
+		}
+	}
+}
+
+func objectKeys() *rapid.Generator[string] {
+	return rapid.StringOfN(rapid.OneOf(rapid.RuneFrom([]rune("ab/+ %2B?~*é#")), rapid.Rune()), 0, 20, 1024)
+}
+
+// Whatever a key is, its paths are canonical, valid as patterns that cover
+// them, and lead back to the key the way S3 reads a path.
+func TestKeyPathsReachTheKey(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := objectKeys().Draw(t, "key")
+		for _, path := range freshet.KeyPaths(key) {
+			if got := freshet.CanonicalPath(path); got != path {
+				t.Errorf("path %q of key %q is not canonical, that is %q", path, key, got)
+			}
+			pattern, exact := freshet.PathPattern(path)
+			if _, err := freshet.ParsePattern(string(pattern)); err != nil {
+				t.Errorf("key %q: %v", key, err)
+			}
+			if !pattern.Covers(path) || exact && pattern.IsWildcard() {
+				t.Errorf("key %q: pattern %q (exact: %v) for path %q", key, pattern, exact, path)
+			}
+			back, err := url.QueryUnescape(path)
+			if err != nil || back != "/"+key {
+				t.Errorf("path %q leads to %q (%v), not to key %q", path, back, err, key)
+			}
+		}
+	})
+}
+
+// spell writes a path in one of the many ways viewers may: any byte escaped or
+// not, in either letter case, except that what would mean something else stays.
+func spell(t *rapid.T, decoded []byte) string {
+	var b strings.Builder
+	for _, c := range decoded {
+		must := c == '%' || c == '?' // raw they begin an escape and a query string
+		never := c == '/' && b.Len() == 0
+		switch {
+		case !must && (never || rapid.Bool().Draw(t, "raw")):
+			b.WriteByte(c)
+		case rapid.Bool().Draw(t, "upper"):
+			fmt.Fprintf(&b, "%%%02X", c)
+		default:
+			fmt.Fprintf(&b, "%%%02x", c)
+		}
+	}
+	return b.String()
+}
+
+func TestCanonicalPathIsOneForAllSpellings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		decoded := append([]byte("/"), rapid.SliceOf(rapid.OneOf(rapid.SampledFrom([]byte("ab/%?~ é#2Bf")), rapid.Byte())).Draw(t, "bytes")...)
+		// A + means another object raw than escaped; it has its own test.
+		decoded = slices.DeleteFunc(decoded, func(c byte) bool { return c == '+' })
+		a, b := spell(t, decoded), spell(t, decoded)
+		canonical := freshet.CanonicalPath(a)
+		if other := freshet.CanonicalPath(b); other != canonical {
+			t.Errorf("%q is %q, but %q is %q", a, canonical, b, other)
+		}
+		if again := freshet.CanonicalPath(canonical); again != canonical {
+			t.Errorf("%q is %q, and that %q", a, canonical, again)
+		}
+		if back, err := url.PathUnescape(canonical); err != nil || back != string(decoded) {
+			t.Errorf("%q means %q (%v), not %q", canonical, back, err, decoded)
+		}
+	})
+}
+
+func TestCanonicalPath(t *testing.T) {
+	tests := []struct{ path, want string }{
+		{"/", "/"},
+		{"/index.html", "/index.html"},
+		{"/%69ndex.html", "/index.html"},
+		{"/a%2Fb", "/a/b"},
+		{"/%7Eme", "/~me"},
+		{"/%2a", "/*"},
+		{"/é", "/%C3%A9"},
+		{"/%c3%a9", "/%C3%A9"},
+		{"/a b", "/a%20b"},
+		{"/a+b", "/a+b"},
+		{"/a%2bb", "/a%2Bb"},
+		{"/a%3fb", "/a%3Fb"},
+		{"/50%", "/50%25"},
+		{"/50%2", "/50%252"},
+		{"/50%zz", "/50%25zz"},
+		{"/50%25", "/50%25"},
+		{"/%2541", "/%2541"},
+		{"/%%34%31", "/%2541"},
+		{"/%00", "/%00"},
+	}
+	for _, tt := range tests {
+		if got := freshet.CanonicalPath(tt.path); got != tt.want {
+			t.Errorf("CanonicalPath(%q) = %q, want %q", tt.path, got, tt.want)
+		}
+	}
+}
+
+// s3Key is the object that S3 answers a path with; an invalid escape is none.
+func s3Key(path string) (string, bool) {
+	key, err := url.QueryUnescape(path)
+	return key, err == nil
+}
+
+func FuzzCanonicalPath(f *testing.F) {
+	for _, s := range []string{"/", "/%2541", "/a+b%2B", "/%", "/%%34", "/é%C3", "/~%7e"} {
+		f.Add(s, s+"x")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		canonA, canonB := freshet.CanonicalPath(a), freshet.CanonicalPath(b)
+		if again := freshet.CanonicalPath(canonA); again != canonA {
+			t.Errorf("%q is %q, and that %q", a, canonA, again)
+		}
+		keyA, okA := s3Key(a)
+		keyB, okB := s3Key(b)
+		if canonA == canonB && okA && okB && keyA != keyB {
+			t.Errorf("%q and %q are different objects and have one canonical path, %q", a, b, canonA)
+		}
+		if canonKey, ok := s3Key(canonA); okA && (!ok || canonKey != keyA) {
+			t.Errorf("%q leads to %q, its canonical path %q to %q", a, keyA, canonA, canonKey)
+		}
+		for i := range len(canonA) {
+			if canonA[i] <= ' ' || canonA[i] >= 0x7F {
+				t.Errorf("canonical path %q holds the byte %#x", canonA, canonA[i])
+			}
+		}
+	})
+}
+
+func BenchmarkCanonicalPath(b *testing.B) {
+	for name, path := range map[string]string{"canonical": "/assets/app.4f2a91.js", "escaped": "/a%20dir/%C3%A9t%c3%a9.html"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				freshet.CanonicalPath(path)
+			}
+		})
+	}
+}
