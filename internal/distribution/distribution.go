@@ -4,6 +4,7 @@
 package distribution
 
 import (
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -80,7 +81,7 @@ func ForBucket(id, bucket string) Distribution {
 // LocalSuffix ends the domain name of every distribution of the embedded edge.
 const LocalSuffix = ".cloudfront.localhost"
 
-var bucketHost = regexp.MustCompile(`^(.+)\.s3(?:\.localhost|(?:\.dualstack)?(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?|-website[.-][a-z0-9-]+\.amazonaws\.com(?:\.cn)?)$`)
+var bucketHost = regexp.MustCompile(`^(.+)\.s3(?:\.localhost|(?:-fips|-accelerate)?(?:\.dualstack)?(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?|-website[.-][a-z0-9-]+\.amazonaws\.com(?:\.cn)?)$`)
 
 // Bucket returns the name of the S3 bucket that the origin's domain name stands
 // for, and whether it stands for one.
@@ -111,14 +112,30 @@ func (c Config) Origin(id string) (Origin, bool) {
 
 // Behavior returns the behavior that answers path, which begins with a slash
 // and has no query string: the first of CacheBehaviors that matches, or else
-// the default.
+// the default. Dot segments and repeated slashes in path do not count, so
+// /a/../b is answered by the behavior of /b; the origin gets path as it is.
 func (c Config) Behavior(path string) CacheBehavior {
+	path = normalized(path)
 	for _, b := range c.CacheBehaviors {
 		if Match(b.PathPattern, path) {
 			return b
 		}
 	}
 	return c.DefaultCacheBehavior
+}
+
+// normalized removes what RFC 3986 says does not distinguish paths. A path that
+// ends in a dot segment ends in a slash without it.
+func normalized(p string) string {
+	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
+		return p
+	}
+	clean := path.Clean(p)
+	last := p[strings.LastIndexByte(p, '/')+1:]
+	if clean != "/" && (last == "" || last == "." || last == "..") {
+		clean += "/"
+	}
+	return clean
 }
 
 // Caches reports whether the behavior may keep a response at all.
