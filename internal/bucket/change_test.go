@@ -1,0 +1,250 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/freshet/freshet"
+)
+
+func TestChangesDescribeWhatHappened(t *testing.T) {
+	var seen changes
+	config := testConfig(t.TempDir(), seen.add)
+	config.After = "F000000000000000" // far in the future
+	b, c := start(t, config)
+
+	put(t, c, "a.css", "one")
+	first := seen.take()
+	if len(first) != 1 {
+		t.Fatalf("got %+v", first)
+	}
+	got := first[0]
+	want := freshet.Change{
+		Origin: testBucket, Key: "a.css", Op: freshet.OpPut, Sequencer: got.Sequencer, Cause: "ObjectCreated:Put",
+		ETag: "f97c5d29941bfb1b2fdab0874906ab82", Served: got.Served, Size: 3, Time: got.Time,
+	}
+	if got != want || got.Served == "" || !got.Sequencer.Valid() || len(got.Sequencer) != 16 || got.Sequencer.Compare(config.After) <= 0 {
+		t.Errorf("got %+v", got)
+	}
+	if since := time.Since(got.Time); since < 0 || since > time.Minute || got.Time.Location() != time.UTC {
+		t.Errorf("time %v", got.Time)
+	}
+	if o, ok := b.Stat("a.css"); !ok || o != (Object{"a.css", want.ETag, want.Served, 3, want.Time}) {
+		t.Errorf("stat gives %+v", o)
+	}
+
+	put(t, c, "a.css", "one", func(in *s3.PutObjectInput) { in.CacheControl = aws.String("max-age=1") })
+	second := seen.take()[0]
+	if second.ETag != got.ETag || second.Served == got.Served || second.Sequencer.Compare(got.Sequencer) <= 0 {
+		t.Errorf("a new header gave %+v after %+v", second, got)
+	}
+
+	if _, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(testBucket), Key: aws.String("a.css")}); err != nil {
+		t.Fatal(err)
+	}
+	gone := seen.take()[0]
+	if gone.Op != freshet.OpDelete || gone.Key != "a.css" || gone.Cause != "ObjectRemoved:Delete" || gone.ETag != "" || gone.Size != 0 || gone.Sequencer.Compare(second.Sequencer) <= 0 {
+		t.Errorf("delete gave %+v", gone)
+	}
+	if _, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(testBucket), Key: aws.String("a.css")}); err != nil {
+		t.Errorf("deleting what is not there: %v", err)
+	}
+	if again := seen.take(); len(again) != 0 {
+		t.Errorf("deleting nothing was announced: %+v", again)
+	}
+}
+
+func TestCopyOntoItselfChangesHeaders(t *testing.T) {
+	var seen changes
+	b, c := start(t, testConfig(t.TempDir(), seen.add))
+	put(t, c, "a", "body", func(in *s3.PutObjectInput) {
+		in.CacheControl, in.ContentType, in.Metadata, in.Tagging = aws.String("max-age=9"), aws.String("text/x"), map[string]string{"v": "1"}, aws.String("k=v+w")
+	})
+	before, _ := b.Stat("a")
+	seen.take()
+	_, err := c.CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String(testBucket), Key: aws.String("a"), CopySource: aws.String(testBucket + "/a"),
+		MetadataDirective: types.MetadataDirectiveReplace, ContentType: aws.String("text/y"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := seen.take()
+	if len(change) != 1 || change[0].Cause != "ObjectCreated:Copy" || change[0].ETag != before.ETag || change[0].Served == before.Served {
+		t.Errorf("got %+v", change)
+	}
+	head, err := c.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(testBucket), Key: aws.String("a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aws.ToString(head.ContentType) != "text/y" || head.CacheControl != nil || len(head.Metadata) != 0 {
+		t.Errorf("REPLACE left %q, %q, %v", *head.ContentType, aws.ToString(head.CacheControl), head.Metadata)
+	}
+	tags, err := c.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(testBucket), Key: aws.String("a")})
+	if err != nil || len(tags.TagSet) != 1 || *tags.TagSet[0].Value != "v w" {
+		t.Errorf("tags %+v, %v", tags, err)
+	}
+	_, err = c.CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String(testBucket), Key: aws.String("a"), CopySource: aws.String(testBucket + "/a"),
+	})
+	wantCode(t, err, "InvalidRequest")
+	_, err = c.CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String(testBucket), Key: aws.String("b"), CopySource: aws.String(testBucket + "/none"),
+	})
+	wantCode(t, err, "NoSuchKey")
+	_, err = c.CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String(testBucket), Key: aws.String("b"), CopySource: aws.String("elsewhere/a"),
+	})
+	wantCode(t, err, "NoSuchBucket")
+	_, err = c.CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String(testBucket), Key: aws.String("b"), CopySource: aws.String(testBucket + "/a"), CopySourceIfMatch: aws.String(`"other"`),
+	})
+	wantCode(t, err, "PreconditionFailed")
+	if more := seen.take(); len(more) != 0 {
+		t.Errorf("failed copies were announced: %+v", more)
+	}
+}
+
+// What is announced last for a key must be what is there, however requests race.
+func TestPromiseLastChangeIsTheTruth(t *testing.T) {
+	var seen changes
+	b, c := start(t, testConfig(t.TempDir(), seen.add))
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for i := range 25 {
+				if (worker+i)%4 == 3 {
+					if _, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(testBucket), Key: aws.String("k")}); err != nil {
+						t.Error(err)
+					}
+					continue
+				}
+				put(t, c, "k", fmt.Sprint(worker, "-", i))
+			}
+		})
+	}
+	group.Wait()
+	history := seen.take()
+	last, _ := freshet.Latest(history)
+	o, exists := b.Stat("k")
+	if exists != (last[0].Op == freshet.OpPut) || exists && o.ETag != last[0].ETag {
+		t.Errorf("last change %+v, but there is %+v, %v", last[0], o, exists)
+	}
+	if last[0] != history[len(history)-1] {
+		t.Error("the changes came out of order")
+	}
+	on, there, err := b.store.read("k")
+	if err != nil || there != exists || exists && on != o {
+		t.Errorf("index %+v, store %+v", o, on)
+	}
+	for i := range history[1:] {
+		if history[i].Sequencer.Compare(history[i+1].Sequencer) >= 0 {
+			t.Errorf("sequencers %s, %s", history[i].Sequencer, history[i+1].Sequencer)
+		}
+	}
+}
+
+func TestUnqueuedChangeIsOwed(t *testing.T) {
+	var seen changes
+	b, c := start(t, testConfig(t.TempDir(), seen.add))
+	put(t, c, "k", "old")
+	seen.take()
+	broken := errors.New("the queue is full")
+
+	remove := func() error {
+		_, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(testBucket), Key: aws.String("k")})
+		return err
+	}
+	seen.failWith(broken)
+	err := remove()
+	wantCode(t, err, "InternalError")
+	if !strings.Contains(err.Error(), "could not be queued: the queue is full") {
+		t.Errorf("got %v", err)
+	}
+	if _, exists := b.Stat("k"); exists {
+		t.Error("the object should be gone")
+	}
+	seen.failWith(nil)
+	if err := remove(); err != nil { // finds nothing to delete, but owes a change
+		t.Error(err)
+	}
+	if got := seen.take(); len(got) != 1 || got[0].Op != freshet.OpDelete {
+		t.Errorf("got %+v", got)
+	}
+
+	onlyNew := func() error {
+		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(testBucket), Key: aws.String("k"), Body: strings.NewReader("new"), IfNoneMatch: aws.String("*")})
+		return err
+	}
+	seen.failWith(broken)
+	wantCode(t, onlyNew(), "InternalError")
+	seen.failWith(nil)
+	wantCode(t, onlyNew(), "PreconditionFailed")
+	if got := seen.take(); len(got) != 1 || got[0].Op != freshet.OpPut {
+		t.Errorf("got %+v", got)
+	}
+	if err := remove(); err != nil {
+		t.Error(err)
+	}
+	if got := seen.take(); len(got) != 1 {
+		t.Errorf("a paid debt was paid again: %+v", got)
+	}
+	out, err := c.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String(testBucket), Delete: &types.Delete{
+		Objects: []types.ObjectIdentifier{{Key: aws.String("k")}, {Key: aws.String(strings.Repeat("x", 1025))}},
+	}})
+	if err != nil || len(out.Deleted) != 1 || len(out.Errors) != 1 || *out.Errors[0].Code != "KeyTooLongError" || len(*out.Errors[0].Key) != 1025 {
+		t.Errorf("got %+v, %v", out, err)
+	}
+}
+
+// A client that hangs up half-way leaves the object as it was.
+func TestHalfAnUploadChangesNothing(t *testing.T) {
+	var seen changes
+	b, c := start(t, testConfig(t.TempDir(), seen.add))
+	put(t, c, "k", "old")
+	seen.take()
+	ctx, cancel := context.WithCancel(t.Context())
+	body := &endless{cancelAt: 1 << 20, cancel: cancel}
+	_, err := c.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(testBucket), Key: aws.String("k"), Body: body, ContentLength: aws.Int64(8 << 20),
+	}, s3.WithAPIOptions(unsigned))
+	if err == nil {
+		t.Fatal("the upload should have been cut off")
+	}
+	if err := b.Close(); err != nil { // waits for the request to end
+		t.Error(err)
+	}
+	if o, _ := b.Stat("k"); o.Size != 3 {
+		t.Errorf("got %+v", o)
+	}
+	if got := seen.take(); len(got) != 0 {
+		t.Errorf("announced %+v", got)
+	}
+	if on, exists, err := b.store.read("k"); err != nil || !exists || on.Size != 3 {
+		t.Errorf("the store holds %+v", on)
+	}
+}
+
+// endless is a body that ends the request instead of itself.
+type endless struct {
+	sent, cancelAt int
+	cancel         func()
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.sent >= e.cancelAt {
+		e.cancel()
+		return 0, io.ErrUnexpectedEOF
+	}
+	e.sent += len(p)
+	return len(p), nil
+}

@@ -1,0 +1,3 @@
+package bucket
+
+func serveForTest(dir string) {}
