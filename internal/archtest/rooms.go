@@ -1,0 +1,84 @@
+package archtest
+
+// Module is the path that imports of our own begin with.
+const Module = "github.com/freshet/freshet"
+
+// House is the table of rooms: who may import whom. A new package needs a line
+// here, and an import that is not in its line is either a mistake or a decision
+// to be made here, in sight.
+//
+// Values come from the left, the world begins at the rim, the conductor knows
+// both, and a door is what people and machines come in by.
+var House = []Room{
+	// The words.
+	{Dir: ".", Kind: Pure},
+
+	// Pure: values in, values out.
+	{Dir: "internal/distribution", Kind: Pure, May: []string{"."}},
+	{Dir: "internal/source", Kind: Pure, May: []string{".", "internal/source/*"}},
+	{Dir: "internal/source/batch", Kind: Pure, May: []string{"."}},
+	{Dir: "internal/source/keylist", Kind: Pure, May: []string{".", "internal/source/batch"}},
+	{Dir: "internal/source/s3event", Kind: Pure, May: []string{".", "internal/source/batch"}},
+	{Dir: "internal/route", Kind: Pure, May: []string{".", "internal/distribution"}},
+	{Dir: "internal/plan", Kind: Pure, May: []string{"."}},
+
+	// The rim: talks to the world, decides nothing.
+	{Dir: "internal/cdn", May: []string{"."}},
+	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},
+	{Dir: "internal/cdn/cdntest", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/cdn/cloudfront", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/cdn/local", May: []string{".", "internal/cdn", "internal/distribution", "internal/edge", "internal/edge/api"}},
+	{Dir: "internal/cdn/memcdn", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/stream", May: []string{"."}},
+	{Dir: "internal/queue", May: []string{".", "internal/stream"}},
+	{Dir: "internal/journal", May: []string{".", "internal/stream"}},
+	{Dir: "internal/sigv4", May: []string{"."}},
+	{Dir: "internal/bucket", May: []string{"."}},
+	{Dir: "internal/mirror", May: []string{"."}},
+	{Dir: "internal/edge", May: []string{".", "internal/distribution", "internal/edge/s3origin"}},
+	{Dir: "internal/edge/s3origin", May: []string{"."}},
+	{Dir: "internal/edge/api", May: []string{".", "internal/distribution", "internal/sigv4"}},
+
+	// The conductor.
+	{Dir: "internal/apply", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/verify", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/pipeline", May: []string{
+		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
+		"internal/distribution", "internal/apply", "internal/verify",
+	}},
+
+	// The doors.
+	{Dir: "internal/config", Kind: Door, May: []string{"*"}, Not: []string{"internal/cdn/*"}, Doors: []string{"internal/app", "internal/cli"}},
+	{Dir: "internal/server", Kind: Door, May: []string{"*"}, Doors: []string{"internal/app", "internal/cli"}},
+	{Dir: "internal/app", Kind: Door, May: []string{"*"}, Doors: []string{"internal/cli"}},
+	{Dir: "internal/cli", Kind: Door, May: []string{"*"}, Doors: []string{"cmd/freshet"}},
+	{Dir: "internal/archtest", Kind: Door},
+	{Dir: "cmd/freshet", Kind: Door, May: []string{"internal/cli"}},
+}
+
+// Limits that hold in every room.
+const (
+	maxFileLines = 600 // of any Go file, tests included
+	maxMainLines = 40  // of a file of package main
+	maxDepth     = 8   // of the longest chain of imports within the module
+)
+
+// emptyNames say nothing about what is in a package.
+var emptyNames = map[string]bool{
+	"util": true, "utils": true, "common": true, "helper": true, "helpers": true, "manager": true,
+	"types": true, "data": true, "info": true, "misc": true, "shared": true,
+}
+
+// worldly are the standard packages that reach outside, or bring in chance. A
+// pure room imports neither them nor what lies below them, except gentle ones.
+var (
+	worldly = []string{"os", "net", "syscall", "log", "database", "plugin", "runtime", "testing", "embed", "io/fs", "io/ioutil", "path/filepath", "math/rand", "crypto/rand"}
+	gentle  = map[string]bool{"net/url": true, "net/netip": true, "net/textproto": true}
+)
+
+// worldlyCalls are the functions that do the same in packages that do not. The
+// clock is among them: time is given to pure rooms by their callers.
+var worldlyCalls = map[string][]string{
+	"time": {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"},
+	"fmt":  {"Print", "Printf", "Println", "Scan", "Scanf", "Scanln"},
+}
