@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// The waits between attempts to complete an invalidation.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+// begin has an invalidation completed in the background, unless the register is
+// closed. r.mu is held, or nobody else knows r yet. The limits on what may be
+// in progress bound the goroutines.
+func (r *Register) begin(started *record) {
+	if r.closed.Err() == nil {
+		r.work.Go(func() { r.complete(started.snapshot()) })
+	}
+}
+
+// complete tells the edge, then the log, then everybody. Whatever fails is done
+// again until the register is closed.
+func (r *Register) complete(i Invalidation) {
+	patterns := Batch{Paths: i.Paths}.patterns()
+	if !r.repeat(i, "apply the invalidation to the edge", func() error {
+		// The content of a distribution that is gone went with it.
+		if _, err := r.Distribution(i.Distribution); err != nil {
+			return nil
+		}
+		return r.cfg.Invalidator.Invalidate(i.Distribution, patterns)
+	}) {
+		return
+	}
+	// Not visible before it is durable: nobody shall see Completed become
+	// InProgress again by a restart.
+	done := Entry{Kind: Completed, Distribution: i.Distribution, ID: i.ID, At: r.cfg.Now().UTC().Truncate(time.Millisecond)}
+	if !r.repeat(i, "record the completion", func() error {
+		ctx, cancel := context.WithTimeout(r.closed, appendWithin)
+		defer cancel()
+		return r.cfg.Log.Append(ctx, done)
+	}) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.finish(done)
+	r.dropPaths()
+}
+
+// repeat calls do until it succeeds and reports whether it did before Close.
+func (r *Register) repeat(i Invalidation, doing string, do func() error) bool {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		if r.closed.Err() != nil {
+			return false
+		}
+		err := do()
+		if err == nil {
+			return true
+		}
+		r.cfg.Logger.Warn(doing, "distribution", i.Distribution, "invalidation", i.ID, "error", err, "retry_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-r.closed.Done():
+		}
+	}
+}
+
+// finish marks an invalidation as completed. Unknown ones, and such as are
+// completed already, are passed over. r.mu is held, or nobody else knows r yet.
+func (r *Register) finish(done Entry) {
+	h := r.history(done.Distribution)
+	record, ok := h.records[done.ID]
+	if !ok || !record.Completed.IsZero() {
+		return
+	}
+	h.running.remove(record)
+	record.Completed = done.At
+	r.kept = append(r.kept, record)
+	r.keptBytes += record.pathBytes()
+}
+
+// dropPaths forgets the paths of the earliest completed invalidations until the
+// rest is within bounds, and lets go of records that their history forgot. r.mu
+// is held.
+func (r *Register) dropPaths() {
+	for len(r.kept) > 0 && (r.keptBytes > r.cfg.KeepPaths || r.kept[0].forgotten) {
+		oldest := r.kept[0]
+		r.kept[0] = nil
+		r.kept = r.kept[1:]
+		r.keptBytes -= oldest.pathBytes()
+		oldest.Paths = nil
+	}
+}
+
+// replay applies one entry of the log. Nothing else uses the register yet.
+func (r *Register) replay(e Entry) error {
+	switch e.Kind {
+	case Created:
+		r.replayCreated(e)
+	case Completed:
+		r.finish(e)
+		r.dropPaths()
+	}
+	// A kind that a later version added is none of ours.
+	return nil
+}
+
+// replayCreated believes the last of several entries of one ID: they stem from
+// appends that seemed to have failed, and the client was told of the last one
+// only.
+func (r *Register) replayCreated(e Entry) {
+	h := r.history(e.Distribution)
+	if old, ok := h.records[e.ID]; ok {
+		if !old.Completed.IsZero() {
+			return
+		}
+		h.running.remove(old)
+	}
+	created := newRecord(e.Distribution, Batch{CallerReference: e.CallerReference, Paths: e.Paths}, e.At)
+	created.ID = e.ID
+	h.insert(created)
+	h.running.add(created)
+}
+
+// forget drops what h has held for longer than it is to be retained. r.mu is
+// held.
+func (r *Register) forget(h *history) {
+	if r.cfg.Retain > 0 {
+		h.forget(r.cfg.Now().Add(-r.cfg.Retain))
+		r.dropPaths()
+	}
+}
+
+// resume begins anew what the log left in progress.
+func (r *Register) resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.histories {
+		r.forget(h)
+		for _, record := range slices.Clone(h.order) {
+			if record.Completed.IsZero() {
+				r.begin(record)
+			}
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/freshet/freshet/internal/sigv4"
+)
+
+// MaxBody is the longest body of a request, in bytes: 3,000 paths of 4,000
+// characters with their markup, and some air.
+const MaxBody = 16 << 20
+
+// HandlerConfig is what a handler works with. Register and Credentials are
+// required.
+type HandlerConfig struct {
+	Register    *Register
+	Credentials sigv4.Credentials // of the one client key that is let in, for any region
+	Account     string            // twelve digits, shown in ARNs; empty is 000000000000
+	Now         func() time.Time  // nil is time.Now
+	Logger      *slog.Logger      // is told of answers with status 5xx; nil discards
+
+	// Fault is asked, where it is not nil, what shall go wrong with a signed
+	// request, by the name of its operation. It is called concurrently.
+	Fault func(operation string) Fault
+}
+
+// Fault is what goes wrong with one request on purpose. The zero value is
+// nothing.
+type Fault struct {
+	Delay      time.Duration // before anything is done
+	Err        *Error        // is answered and nothing is done
+	LoseAnswer bool          // the request is carried out, then the connection breaks
+}
+
+type handler struct {
+	HandlerConfig
+	verifier sigv4.Verifier
+	opened   time.Time // stands in where a distribution does not know when it was changed
+}
+
+// NewHandler returns the API's handler. It answers every path and looks at
+// nothing before the signature.
+func NewHandler(cfg HandlerConfig) (http.Handler, error) {
+	if cfg.Register == nil || cfg.Credentials.AccessKeyID == "" || cfg.Credentials.Secret == "" {
+		return nil, errors.New("make the CloudFront API: a register and credentials are required")
+	}
+	if cfg.Account == "" {
+		cfg.Account = "000000000000"
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &handler{
+		HandlerConfig: cfg,
+		verifier:      sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront", MaxBody: MaxBody, Now: cfg.Now},
+		opened:        cfg.Now().UTC(),
+	}, nil
+}
+
+// ServeHTTP answers one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	requestID := newRequestID()
+	w.Header().Set("X-Amzn-Requestid", requestID)
+	reply, err := h.answer(r)
+	if err == nil {
+		err = write(w, reply)
+	}
+	if err == nil {
+		return
+	}
+	if errors.Is(err, errLost) {
+		panic(http.ErrAbortHandler)
+	}
+	refusal := refusalFor(err)
+	if refusal.Status >= http.StatusInternalServerError {
+		h.Logger.Error("answer a CloudFront request", "method", r.Method, "path", r.URL.Path, "request_id", requestID, "error", err)
+	}
+	writeError(w, refusal, requestID)
+}
+
+// errLost is returned when the client must believe that the connection broke.
+var errLost = errors.New("the answer is lost on purpose")
+
+func (h *handler) answer(r *http.Request) (reply, error) {
+	body, err := h.verifier.Verify(r)
+	if err != nil {
+		return reply{}, err
+	}
+	op, err := route(r)
+	if err != nil {
+		return reply{}, err
+	}
+	var fault Fault
+	if h.Fault != nil {
+		fault = h.Fault(op.name)
+	}
+	if err := fault.before(r); err != nil {
+		return reply{}, err
+	}
+	answer, err := op.serve(h, call{Request: r, args: op.args, body: body})
+	if fault.LoseAnswer {
+		return reply{}, errLost
+	}
+	return answer, err
+}
+
+// before waits and fails as the fault says.
+func (f Fault) before(r *http.Request) error {
+	if f.Delay > 0 {
+		select {
+		case <-time.After(f.Delay):
+		case <-r.Context().Done():
+			return fmt.Errorf("delay the request: %w", r.Context().Err())
+		}
+	}
+	if f.Err != nil {
+		return f.Err
+	}
+	return nil
+}
+
+// ErrThrottled is how CloudFront answers requests that come too fast: as an
+// HTTP 400.
+func ErrThrottled() *Error { return refuse(Throttling, "Rate exceeded") }
+
+// ErrUnavailable is how CloudFront answers when something is wrong on its side.
+func ErrUnavailable() *Error {
+	return refuse(ServiceUnavailable, "CloudFront encountered an internal error. Please try again.")
+}
+
+// refusalFor turns any error into one that can be shown to a client.
+func refusalFor(err error) *Error {
+	var refused *Error
+	var unsigned *sigv4.Error
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case errors.As(err, &unsigned) && unsigned.Code == sigv4.RequestEntityTooLarge:
+		return refuse(BatchTooLarge, "Your request is longer than %d bytes", MaxBody)
+	case errors.As(err, &unsigned):
+		return &Error{Code: unsigned.Code, Status: unsigned.Status, Message: unsigned.Message}
+	default:
+		return ErrUnavailable()
+	}
+}
+
+// newRequestID returns random digits in the form of a UUID.
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
