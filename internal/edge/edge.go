@@ -1,0 +1,219 @@
+// Package edge is an embedded cache with CloudFront's cache model: behaviors,
+// TTLs, error caching, ranges, conditional requests, and invalidations that are
+// exact.
+//
+// A request goes through lookup → validate → entry, and only if that gives
+// nothing to the origin. Validity is decided by epochs: an invalidation raises
+// its distribution's counter and is written down in a tree of patterns; a copy
+// whose fetch began before the last invalidation that covers it is never served
+// again, wherever it is on its way.
+package edge
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// Config says what an edge serves. Distributions and Resolve are required.
+type Config struct {
+	Distributions []distribution.Distribution
+	Resolve       Resolver
+
+	MemoryLimit   int64         // bytes for stored responses, overhead included; 0 for 256 MiB
+	LargestObject int64         // bytes of the largest body stored; 0 for 32 MiB; larger ones are passed through
+	OriginTimeout time.Duration // for the first byte of a response and between any two; 0 for CloudFront's 30 s
+	PoP           string        // for X-Amz-Cf-Pop; empty for LCL50-C1
+	Log           *slog.Logger  // nil for none
+}
+
+// Edge is an http.Handler. It must be closed.
+type Edge struct {
+	sites    []*site
+	byID     map[string]*site
+	hosts    hosts
+	store    *store
+	largest  int64
+	limit    int64
+	patience time.Duration
+	pop, via string
+	log      *slog.Logger
+
+	filling atomic.Int64 // bytes of responses that are still arriving
+	counts  counts
+	sweeps  chan struct{} // asks for a sweep
+
+	ctx       context.Context // of everything in the background
+	stop      context.CancelFunc
+	transport *http.Transport
+
+	running struct {
+		sync.Mutex
+		sync.WaitGroup
+		closed bool
+	}
+}
+
+// New returns an edge that is ready to serve.
+func New(c Config) (*Edge, error) {
+	c = c.withDefaults()
+	if len(c.Distributions) == 0 || c.Resolve == nil {
+		return nil, errors.New("an edge needs distributions and a resolver of their origins")
+	}
+	s, err := newStore(uint64(c.MemoryLimit))
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{
+		byID: make(map[string]*site), store: s, largest: c.LargestObject, limit: c.MemoryLimit, patience: c.OriginTimeout,
+		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), transport: newTransport(),
+	}
+	if err := e.addSites(c); err != nil {
+		return nil, err
+	}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.start(e.sweepOnRequest)
+	return e, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.MemoryLimit <= 0 {
+		c.MemoryLimit = 256 << 20
+	}
+	if c.LargestObject <= 0 {
+		c.LargestObject = 32 << 20
+	}
+	// An object must fit into the store to be of use there.
+	c.LargestObject = min(c.LargestObject, c.MemoryLimit)
+	if c.OriginTimeout <= 0 {
+		c.OriginTimeout = 30 * time.Second
+	}
+	if c.PoP == "" {
+		c.PoP = "LCL50-C1"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (e *Edge) addSites(c Config) error {
+	for i, d := range c.Distributions {
+		s, err := newSite(uint32(i), d, c, e.store, e.transport)
+		if err != nil {
+			return err
+		}
+		if e.byID[d.ID] != nil {
+			return fmt.Errorf("two distributions have the ID %q", d.ID)
+		}
+		e.byID[d.ID] = s
+		e.sites = append(e.sites, s)
+	}
+	var err error
+	e.hosts, err = newHosts(e.sites)
+	return err
+}
+
+// hopName is by what this edge goes in Via.
+func hopName() string {
+	var b [16]byte
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// start runs f in the background until Close. A closed edge runs it in the
+// foreground, where everything it asks for fails at once.
+func (e *Edge) start(f func()) {
+	e.running.Lock()
+	if e.running.closed {
+		e.running.Unlock()
+		f()
+		return
+	}
+	e.running.Go(f)
+	e.running.Unlock()
+}
+
+// Close ends all fetches and the sweeper, and waits for them. Requests that
+// come later get what is in the cache, or an error. It may be called twice.
+func (e *Edge) Close() error {
+	e.running.Lock()
+	e.running.closed = true
+	e.running.Unlock()
+	e.stop()
+	e.running.Wait()
+	e.transport.CloseIdleConnections()
+	return nil
+}
+
+// ServeHTTP answers a viewer. It ends with http.ErrAbortHandler, which a server
+// knows, when a response breaks off after it began.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q, why := e.read(r)
+	if why != nil {
+		e.refuse(w, r, why)
+		return
+	}
+	var stored *entry
+	if q.behavior.Caches() {
+		stored = q.site.lookup(q.key)
+	}
+	if stored != nil && stored.answers(time.Now()) {
+		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit})
+		return
+	}
+	missed := q // a copy, so that q itself need not live on the heap
+	if !q.behavior.Caches() || stored == nil && r.Method == http.MethodHead {
+		// What a HEAD brings is no response to a GET, so it is not stored.
+		e.pass(w, r, &missed)
+		return
+	}
+	e.serveFill(w, r, &missed)
+}
+
+// ErrUnknownDistribution is what Invalidate fails with for an ID that the edge
+// does not serve.
+var ErrUnknownDistribution = errors.New("unknown distribution")
+
+// ErrPattern is what Invalidate fails with for a pattern that CloudFront would
+// not accept, and for cache tags, as no distribution here says which header
+// holds them: an invalidation that removes nothing must not look like one that
+// worked.
+var ErrPattern = errors.New("invalid pattern")
+
+// Invalidate makes everything unreachable that the patterns cover and that was
+// fetched, or begun to be fetched, before the call. When it returns, no request
+// that arrives later is answered with such a copy. On an error nothing was
+// invalidated.
+//
+// A pattern matches the URL in the spelling of freshet.CanonicalPath, followed
+// by the query string where that is part of the cache key.
+func (e *Edge) Invalidate(distributionID string, patterns []freshet.Pattern) error {
+	s := e.byID[distributionID]
+	if s == nil {
+		return fmt.Errorf("invalidate at %q: %w", distributionID, ErrUnknownDistribution)
+	}
+	for _, p := range patterns {
+		if _, err := freshet.ParsePattern(string(p)); err != nil {
+			return fmt.Errorf("invalidate at %s: %w: %w", distributionID, ErrPattern, err)
+		}
+		if p.IsTag() {
+			return fmt.Errorf("invalidate at %s: %w: the distribution has no header for cache tags such as %q", distributionID, ErrPattern, string(p))
+		}
+	}
+	s.epochs.invalidate(patterns)
+	e.requestSweep()
+	return nil
+}

@@ -1,0 +1,83 @@
+package edge
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// key names a cached response: a distribution and the URL as the viewer spelled
+// it, with the query string where it counts.
+type key struct {
+	site uint32
+	url  string
+}
+
+// entry is one response, complete or, until its stream is through, the head of
+// one. Apart from its atomics it is not modified once others can see it.
+type entry struct {
+	stamp
+
+	key    key
+	names  []string // canonical spellings of the URL, each of which an invalidation may name
+	status int
+	header http.Header
+	body   []byte
+
+	received time.Time
+	age      time.Duration // it had when it was received
+	life     lifetime
+	retry    atomic.Int64 // Unix nanoseconds before which the origin is not asked again after it failed
+}
+
+// entryOverhead is about what an entry takes besides its strings and bytes: its
+// struct, the header map, and the store's own bookkeeping.
+const entryOverhead = 700
+
+// weight is how many bytes of memory the entry takes.
+func (e *entry) weight() uint32 {
+	n := uint64(entryOverhead) + uint64(cap(e.body)) + uint64(len(e.key.url))
+	for _, name := range e.names {
+		n += uint64(len(name)) + 16
+	}
+	for name, values := range e.header {
+		n += uint64(len(name)) + 64
+		for _, v := range values {
+			n += uint64(len(v)) + 16
+		}
+	}
+	return uint32(min(n, 1<<32-1))
+}
+
+// fresh reports whether the entry may be reused now without asking the origin.
+func (e *entry) fresh(now time.Time) bool { return now.Sub(e.received) < e.life.fresh }
+
+// standsIn reports whether the entry may be served now although it has expired,
+// given that the origin fails. It says nothing of invalidations.
+func (e *entry) standsIn(now time.Time) bool {
+	if !e.life.staleOnError {
+		return false
+	}
+	expired := now.Sub(e.received) - e.life.fresh
+	return e.life.staleFor < 0 || expired < e.life.staleFor
+}
+
+// resting reports whether the origin failed so recently that it is not asked
+// again yet.
+func (e *entry) resting(now time.Time) bool { return now.UnixNano() < e.retry.Load() }
+
+// answers reports whether the entry is served now without asking the origin.
+func (e *entry) answers(now time.Time) bool {
+	return e.fresh(now) || e.resting(now) && e.standsIn(now)
+}
+
+// size is the number of bytes of the body.
+func (e *entry) size() int64 { return int64(len(e.body)) }
+
+// copyPart writes a part of the body to w.
+func (e *entry) copyPart(_ context.Context, w io.Writer, s span) error {
+	_, err := w.Write(e.body[s.offset : s.offset+s.length])
+	return err
+}

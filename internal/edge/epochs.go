@@ -1,0 +1,125 @@
+package edge
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/freshet/freshet"
+)
+
+// epochs decides which copies of one distribution were invalidated. A counter
+// is raised by every invalidation; a tree of patterns remembers at which value
+// each was last invalidated; a copy remembers the value at which its fetch
+// began. Readers take no lock.
+type epochs struct {
+	counter atomic.Uint64
+	records atomic.Pointer[records]
+	limit   int // records before branches are merged
+
+	writing sync.Mutex // one invalidation or pruning at a time
+}
+
+// records is one state of the pattern tree.
+type records struct {
+	root *node
+	// floor is the highest epoch of which records may have been dropped. What
+	// was last checked before it can no longer be shown to be valid.
+	floor uint64
+}
+
+// maxRecords bounds the memory that patterns take, at some 150 bytes each.
+const maxRecords = 1 << 16
+
+func newEpochs(limit int) *epochs {
+	e := &epochs{limit: limit}
+	e.records.Store(&records{root: newNode("", 0, 0, nil)})
+	return e
+}
+
+// stamp is what a copy, or a fetch that will become one, knows of the
+// invalidations of its distribution.
+type stamp struct {
+	birth   uint64        // counter before the origin was asked
+	checked atomic.Uint64 // no record up to this epoch is newer than birth and covers the copy
+}
+
+// begin stamps a fetch. It must be called before the origin is asked: an
+// invalidation that is recorded while the origin answers is newer than the
+// fetch.
+func (e *epochs) begin(s *stamp) {
+	s.birth = e.counter.Load()
+	s.checked.Store(s.birth)
+}
+
+// valid reports whether nothing that covers one of the names has been
+// invalidated since s began. It costs one comparison unless something was
+// invalidated since the last call, and a walk along the names otherwise.
+func (e *epochs) valid(s *stamp, names []string) bool {
+	// The counter is loaded before the records: an invalidation that arrives in
+	// between may be missed by the walk, but then checked is behind the counter
+	// and the next call walks again.
+	now := e.counter.Load()
+	if s.checked.Load() == now {
+		return true
+	}
+	r := e.records.Load()
+	// Loaded after the records, since a sweep marks what it checked before it
+	// publishes the floor.
+	if s.checked.Load() < r.floor {
+		return false
+	}
+	for _, name := range names {
+		if r.root.invalidated(name) > s.birth {
+			return false
+		}
+	}
+	s.checked.Store(now)
+	return true
+}
+
+// invalidate makes every copy that the patterns cover invalid if its fetch
+// began before the call. When it returns no later call of valid says otherwise.
+func (e *epochs) invalidate(patterns []freshet.Pattern) {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	old := e.records.Load()
+	epoch := e.counter.Load() + 1
+	root := old.root
+	for _, p := range patterns {
+		if !matchesNothing(p) {
+			root = root.with(p.Prefix(), p.IsWildcard(), epoch)
+		}
+	}
+	if root.records > e.limit {
+		// Down to three quarters, so that the work is not done again for each
+		// new pattern.
+		root = root.atMost(max(1, e.limit*3/4))
+	}
+	e.records.Store(&records{root: root, floor: old.floor})
+	e.counter.Store(epoch)
+}
+
+// matchesNothing reports whether CloudFront accepts the pattern and ignores it:
+// a ~ cannot be invalidated, escaped or not.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
+func matchesNothing(p freshet.Pattern) bool {
+	return strings.Contains(string(p), "%7E") || strings.Contains(string(p), "%7e")
+}
+
+// forget drops the records of epoch and before. Before the call every copy and
+// every fetch of the distribution must have been checked at epoch or later;
+// those that were not count as invalidated from now on.
+func (e *epochs) forget(epoch uint64) {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	old := e.records.Load()
+	root := old.root.after(epoch)
+	if root == nil {
+		root = newNode("", 0, 0, nil)
+	}
+	e.records.Store(&records{root: root, floor: max(old.floor, epoch)})
+}
+
+// live is the number of patterns remembered.
+func (e *epochs) live() int { return e.records.Load().root.records }

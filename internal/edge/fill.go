@@ -1,0 +1,284 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// fill is one request to an origin whose answer may be stored and may serve
+// everybody who asks while it is under way. It runs on its own: the viewer that
+// caused it may leave.
+type fill struct {
+	stamp
+	key   key
+	names []string
+	old   *entry // the expired copy, if there is one; it was not invalidated when the fetch began
+
+	ready chan struct{} // closed once the following are set
+
+	result  *entry  // complete, or a head without body if stream is set
+	stream  *stream // what is still arriving; nil for a complete result
+	outcome outcome // for the viewer that began it
+	shared  bool    // result may serve others than the viewer that began it
+
+	mu    sync.Mutex
+	first *reader // of the viewer that began it
+	alone bool    // that viewer has left
+}
+
+// outcome is what X-Cache says.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/AccessLogs.html
+type outcome string
+
+const (
+	hit        outcome = "Hit"
+	miss       outcome = "Miss"
+	refreshHit outcome = "RefreshHit"
+	failed     outcome = "Error"
+)
+
+// lead gives the viewer that began the fill its place in the stream, before
+// anything can be dropped from it.
+func (f *fill) lead(s *stream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.alone {
+		f.first = s.reader()
+	}
+}
+
+// abandon says that the viewer that began the fill has left.
+func (f *fill) abandon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.alone = true
+	f.first.close()
+}
+
+// settle publishes the result.
+func (f *fill) settle(result *entry, s *stream, o outcome, shared bool) {
+	f.result, f.stream, f.outcome, f.shared = result, s, o, shared
+	close(f.ready)
+}
+
+// run carries out a fill. own are the headers to send.
+func (e *Edge) run(f *fill, q *query, own http.Header) {
+	defer q.site.leave(f)
+	resp, err := e.ask(e.ctx, q, http.MethodGet, conditional(own, f.old))
+	if err == nil && resp.StatusCode == http.StatusNotModified {
+		if f.old != nil && sameVersion(f.old.header, resp.Header) {
+			resp.close()
+			e.refresh(f, q, resp)
+			return
+		}
+		// It speaks of a copy that is not ours.
+		resp.close()
+		resp, err = e.ask(e.ctx, q, http.MethodGet, own)
+	}
+	if err == nil && resp.StatusCode == http.StatusNotModified {
+		resp.close()
+		err = errors.New("the origin answered 304 to a request without conditions")
+	}
+	if err != nil {
+		e.fail(f, q, err)
+		return
+	}
+	defer resp.close()
+	if resp.StatusCode >= 500 && e.standIn(f, q) {
+		return
+	}
+	e.receive(f, q, resp)
+}
+
+// sameVersion reports whether a 304 confirms the stored response: its
+// validators, where it has them, are the stored ones.
+// https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
+func sameVersion(stored, unchanged http.Header) bool {
+	if etag := unchanged.Get("Etag"); etag != "" && stored.Get("Etag") != "" {
+		return weakMatch(etag, stored.Get("Etag"))
+	}
+	modified := unchanged.Get("Last-Modified")
+	return modified == "" || modified == stored.Get("Last-Modified")
+}
+
+// refresh stores the expired copy anew, as young as the answer that confirmed
+// it. It is as valid as the fetch that asked, so an invalidation that arrived
+// since then leaves it out.
+func (e *Edge) refresh(f *fill, q *query, resp *response) {
+	entry := f.entry(f.old.status, refreshed(f.old.header, resp.Header), resp.received, upstreamAge(resp.Header))
+	entry.body = f.old.body
+	judged := entry.header.Clone()
+	judged["Age"] = resp.Header["Age"]
+	entry.life = lifetimeOf(q.behavior, entry.status, judged, resp.received)
+	if !entry.life.store || !q.site.keep(entry) {
+		q.site.store.drop(f.old)
+	}
+	f.settle(entry, nil, refreshHit, entry.life.fresh > 0)
+}
+
+// entry makes the head of a response that the fill received.
+func (f *fill) entry(status int, h http.Header, received time.Time, age time.Duration) *entry {
+	e := &entry{key: f.key, names: f.names, status: status, header: h, received: received, age: age}
+	e.birth = f.birth
+	e.checked.Store(f.checked.Load())
+	return e
+}
+
+// standIn settles the fill with the expired copy, since the origin failed. A
+// copy that was invalidated in the meantime does not stand in.
+func (e *Edge) standIn(f *fill, q *query) bool {
+	now := time.Now()
+	if f.old == nil || !f.old.standsIn(now) || !q.site.epochs.valid(&f.old.stamp, f.old.names) {
+		return false
+	}
+	f.old.retry.Store(now.Add(distribution.ErrorCachingMinTTL).UnixNano())
+	f.settle(f.old, nil, refreshHit, true)
+	return true
+}
+
+// fail settles the fill when the origin gave no answer, with the expired copy
+// or else with an error page, which is cached as an error of the origin would
+// be.
+func (e *Edge) fail(f *fill, q *query, err error) {
+	e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+	if e.ctx.Err() == nil && e.standIn(f, q) {
+		return
+	}
+	status := failureStatus(err)
+	h, body := errorPage(status, "The origin gave no usable answer.")
+	entry := f.entry(status, h, time.Now(), 0)
+	entry.body = body
+	entry.life = lifetimeOf(q.behavior, status, h, entry.received)
+	if e.ctx.Err() != nil {
+		entry.life = lifetime{} // it is us who stopped
+	}
+	if entry.life.store {
+		q.site.keep(entry)
+	}
+	f.settle(entry, nil, failed, entry.life.fresh > 0)
+}
+
+// receive settles the fill with a response and then takes in its body.
+func (e *Edge) receive(f *fill, q *query, resp *response) {
+	head := f.entry(resp.StatusCode, fromOrigin(resp.Header), resp.received, upstreamAge(resp.Header))
+	head.life = lifetimeOf(q.behavior, head.status, resp.Header, head.received)
+	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
+	s := newStream(resp.ContentLength, !kept)
+	s.unread = func() { resp.cancel(errNoReaders) }
+	f.lead(s)
+	f.settle(head, s, miss, kept && head.life.fresh > 0)
+	err := e.takeIn(f, q, resp, s)
+	s.finish(err)
+	if err != nil {
+		if !errors.Is(err, errNoReaders) {
+			e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+		}
+		return
+	}
+	e.replace(f, q, head, s)
+}
+
+// replace puts the complete response in the place of the expired one, which is
+// of no more use even if the new one is not stored.
+func (e *Edge) replace(f *fill, q *query, head *entry, s *stream) {
+	if !s.isWindow() {
+		whole := f.entry(head.status, head.header, head.received, head.age)
+		whole.life, whole.body = head.life, s.whole()
+		if q.site.keep(whole) {
+			return
+		}
+	}
+	if f.old != nil {
+		q.site.store.drop(f.old)
+	}
+}
+
+// takeIn reads the body to its end. A body that turns out larger than what is
+// stored goes on to those who are reading it, but nobody else may join.
+func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
+	var held int64
+	defer func() { e.filling.Add(-held) }()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := resp.read(buf)
+		if n > 0 {
+			if err := s.append(e.ctx, buf[:n]); err != nil {
+				return err
+			}
+			if !s.isWindow() {
+				held += int64(n)
+				e.filling.Add(int64(n))
+				if held > e.largest {
+					q.site.leave(f)
+					s.openWindow()
+				}
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// serveFill answers a request that no stored copy answered.
+func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
+	stored, f, mine := q.site.join(q, time.Now())
+	if stored != nil {
+		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit})
+		return
+	}
+	if mine {
+		// Nothing of the viewer is in them but its address, since other viewers
+		// get the answer too.
+		own := make(http.Header)
+		e.addOwn(own, r)
+		e.start(func() { e.run(f, q, own) })
+		defer f.abandon()
+	}
+	select {
+	case <-f.ready:
+	case <-r.Context().Done():
+		return
+	}
+	if mine {
+		e.serveResult(w, r, q, f, f.first, f.outcome)
+		return
+	}
+	if !f.shared {
+		e.pass(w, r, q)
+		return
+	}
+	var place *reader
+	if f.stream != nil {
+		if place = f.stream.reader(); place == nil {
+			e.pass(w, r, q)
+			return
+		}
+		defer place.close()
+	}
+	e.serveResult(w, r, q, f, place, hit)
+}
+
+// serveResult answers from a settled fill; place is the viewer's in its stream.
+func (e *Edge) serveResult(w http.ResponseWriter, r *http.Request, q *query, f *fill, place *reader, o outcome) {
+	a := answer{entry: f.result, content: f.result, outcome: o}
+	if f.stream != nil {
+		a.content = place
+		if f.stream.isWindow() && r.Header.Get("Range") != "" && f.result.status == http.StatusOK {
+			// Too large to keep, or not to be kept: only the part is fetched.
+			place.close()
+			e.pass(w, r, q)
+			return
+		}
+	}
+	e.respond(w, r, a)
+}

@@ -1,0 +1,110 @@
+package edge
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// hopByHop are the headers that concern one connection only, in either
+// direction.
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// notFromOrigin are headers of an origin's response that CloudFront replaces,
+// or that must not be shared: cookies are not forwarded, so none may be set.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
+var notFromOrigin = []string{
+	"Age", "Content-Length", "Set-Cookie", "Set-Cookie2", "Via", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Cache",
+}
+
+// notFromViewer are headers of a viewer's request that CloudFront removes or
+// replaces before it asks the origin, unless the cache key holds them.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
+var notFromViewer = []string{
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "Expect",
+	"Forwarded", "Referer", "User-Agent", "X-Amz-Cf-Id", "X-Forwarded-Proto", "X-Http-Method-Override", "X-Real-Ip",
+}
+
+// endToEnd returns a copy of h without the headers of one connection, those
+// that Connection names, and those in without. Values are shared with h.
+func endToEnd(h http.Header, without []string) http.Header {
+	kept := make(http.Header, len(h)+4)
+	for name, values := range h {
+		kept[name] = values
+	}
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			delete(kept, textproto.CanonicalMIMEHeaderKey(trimSpace(name)))
+		}
+	}
+	for _, name := range hopByHop {
+		delete(kept, name)
+	}
+	for _, name := range without {
+		delete(kept, name)
+	}
+	return kept
+}
+
+// fromOrigin returns what of an origin's response goes out to viewers.
+func fromOrigin(h http.Header) http.Header {
+	kept := endToEnd(h, notFromOrigin)
+	reduceVary(kept)
+	if kept.Get("Server") == "" {
+		kept.Set("Server", "CloudFront")
+	}
+	return kept
+}
+
+// fromViewer returns what of a viewer's request goes on to the origin when the
+// response is for that viewer alone.
+func fromViewer(h http.Header) http.Header {
+	kept := endToEnd(h, notFromViewer)
+	for name := range kept {
+		if strings.HasPrefix(name, "X-Edge-") {
+			delete(kept, name)
+		}
+	}
+	return kept
+}
+
+// reduceVary leaves the names that can make a difference: other headers are not
+// forwarded, so the origin cannot have looked at them.
+func reduceVary(h http.Header) {
+	var kept []string
+	for _, line := range h["Vary"] {
+		for name := range strings.SplitSeq(line, ",") {
+			switch textproto.CanonicalMIMEHeaderKey(trimSpace(name)) {
+			case "Accept-Encoding", "Cookie":
+				kept = append(kept, trimSpace(name))
+			}
+		}
+	}
+	delete(h, "Vary")
+	if kept != nil {
+		h.Set("Vary", strings.Join(kept, ", "))
+	}
+}
+
+// refreshed returns the headers of a stored response after the origin said that
+// it is unchanged: what the 304 says replaces what was stored, except for what
+// describes the bytes that were kept. Neither argument is modified.
+// https://www.rfc-editor.org/rfc/rfc9111#section-3.2
+func refreshed(stored, unchanged http.Header) http.Header {
+	merged := stored.Clone()
+	for name, values := range fromOrigin(unchanged) {
+		switch name {
+		case "Content-Encoding", "Content-Range", "Content-Type":
+		case "Server":
+			if unchanged.Get("Server") != "" {
+				merged[name] = values
+			}
+		default:
+			merged[name] = values
+		}
+	}
+	return merged
+}

@@ -1,0 +1,65 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+)
+
+// pass forwards one viewer's request and its conditions and ranges with it, and
+// stores nothing.
+func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
+	h := fromViewer(r.Header)
+	e.addOwn(h, r)
+	resp, err := e.ask(r.Context(), q, r.Method, h)
+	if err != nil {
+		if r.Context().Err() != nil {
+			return // nobody is listening
+		}
+		e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+		e.refuse(w, r, &refusal{failureStatus(err), "The origin gave no usable answer."})
+		return
+	}
+	defer resp.close()
+	passed := w.Header()
+	for name, values := range fromOrigin(resp.Header) {
+		passed[name] = values
+	}
+	if _, typed := passed["Content-Type"]; !typed {
+		passed["Content-Type"] = nil
+	}
+	if age := resp.Header.Get("Age"); age != "" {
+		passed.Set("Age", age)
+	}
+	if resp.ContentLength >= 0 && resp.StatusCode != http.StatusNoContent && resp.StatusCode != http.StatusNotModified {
+		passed.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	}
+	e.sign(passed, resp.StatusCode, miss)
+	w.WriteHeader(resp.StatusCode)
+	if r.Method != http.MethodHead {
+		finish(copyOut(r.Context(), w, resp))
+	}
+}
+
+// copyOut sends a body on as it arrives.
+func copyOut(ctx context.Context, w http.ResponseWriter, resp *response) error {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := resp.read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+			flush(w)
+		}
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}

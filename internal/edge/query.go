@@ -1,0 +1,155 @@
+package edge
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// query is what a viewer asks for, in terms of a distribution.
+type query struct {
+	site      *site
+	behavior  distribution.CacheBehavior
+	origin    *origin
+	key       key
+	viewed    string // path as the viewer spelled it
+	path      string // path to ask the origin for: viewed, or the default root object
+	text      string // query string as far as it is in the cache key
+	forwarded string // query string to ask the origin for
+}
+
+// maxURL is the longest request target, in bytes.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
+const maxURL = 8192
+
+// read finds out what a request is for, or why it is refused.
+func (e *Edge) read(r *http.Request) (query, *refusal) {
+	s := e.hosts.find(r.Host)
+	switch {
+	case s == nil:
+		return query{}, &refusal{http.StatusForbidden, "No distribution answers to this host name."}
+	case !s.config.Config.Enabled:
+		return query{}, &refusal{http.StatusForbidden, "The distribution is disabled."}
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return query{}, &refusal{http.StatusForbidden, "The distribution allows GET and HEAD only."}
+	case r.ContentLength != 0:
+		return query{}, &refusal{http.StatusForbidden, "A GET or HEAD request must not have a body."}
+	case chained(r.Header["Via"]):
+		return query{}, &refusal{http.StatusForbidden, "The request has passed too many distributions."}
+	}
+	path, text, ok := target(r)
+	if !ok {
+		return query{}, &refusal{http.StatusBadRequest, "The request names no path."}
+	}
+	if len(path)+1+len(text) > maxURL {
+		return query{}, &refusal{http.StatusRequestEntityTooLarge, "The URL is longer than 8,192 bytes."}
+	}
+	return s.query(path, text), nil
+}
+
+// target splits the URL as it stood in the request line. The parsed URL would
+// not do: it no longer knows which of several spellings the viewer used.
+func target(r *http.Request) (path, text string, ok bool) {
+	raw := r.RequestURI
+	if raw == "" {
+		raw = r.URL.RequestURI()
+	}
+	if _, rest, absolute := strings.Cut(raw, "://"); absolute && raw[0] != '/' {
+		raw = "/"
+		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+			raw = rest[i:]
+		}
+		if raw[0] == '?' {
+			raw = "/" + raw
+		}
+	}
+	path, text, _ = strings.Cut(raw, "?")
+	return path, text, strings.HasPrefix(path, "/")
+}
+
+// chained reports whether a request has come through two other distributions.
+// CloudFront allows no third, which also ends loops.
+func chained(via []string) bool {
+	hops := 0
+	for _, line := range via {
+		hops += strings.Count(line, cloudfrontHop)
+	}
+	return hops >= 2
+}
+
+func (s *site) query(path, text string) query {
+	q := query{site: s, viewed: path, path: path}
+	q.behavior = s.config.Config.Behavior(matchedPath(path))
+	q.origin = s.origins[q.behavior.TargetOriginID]
+	q.key = key{s.number, path}
+	if path == "/" && s.root != "" {
+		q.path = s.root
+	}
+	if q.behavior.QueryString && text != "" {
+		q.text, q.forwarded = text, text
+		q.key.url = path + "?" + text
+	}
+	return q
+}
+
+// names returns the spellings under which an invalidation may name the
+// response. What is served at / is the default root object, and goes when
+// either is invalidated: the documentation speaks for the one, experience with
+// CloudFront for the other.
+func (q query) names(root string) []string {
+	suffix := ""
+	if q.text != "" {
+		suffix = "?" + canonicalQuery(q.text)
+	}
+	names := []string{freshet.CanonicalPath(q.viewed) + suffix}
+	if q.viewed == "/" && root != "" {
+		names = append(names, root+suffix)
+	}
+	return names
+}
+
+// canonicalQuery spells a query string as an invalidation pattern can: with
+// escapes where a pattern must have them, and otherwise as the viewer wrote it.
+func canonicalQuery(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && isEscape(text[i:]) {
+			b.WriteString(text[i : i+3])
+			i += 2
+			continue
+		}
+		// One byte at a time, so that an escape the path rules would undo stays.
+		b.WriteString(freshet.CanonicalPath(text[i : i+1]))
+	}
+	return b.String()
+}
+
+// matchedPath is the path that behaviors are matched against: in its canonical
+// spelling, so that no spelling escapes its behavior, and without repeated
+// slashes and dot segments. The cache key and the origin see the path as it is.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html
+func matchedPath(path string) string {
+	path = freshet.CanonicalPath(path)
+	if !strings.Contains(path, "//") && !strings.Contains(path, "/.") {
+		return path
+	}
+	var kept []string
+	segments := strings.Split(path, "/")[1:]
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch segment {
+		case "..":
+			kept = kept[:max(len(kept)-1, 0)]
+		case ".", "":
+		default:
+			kept = append(kept, segment)
+			continue
+		}
+		if last {
+			kept = append(kept, "")
+		}
+	}
+	return "/" + strings.Join(kept, "/")
+}

@@ -1,0 +1,205 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"time"
+
+	"encoding/base64"
+	"encoding/binary"
+)
+
+// content is a body, complete or arriving.
+type content interface {
+	size() int64 // -1 while unknown
+	copyPart(context.Context, io.Writer, span) error
+}
+
+// answer is what a viewer gets.
+type answer struct {
+	entry   *entry
+	content content
+	outcome outcome
+}
+
+// respond answers from a response of the origin, whatever way it came, and
+// applies the viewer's conditions and ranges to it.
+func (e *Edge) respond(w http.ResponseWriter, r *http.Request, a answer) {
+	h := w.Header()
+	for name, values := range a.entry.header {
+		h[name] = values
+	}
+	if _, typed := h["Content-Type"]; !typed {
+		h["Content-Type"] = nil // keeps net/http from guessing one
+	}
+	e.addAge(h, a)
+	e.sign(h, a.entry.status, a.outcome)
+	if a.entry.status == http.StatusOK {
+		if status := precondition(r.Header, a.entry.header); status != 0 {
+			withoutContent(w, status)
+			return
+		}
+		if e.respondRange(w, r, a) {
+			return
+		}
+	}
+	e.respondWhole(w, r, a)
+}
+
+func (e *Edge) respondWhole(w http.ResponseWriter, r *http.Request, a answer) {
+	size := a.content.size()
+	if size >= 0 && a.entry.status != http.StatusNoContent {
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	}
+	w.WriteHeader(a.entry.status)
+	if r.Method == http.MethodHead || a.entry.status == http.StatusNoContent {
+		return
+	}
+	finish(a.content.copyPart(r.Context(), w, span{0, size}))
+}
+
+// finish ends a response whose header is out. If bytes are missing the
+// connection is broken off, so that the viewer does not take them for all.
+func finish(err error) {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// withoutContent sends a status that goes with the stored validators but with
+// no body.
+func withoutContent(w http.ResponseWriter, status int) {
+	h := w.Header()
+	h.Del("Content-Encoding")
+	h.Del("Content-Length")
+	h["Content-Type"] = nil
+	if status != http.StatusNotModified {
+		h.Set("Content-Length", "0")
+	}
+	w.WriteHeader(status)
+}
+
+// respondRange answers a request for parts and reports whether it did; if not,
+// the whole is to be sent, as also while nobody knows how long that is.
+func (e *Edge) respondRange(w http.ResponseWriter, r *http.Request, a answer) bool {
+	header, size := r.Header.Get("Range"), a.content.size()
+	if header == "" || size < 0 || r.Method != http.MethodGet || !rangeApplies(r.Header, a.entry.header) {
+		return false
+	}
+	spans, status := selectSpans(header, size)
+	switch {
+	case status == http.StatusOK:
+		return false
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		withoutContent(w, status)
+	case len(spans) == 1:
+		w.Header().Set("Content-Range", spans[0].contentRange(size))
+		w.Header().Set("Content-Length", strconv.FormatInt(spans[0].length, 10))
+		w.WriteHeader(status)
+		finish(a.content.copyPart(r.Context(), w, spans[0]))
+	default:
+		finish(respondParts(w, r, a, spans))
+	}
+	return true
+}
+
+// respondParts sends several parts as multipart/byteranges.
+// https://www.rfc-editor.org/rfc/rfc9110#section-14.6
+func respondParts(w http.ResponseWriter, r *http.Request, a answer, spans []span) error {
+	mw := multipart.NewWriter(w)
+	w.Header().Set("Content-Type", "multipart/byteranges; boundary="+mw.Boundary())
+	w.WriteHeader(http.StatusPartialContent)
+	for _, s := range spans {
+		part := textproto.MIMEHeader{"Content-Range": {s.contentRange(a.content.size())}}
+		if typed := a.entry.header.Get("Content-Type"); typed != "" {
+			part.Set("Content-Type", typed)
+		}
+		pw, err := mw.CreatePart(part)
+		if err == nil {
+			err = a.content.copyPart(r.Context(), pw, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return mw.Close()
+}
+
+// addAge says how old the response is: always on a hit, and otherwise where an
+// upstream cache has aged it.
+func (e *Edge) addAge(h http.Header, a answer) {
+	age := a.entry.age
+	if a.outcome == hit {
+		age += max(time.Since(a.entry.received), 0)
+	}
+	if a.outcome == hit || age > 0 {
+		h.Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
+	}
+}
+
+// cloudfrontHop ends the names by which distributions go in Via.
+const cloudfrontHop = ".cloudfront.net (CloudFront)"
+
+// sign adds what CloudFront says about itself, and counts the answer. An error
+// is an error however it came about.
+func (e *Edge) sign(h http.Header, status int, o outcome) {
+	if status >= 400 {
+		o = failed
+	}
+	e.count(o)
+	h.Set("Via", e.via)
+	h.Set("X-Cache", string(o)+" from cloudfront")
+	h.Set("X-Amz-Cf-Pop", e.pop)
+	h.Set("X-Amz-Cf-Id", requestID())
+}
+
+// requestID is 320 random bits in the form of CloudFront's own IDs: 56
+// characters, the last two of them =.
+func requestID() string {
+	var b [40]byte
+	for i := 0; i < len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], rand.Uint64())
+	}
+	return base64.URLEncoding.EncodeToString(b[:])
+}
+
+// refusal is an answer of the edge itself.
+type refusal struct {
+	status int
+	reason string
+}
+
+func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
+	page, body := errorPage(why.status, why.reason)
+	h := w.Header()
+	for name, values := range page {
+		h[name] = values
+	}
+	e.sign(h, why.status, failed)
+	if why.status == http.StatusRequestEntityTooLarge {
+		h.Set("Connection", "close")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(why.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the viewer is gone, or not; there is nothing left to do
+	}
+}
+
+// errorPage is what viewers see when the edge itself has to say no. Neither
+// argument may hold HTML.
+func errorPage(status int, reason string) (http.Header, []byte) {
+	const page = `<!DOCTYPE html>
+<html><head><meta charset="utf-8"><title>%[1]d %[2]s</title></head>
+<body><h1>%[1]d %[2]s</h1><p>%[3]s</p><hr><p>CloudFront (freshet)</p></body></html>
+`
+	h := http.Header{"Content-Type": {"text/html; charset=utf-8"}, "Server": {"CloudFront"}}
+	return h, fmt.Appendf(nil, page, status, http.StatusText(status), reason)
+}

@@ -1,0 +1,168 @@
+package edge
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// site is one distribution as it is served.
+type site struct {
+	number  uint32
+	config  distribution.Distribution
+	origins map[string]*origin
+	root    string // path of the default root object, as a viewer would spell it; empty if there is none
+	epochs  *epochs
+	store   *store // shared with the other sites
+
+	mu    sync.Mutex
+	fills map[key]*fill // that a request may join, at most one for each key
+}
+
+func newSite(number uint32, d distribution.Distribution, c Config, s *store, fallback http.RoundTripper) (*site, error) {
+	made := &site{
+		number: number, config: d, origins: make(map[string]*origin, len(d.Config.Origins)),
+		epochs: newEpochs(maxRecords), store: s, fills: make(map[key]*fill),
+	}
+	if root := d.Config.DefaultRootObject; root != "" {
+		made.root = freshet.KeyPaths(root)[0]
+	}
+	for _, o := range d.Config.Origins {
+		reached, err := c.Resolve(d, o)
+		if err != nil {
+			return nil, fmt.Errorf("resolve origin %q of distribution %s: %w", o.ID, d.ID, err)
+		}
+		if made.origins[o.ID], err = newOrigin(reached, o.OriginPath, fallback); err != nil {
+			return nil, fmt.Errorf("origin %q of distribution %s: %w", o.ID, d.ID, err)
+		}
+	}
+	for _, b := range append([]distribution.CacheBehavior{d.Config.DefaultCacheBehavior}, d.Config.CacheBehaviors...) {
+		if made.origins[b.TargetOriginID] == nil {
+			return nil, fmt.Errorf("distribution %s has a behavior for the origin %q, which it does not have", d.ID, b.TargetOriginID)
+		}
+	}
+	return made, nil
+}
+
+// lookup returns the copy stored under k, fresh or expired, or nil if there is
+// none that has not been invalidated.
+func (s *site) lookup(k key) *entry {
+	e := s.store.get(k)
+	if e == nil {
+		return nil
+	}
+	if !s.epochs.valid(&e.stamp, e.names) {
+		s.store.drop(e)
+		return nil
+	}
+	return e
+}
+
+// join finds what answers a query that no stored copy did: a copy stored in the
+// meantime, or else a fill to wait for, which begins with this query if mine is
+// true and then has the expired copy in old, if there is one.
+//
+// A fill is joined only if it began after the last invalidation of its URL. The
+// older one goes on for those who asked before.
+func (s *site) join(q *query, now time.Time) (stored *entry, f *fill, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.fills[q.key]; f != nil && s.epochs.valid(&f.stamp, f.names) {
+		return nil, f, false
+	}
+	f = &fill{ready: make(chan struct{})}
+	// In this order: what is found valid after the fetch was stamped cannot
+	// have been invalidated before it.
+	s.epochs.begin(&f.stamp)
+	old := s.lookup(q.key)
+	if old != nil && old.answers(now) {
+		return old, nil, false
+	}
+	f.old, f.names = old, q.names(s.root)
+	f.key = key{q.key.site, strings.Clone(q.key.url)} // not the whole request line
+	s.fills[f.key] = f
+	return nil, f, true
+}
+
+// leave lets no further request join f.
+func (s *site) leave(f *fill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fills[f.key] == f {
+		delete(s.fills, f.key)
+	}
+}
+
+// keep stores a complete response, unless it was invalidated after its fetch
+// began.
+func (s *site) keep(e *entry) bool {
+	if !s.epochs.valid(&e.stamp, e.names) {
+		return false
+	}
+	s.store.put(e)
+	return true
+}
+
+// checkFills brings the stamps of all running fills up to date.
+func (s *site) checkFills() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.fills {
+		s.epochs.valid(&f.stamp, f.names)
+	}
+}
+
+// hosts finds the distribution of a request by its Host header.
+type hosts struct {
+	byName map[string]*site
+	only   *site // answers every other host; nil when there are several
+}
+
+func newHosts(sites []*site) (hosts, error) {
+	h := hosts{byName: make(map[string]*site)}
+	if len(sites) == 1 {
+		h.only = sites[0]
+	}
+	for _, s := range sites {
+		for _, name := range s.config.Hosts() {
+			name = strings.ToLower(name)
+			if name == "" {
+				continue
+			}
+			if other := h.byName[name]; other != nil && other != s {
+				return hosts{}, fmt.Errorf("distributions %s and %s both answer %s", other.config.ID, s.config.ID, name)
+			}
+			h.byName[name] = s
+		}
+	}
+	return h, nil
+}
+
+// find returns nil for a host that no distribution answers. An alias such as
+// *.example.com answers all names with one more label that have no alias of
+// their own.
+func (h hosts) find(host string) *site {
+	if s := h.byName[host]; s != nil {
+		return s
+	}
+	name := host
+	if bare, _, err := net.SplitHostPort(host); err == nil {
+		name = bare
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if s := h.byName[name]; s != nil {
+		return s
+	}
+	if _, parent, ok := strings.Cut(name, "."); ok {
+		if s := h.byName["*."+parent]; s != nil {
+			return s
+		}
+	}
+	return h.only
+}

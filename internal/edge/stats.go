@@ -1,0 +1,46 @@
+package edge
+
+import "sync/atomic"
+
+// Stats is a snapshot of an edge's counters.
+type Stats struct {
+	Hits        uint64
+	Misses      uint64 // what went to the origin and came back, stored or not
+	RefreshHits uint64 // expired copies that the origin confirmed, or that stood in for it
+	Errors      uint64 // answers with a status of 400 or more
+	Objects     int    // stored, including copies that are invalid and not swept yet
+	Bytes       uint64 // they take, overhead included
+	Epoch       uint64 // invalidations so far, over all distributions
+	Patterns    int    // remembered, over all distributions
+}
+
+type counts struct {
+	hits, misses, refreshHits, errors atomic.Uint64
+}
+
+func (e *Edge) count(o outcome) {
+	switch o {
+	case hit:
+		e.counts.hits.Add(1)
+	case miss:
+		e.counts.misses.Add(1)
+	case refreshHit:
+		e.counts.refreshHits.Add(1)
+	case failed:
+		e.counts.errors.Add(1)
+	}
+}
+
+// Stats returns the counters. They are read one after the other, so they need
+// not add up while requests are served.
+func (e *Edge) Stats() Stats {
+	st := Stats{
+		Hits: e.counts.hits.Load(), Misses: e.counts.misses.Load(), RefreshHits: e.counts.refreshHits.Load(),
+		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(),
+	}
+	for _, s := range e.sites {
+		st.Epoch += s.epochs.counter.Load()
+		st.Patterns += s.epochs.live()
+	}
+	return st
+}

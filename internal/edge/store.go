@@ -1,0 +1,48 @@
+package edge
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// store keeps entries within a limit of bytes. It decides what to evict and
+// knows nothing of validity.
+type store struct {
+	cache *otter.Cache[key, *entry]
+}
+
+func newStore(limit uint64) (*store, error) {
+	c, err := otter.New(&otter.Options[key, *entry]{
+		MaximumWeight: limit,
+		Weigher:       func(_ key, e *entry) uint32 { return e.weight() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a store of %d bytes: %w", limit, err)
+	}
+	return &store{cache: c}, nil
+}
+
+// get returns nil when there is no entry.
+func (s *store) get(k key) *entry {
+	e, _ := s.cache.GetIfPresent(k)
+	return e
+}
+
+func (s *store) put(e *entry) { s.cache.Set(e.key, e) }
+
+// drop removes e, but not an entry that has replaced it.
+func (s *store) drop(e *entry) {
+	s.cache.ComputeIfPresent(e.key, func(now *entry) (*entry, otter.ComputeOp) {
+		if now == e {
+			return nil, otter.InvalidateOp
+		}
+		return now, otter.CancelOp
+	})
+}
+
+func (s *store) all() iter.Seq[*entry] { return s.cache.Values() }
+
+func (s *store) objects() int  { return s.cache.EstimatedSize() }
+func (s *store) bytes() uint64 { return s.cache.WeightedSize() }

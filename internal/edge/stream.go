@@ -1,0 +1,249 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"sync"
+)
+
+// stream is a body that is still arriving. One goroutine appends to it, any
+// number read from where they like. As a buffer it keeps everything; as a
+// window it keeps what some reader has not had yet, and makes the origin wait
+// when that is much.
+type stream struct {
+	length int64  // as announced by the origin; -1 if it was not
+	unread func() // called when the last reader of a window has gone; may be nil, must not block
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced at every change
+	window  bool
+	base    int64 // offset of body[0]
+	body    []byte
+	readers map[*reader]struct{}
+	done    bool
+	err     error // why the body is incomplete
+}
+
+// windowSize is how far the origin may be ahead of the slowest viewer of a
+// response that is not kept.
+const windowSize = 1 << 20
+
+var errNoReaders = errors.New("all viewers have gone")
+
+func newStream(length int64, window bool) *stream {
+	return &stream{length: length, window: window, changed: make(chan struct{}), readers: make(map[*reader]struct{})}
+}
+
+// reader is one viewer's place in a stream. It must be closed.
+type reader struct {
+	s      *stream
+	offset int64
+}
+
+// reader adds a reader at the beginning of the body. There is none, and the
+// result is nil, if the beginning is gone or the body broke off.
+func (s *stream) reader() *reader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.base > 0 || s.err != nil {
+		return nil
+	}
+	r := &reader{s: s}
+	s.readers[r] = struct{}{}
+	return r
+}
+
+// close lets go of what only this reader was waiting for. Closing twice does
+// nothing more, nor does closing nil.
+func (r *reader) close() {
+	if r == nil {
+		return
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	delete(r.s.readers, r)
+	if r.s.window && len(r.s.readers) == 0 && r.s.unread != nil {
+		r.s.unread()
+	}
+	r.s.wake()
+}
+
+// wake tells everybody who waits that something is different. s.mu is held.
+func (s *stream) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// append adds p, of which it keeps nothing. It waits while the window is full,
+// and fails when nobody is left for whom the bytes would be.
+func (s *stream) append(ctx context.Context, p []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.window {
+		if len(s.readers) == 0 {
+			s.done, s.err = true, errNoReaders
+			return s.err
+		}
+		s.slide()
+		if len(s.body) < windowSize {
+			break
+		}
+		if err := s.wait(ctx); err != nil {
+			return err
+		}
+	}
+	s.reserve(len(p))
+	s.body = append(s.body, p...)
+	s.wake()
+	return nil
+}
+
+// slide drops what every reader has had. Bytes that a reader is still writing
+// out are not overwritten, since appending only writes behind them. s.mu is
+// held.
+func (s *stream) slide() {
+	lowest := int64(math.MaxInt64)
+	for r := range s.readers {
+		lowest = min(lowest, r.offset)
+	}
+	if n := min(lowest-s.base, int64(len(s.body))); n > 0 {
+		s.body = s.body[n:]
+		s.base += n
+	}
+}
+
+// reserve doubles the buffer, but not beyond the announced length, so that a
+// large announcement alone takes no memory. s.mu is held.
+func (s *stream) reserve(n int) {
+	if s.window || s.length < 0 || cap(s.body)-len(s.body) >= n {
+		return
+	}
+	toCome := int(min(s.length-int64(len(s.body)), int64(len(s.body))))
+	bigger := make([]byte, len(s.body), len(s.body)+max(n, toCome))
+	copy(bigger, s.body)
+	s.body = bigger
+}
+
+// wait gives s.mu up until something changes.
+func (s *stream) wait(ctx context.Context) error {
+	changed := s.changed
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// openWindow stops the stream from keeping what every reader has had.
+func (s *stream) openWindow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.window = true
+	s.wake()
+}
+
+// isWindow reports whether the stream may have dropped bytes.
+func (s *stream) isWindow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.window
+}
+
+// finish ends the body; err says that bytes are missing.
+func (s *stream) finish(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		s.done, s.err = true, err
+	}
+	s.wake()
+}
+
+// whole returns the finished body. A buffer much larger than the body is given
+// up for one that fits.
+func (s *stream) whole() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cap(s.body) > len(s.body)+len(s.body)/16 {
+		s.body = append(make([]byte, 0, len(s.body)), s.body...)
+	}
+	return s.body
+}
+
+// size is the announced number of bytes, or -1.
+func (r *reader) size() int64 { return r.s.length }
+
+// copyPart writes a part of the body to w as it arrives; with a negative length
+// all that follows the offset. w is flushed whenever there is nothing more to
+// write yet. The error is the origin's if the body broke off.
+func (r *reader) copyPart(ctx context.Context, w io.Writer, s span) error {
+	r.seek(s.offset)
+	for s.length != 0 {
+		p, err := r.next(ctx, w)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if s.length > 0 {
+			p = p[:min(int64(len(p)), s.length)]
+			s.length -= int64(len(p))
+		}
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+		r.seek(r.offset + int64(len(p)))
+	}
+	return nil
+}
+
+// seek says which bytes the reader is done with.
+func (r *reader) seek(offset int64) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.offset = offset
+	if r.s.window {
+		r.s.wake()
+	}
+}
+
+// next returns the bytes at the reader's place, of which there is at least one,
+// or io.EOF at the end of a complete body.
+func (r *reader) next(ctx context.Context, w io.Writer) ([]byte, error) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	for flushed := false; ; {
+		have := r.s.base + int64(len(r.s.body))
+		switch {
+		case r.offset < have:
+			return r.s.body[r.offset-r.s.base:], nil
+		case r.s.done && r.s.err != nil:
+			return nil, r.s.err
+		case r.s.done:
+			return nil, io.EOF
+		}
+		if !flushed {
+			flushed = true
+			r.s.mu.Unlock()
+			flush(w)
+			r.s.mu.Lock()
+			continue
+		}
+		if err := r.s.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func flush(w io.Writer) {
+	if rw, ok := w.(http.ResponseWriter); ok {
+		_ = http.NewResponseController(rw).Flush() // a writer that cannot is slower, not wrong
+	}
+}
