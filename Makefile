@@ -1,0 +1,69 @@
+# freshet: `make` lists what there is. `make test` is what CI runs.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+GOLANGCI_LINT_VERSION := v2.15.0
+LINT := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+FUZZTIME ?= 10s
+SOAKS ?= 10
+
+# The go command keeps its caches below HOME, which some CI systems do not set.
+ifeq ($(strip $(HOME)),)
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## build bin/freshet, one file without cgo
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/freshet ./cmd/freshet
+
+.PHONY: test
+test: programs check lint test-race ## all that CI runs; installs what the tests need if it may
+
+.PHONY: test-fast
+test-fast: ## the tests alone, without the race detector
+	go test ./... </dev/null
+
+.PHONY: test-race
+test-race:
+	go test -race -vet=off -timeout 12m ./... </dev/null
+
+.PHONY: check
+check: ## formatting, go vet, go.mod and the house's import rules
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go test -count=1 ./internal/archtest </dev/null
+	go vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, with the rules of .golangci.yml
+	$(LINT) run
+
+$(LINT):
+	@mkdir -p bin
+	GOBIN='$(CURDIR)/bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv bin/golangci-lint $@
+
+.PHONY: programs
+programs: ## install the programs that tests call, on Debian and its kin
+	@scripts/install-test-programs </dev/null
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@scripts/each-fuzz-target $(FUZZTIME) </dev/null
+
+.PHONY: bench
+bench: ## every benchmark
+	go test -run '^$$' -bench . -benchmem ./... </dev/null
+
+.PHONY: soak
+soak: ## the tests SOAKS (10) times over, shuffled, with the race detector
+	go test -race -shuffle=on -count=$(SOAKS) -timeout 3h ./... </dev/null
+
+.PHONY: clean
+clean: ## remove what was built; what freshet stored stays
+	rm -rf bin
