@@ -36,7 +36,7 @@ type Change struct {
 // and sequencer. Without a sequencer, version, ETag, time and op stand in for
 // it, so that a redelivered event still has the ID it had.
 func (c Change) ID() string {
-	parts := []string{c.Origin, c.Key, "seq", string(c.Sequencer.normal())}
+	parts := []string{c.Origin, c.Key, "seq", c.Sequencer.normal()}
 	if c.Sequencer == "" {
 		parts = []string{c.Origin, c.Key, "event", c.Version, c.ETag, c.Time.UTC().Format(time.RFC3339Nano), string(c.Op)}
 	}
