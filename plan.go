@@ -30,6 +30,31 @@ type Profile struct {
 	CompletionWithin time.Duration `json:"completion_within"`
 }
 
+// Split cuts patterns into the runs that go into one request each: exact paths
+// and tags first, then wildcards, which CloudFront counts separately and more
+// slowly.
+func (p Profile) Split(patterns []Pattern) [][]Pattern {
+	var exact, wild []Pattern
+	for _, pattern := range patterns {
+		if pattern.IsWildcard() {
+			wild = append(wild, pattern)
+		} else {
+			exact = append(exact, pattern)
+		}
+	}
+	return append(chunk(exact, p.MaxPatterns), chunk(wild, p.MaxWildcards)...)
+}
+
+func chunk(patterns []Pattern, limit int) [][]Pattern {
+	if len(patterns) == 0 {
+		return nil
+	}
+	if limit <= 0 {
+		limit = len(patterns)
+	}
+	return slices.Collect(slices.Chunk(patterns, limit))
+}
+
 // Invalidation is one request to a CDN.
 type Invalidation struct {
 	Distribution    string    `json:"distribution"`

@@ -18,8 +18,9 @@ const (
 	recordStream  = "JOURNAL"
 	recordSubject = "freshet.journal"
 
-	// What the journal keeps of the past, whichever ends first.
-	keepFor   = 90 * 24 * time.Hour
+	// KeepFor and keepBytes are what the journal keeps of the past, whichever
+	// ends first.
+	KeepFor   = 90 * 24 * time.Hour
 	keepBytes = 4 << 30
 
 	recordsPerMessage = 500
@@ -48,7 +49,7 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Journal, error) {
 		Subjects:  []string{recordSubject},
 		Retention: jetstream.LimitsPolicy,
 		Storage:   jetstream.FileStorage,
-		MaxAge:    keepFor,
+		MaxAge:    KeepFor,
 		MaxBytes:  keepBytes,
 	})
 	if err != nil {

@@ -58,21 +58,11 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// requests splits one distribution's targets into requests within its limits:
-// exact patterns first, wildcards in requests of their own, since CloudFront
-// counts those separately and more slowly.
+// requests splits one distribution's targets into requests within its limits.
 func requests(p freshet.Profile, targets []freshet.Target, changes map[object]freshet.Change, attempt int) []freshet.Invalidation {
 	cover := newCover(targets)
-	var exact, wild []freshet.Pattern
-	for _, pattern := range cover.patterns {
-		if pattern.IsWildcard() {
-			wild = append(wild, pattern)
-		} else {
-			exact = append(exact, pattern)
-		}
-	}
 	var all []freshet.Invalidation
-	for _, patterns := range append(split(exact, p.MaxPatterns), split(wild, p.MaxWildcards)...) {
+	for _, patterns := range p.Split(cover.patterns) {
 		inv := freshet.Invalidation{Distribution: p.Distribution, Patterns: patterns}
 		for _, pattern := range patterns {
 			inv.Targets = append(inv.Targets, cover.targets[pattern]...)
@@ -94,17 +84,6 @@ func changesOf(targets []freshet.Target, changes map[object]freshet.Change) []fr
 		}
 	}
 	return cs
-}
-
-// split cuts patterns into runs of at most limit; 0 is no limit.
-func split(patterns []freshet.Pattern, limit int) [][]freshet.Pattern {
-	if len(patterns) == 0 {
-		return nil
-	}
-	if limit <= 0 {
-		limit = len(patterns)
-	}
-	return slices.Collect(slices.Chunk(patterns, limit))
 }
 
 // cover is the patterns to send, sorted, with the targets each is for.
