@@ -7,10 +7,11 @@ import (
 	"hash/maphash"
 	"iter"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
-	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/versity/versitygw/backend/posix"
@@ -50,6 +51,12 @@ type Bucket struct {
 	mu   sync.Mutex
 	door *door // nil until Start, and after Close
 	shut bool
+}
+
+// validName reports whether S3 would take name for a bucket.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+func validName(name string) bool {
+	return regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`).MatchString(name) && net.ParseIP(name) == nil
 }
 
 // Open locks the store, repairs what a crash has left and builds the index. It
@@ -209,13 +216,6 @@ func (b *Bucket) URL() string {
 	}
 	return ""
 }
-
-// How long Close waits: first for running requests to end by themselves, then
-// for those that it cuts off.
-const (
-	closePatience = 500 * time.Millisecond
-	closeLimit    = 400 * time.Millisecond
-)
 
 // Close stops listening, gives running requests half a second and cuts off what
 // is left. An upload that is cut off leaves the object as it was. A second call

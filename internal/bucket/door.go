@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
-	"regexp"
+	"reflect"
+	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
@@ -25,61 +27,44 @@ const (
 	maxConnections = 4096
 	maxRequests    = 1024
 	maxParts       = 10000 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+	idleTimeout    = 2 * time.Minute
 )
 
-// validName reports whether S3 would take name for a bucket.
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-func validName(name string) bool {
-	return regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{1,61})[a-z0-9]$`).MatchString(name) && net.ParseIP(name) == nil
-}
+// How long Close waits: first for running requests to end by themselves, then
+// for those that it cuts off.
+const (
+	closePatience = 500 * time.Millisecond
+	closeLimit    = 950 * time.Millisecond // both together
+)
 
-// door is the S3 front: versitygw's server on one address.
+// door is the S3 front: versitygw's server on one listener of ours.
 type door struct {
 	addr   string
-	server *s3api.S3ApiServer
-	served chan error // gets one value when the server has ended
+	app    *fiber.App
+	log    *slog.Logger
+	served chan struct{} // closed when the server has ended
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{} // those that sent a request; closed ones are swept out now and then
-	sweep int                   // how many conns are worth a sweep
+	conns map[*conn]struct{}
 }
 
-// openDoor returns once the server answers.
+// openDoor listens and begins to serve.
 func openDoor(c Config, s *store) (*door, error) {
-	_, port, err := net.SplitHostPort(c.Addr)
+	d := &door{log: c.Logger, served: make(chan struct{}), conns: make(map[*conn]struct{})}
+	app, err := d.newApp(c, s)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", c.Addr, err)
+		return nil, fmt.Errorf("set up the S3 server: %w", err)
 	}
-	if port != "0" {
-		return openDoorOn(c.Addr, c, s)
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return nil, err // says the address and what was wrong with it
 	}
-	// versitygw cannot tell which port it got, so a free one is looked for
-	// first. Somebody may be faster at taking it.
-	for range 10 {
-		var addr string
-		if addr, err = freeAddress(c.Addr); err != nil {
-			return nil, err
-		}
-		var d *door
-		if d, err = openDoorOn(addr, c, s); err == nil || !errors.Is(err, syscall.EADDRINUSE) {
-			return d, err
-		}
-	}
-	return nil, err
+	d.app, d.addr = app, listener.Addr().String()
+	go d.serve(tracking{listener, d})
+	return d, nil
 }
 
-func freeAddress(addr string) (string, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-func openDoorOn(addr string, c Config, s *store) (*door, error) {
-	d := &door{addr: addr, served: make(chan error, 1), conns: make(map[net.Conn]struct{}), sweep: 64}
-	ready := make(chan struct{})
+func (d *door) newApp(c Config, s *store) (*fiber.App, error) {
 	account := auth.Account{Access: c.AccessKey, Secret: c.Secret, Role: auth.RoleAdmin}
 	server, err := s3api.New(s,
 		middlewares.RootUserConfig{Access: c.AccessKey, Secret: c.Secret}, c.Region,
@@ -88,29 +73,50 @@ func openDoorOn(addr string, c Config, s *store) (*door, error) {
 		s3api.WithKeepAlive(),
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
 		s3api.WithMpMaxParts(maxParts),
-		s3api.WithMiddleware("/", d.admit),
-		s3api.WithOnListen(func() { close(ready) }))
+		s3api.WithMiddleware("/", d.admit))
 	if err != nil {
-		return nil, fmt.Errorf("set up the S3 server: %w", err)
+		return nil, err
 	}
-	d.server = server
-	go func() { d.served <- server.ServeMultiPort([]string{addr}) }()
-	select {
-	case <-ready:
-		return d, nil
-	case err := <-d.served:
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	app, err := appOf(server)
+	if err != nil {
+		return nil, err
+	}
+	app.Server().ErrorHandler = d.malformed
+	app.Server().IdleTimeout = idleTimeout
+	return app, nil
+}
+
+// appOf gets at the application inside versitygw's server. The server itself
+// only takes addresses to listen on: it could not say which free port it got,
+// nor be closed in less than ten seconds, and it prints what clients send wrong.
+func appOf(server *s3api.S3ApiServer) (*fiber.App, error) {
+	field := reflect.ValueOf(server).Elem().FieldByName("app")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[*fiber.App]() {
+		return nil, errors.New("this version of versitygw keeps its application elsewhere")
+	}
+	return (*fiber.App)(field.UnsafePointer()), nil
+}
+
+func (d *door) serve(l net.Listener) {
+	defer close(d.served)
+	if err := d.app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true}); err != nil {
+		d.log.Error("the S3 server ended", "err", err)
 	}
 }
 
-// admit remembers the connection, so that close can cut it, and refuses paths
-// that versitygw would refuse without a word about why.
+// admit refuses paths that versitygw would refuse without a word about why, and
+// keeps a panic from being printed.
 func (d *door) admit(c fiber.Ctx) error {
+	defer func() {
+		if cause := recover(); cause != nil {
+			d.log.Error("a request panicked", "cause", cause, "stack", string(debug.Stack()))
+			respond(c.RequestCtx(), s3err.GetAPIError(s3err.ErrInternalError))
+		}
+	}()
 	if err := pathError(string(c.Request().URI().PathOriginal())); err != nil {
-		c.Response().Header.SetContentType(fiber.MIMEApplicationXML)
-		return c.Status(err.StatusCode()).Send(err.XMLBody("", ""))
+		respond(c.RequestCtx(), err)
+		return nil
 	}
-	d.remember(c.RequestCtx().Conn())
 	return c.Next()
 }
 
@@ -126,58 +132,81 @@ func pathError(path string) s3err.S3Error {
 	return nil
 }
 
-// remember keeps conn until a sweep finds it closed: nobody tells when that
-// happens, and an answer is still being sent when its handler has returned.
-func (d *door) remember(conn net.Conn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.conns[conn] = struct{}{}
-	if len(d.conns) < d.sweep {
+// malformed answers what is no HTTP request.
+func (d *door) malformed(ctx *fasthttp.RequestCtx, err error) {
+	if errors.As(err, new(*fasthttp.ErrSmallBuffer)) {
+		respond(ctx, s3err.GetRequestHeaderSectionTooLargeErr(d.app.Server().ReadBufferSize))
 		return
 	}
-	for conn := range d.conns {
-		if isClosed(conn) {
-			delete(d.conns, conn)
-		}
-	}
-	d.sweep = 2*len(d.conns) + 64
+	d.log.Debug("a client sent no valid request", "err", err)
+	respond(ctx, s3err.GetAPIError(s3err.ErrCannotParseHTTPRequest))
 }
 
-func isClosed(conn net.Conn) bool {
-	raw, ok := conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	rawConn, err := raw.SyscallConn()
-	return err != nil || rawConn.Control(func(uintptr) {}) != nil
+func respond(ctx *fasthttp.RequestCtx, err s3err.S3Error) {
+	ctx.Response.Reset()
+	ctx.SetStatusCode(err.StatusCode())
+	ctx.SetContentType(fiber.MIMEApplicationXML)
+	ctx.SetBody(err.XMLBody("", ""))
+	ctx.SetConnectionClose() // what is left of the request is not worth reading
 }
 
-// close stops listening and waits for the running requests. Those that are
-// still there after closePatience lose their connection, and giveUp is called,
-// so that nothing that they wait for can hold them.
+// close stops listening and waits for the running requests. After closePatience
+// those that are still there lose their connection, and giveUp is called, so
+// that nothing they wait for can hold them.
 func (d *door) close(giveUp context.CancelFunc) error {
-	done := make(chan error, 1)
-	go func() { done <- d.server.ShutDown() }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(closePatience):
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	cutting := time.AfterFunc(closePatience, func() {
+		giveUp()
+		d.cut()
+	})
+	defer cutting.Stop()
+	if err := d.app.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("a request did not end: %w", err)
 	}
-	giveUp()
-	d.cut()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(closeLimit):
-		return errors.New("a request does not end")
-	}
+	<-d.served
+	return nil
 }
 
 func (d *door) cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for conn := range d.conns {
-		_ = conn.SetDeadline(time.Now())
-		_ = conn.Close()
+	for c := range d.conns {
+		_ = c.TCPConn.Close()
 	}
+}
+
+// tracking is a listener that knows which of its connections are open.
+type tracking struct {
+	net.Listener
+	door *door
+}
+
+func (l tracking) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := accepted.(*net.TCPConn)
+	if !ok {
+		return accepted, nil
+	}
+	c := &conn{tcp, l.door}
+	l.door.mu.Lock()
+	defer l.door.mu.Unlock()
+	l.door.conns[c] = struct{}{}
+	return c, nil
+}
+
+// conn embeds the concrete type, so that files still go out by sendfile.
+type conn struct {
+	*net.TCPConn
+	door *door
+}
+
+func (c *conn) Close() error {
+	c.door.mu.Lock()
+	delete(c.door.conns, c)
+	c.door.mu.Unlock()
+	return c.TCPConn.Close()
 }
