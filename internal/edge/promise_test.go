@@ -1,0 +1,628 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// versioned is an origin whose objects are their version numbers. It decides
+// what to answer when the request arrives, confirms what is unchanged, and can
+// hold back its answers, and the ends of their bodies, until the test lets them
+// through in any order.
+type versioned struct {
+	mu      sync.Mutex
+	version map[string]int // by canonical path
+	down    bool
+	hold    bool
+	held    []chan struct{}
+	asked   int
+}
+
+func (o *versioned) RoundTrip(r *http.Request) (*http.Response, error) {
+	o.mu.Lock()
+	o.asked++
+	v, down := o.version[freshet.CanonicalPath(r.URL.EscapedPath())], o.down
+	o.mu.Unlock()
+	if err := o.pause(r.Context()); err != nil {
+		return nil, err
+	}
+	etag := `"` + strconv.Itoa(v) + `"`
+	switch {
+	case down:
+		return reply(503, "down"), nil
+	case r.Header.Get("If-None-Match") == etag:
+		return reply(304, "", "Etag", etag, "Cache-Control", "max-age=10"), nil
+	}
+	body := fmt.Sprintf("%08d", v)
+	resp := reply(200, body, "Etag", etag, "Cache-Control", "max-age=10")
+	resp.Body = &versionBody{body: strings.NewReader(body), o: o, ctx: r.Context()}
+	return resp, nil
+}
+
+// pause waits for the test if it holds answers back.
+func (o *versioned) pause(ctx context.Context) error {
+	o.mu.Lock()
+	if !o.hold {
+		o.mu.Unlock()
+		return nil
+	}
+	gate := make(chan struct{})
+	o.held = append(o.held, gate)
+	o.mu.Unlock()
+	select {
+	case <-gate:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// let lets one held answer or body through; n counts round.
+func (o *versioned) let(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.held) > 0 {
+		i := n % len(o.held)
+		close(o.held[i])
+		o.held = append(o.held[:i], o.held[i+1:]...)
+	}
+}
+
+// letAll lets everything through, and holds nothing back any more.
+func (o *versioned) letAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hold = false
+	for _, gate := range o.held {
+		close(gate)
+	}
+	o.held = nil
+}
+
+func (o *versioned) requests() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.asked
+}
+
+// versionBody pauses in the middle.
+type versionBody struct {
+	body *strings.Reader
+	o    *versioned
+	ctx  context.Context
+}
+
+func (b *versionBody) Read(p []byte) (int, error) {
+	if b.body.Len() == 4 {
+		if err := b.o.pause(b.ctx); err != nil {
+			return 0, err
+		}
+	}
+	return b.body.Read(p[:min(len(p), 4)])
+}
+func (*versionBody) Close() error { return nil }
+
+// world is the model: what was put, what was invalidated, who is waiting.
+type world struct {
+	e        *Edge
+	o        *versioned
+	version  map[string]int // last put, by canonical path
+	required map[string]int // newest version put before the last invalidation of the path
+	cleared  map[string]int // how often the path was invalidated
+	outages  int            // how often the origin went down or came up
+	cached   map[string]cachedAt
+	waiting  []*viewer
+}
+
+// cachedAt is when a spelling was last known to be fetched whole.
+type cachedAt struct {
+	at      time.Time
+	cleared int
+}
+
+// viewer is a request under way and what it may be answered with.
+type viewer struct {
+	url, path        string
+	begun            time.Time
+	least            int
+	cleared, outages int
+	mustHit          bool
+	asked            int
+	answer           chan *httptest.ResponseRecorder
+}
+
+// spellings are the URLs viewers use and the canonical paths they mean.
+var spellings = map[string]string{
+	"/a": "/a", "/%61": "/a", "/a/b": "/a/b", "/a%2Fb": "/a/b", "/ab": "/ab", "/b/c d": "/b/c%20d", "/b/c%20d": "/b/c%20d", "/": "/",
+}
+
+var (
+	anyURL     = rapid.SampledFrom([]string{"/", "/%61", "/a", "/a%2Fb", "/a/b", "/ab", "/b/c d", "/b/c%20d"})
+	anyPattern = rapid.SampledFrom([]freshet.Pattern{"/", "/*", "/a", "/a*", "/a/*", "/a/b", "/ab", "/b/c%20d", "/b/*", "/c", "/index.html", "/%7E*"})
+)
+
+func (w *world) put(t *rapid.T) {
+	path := spellings[anyURL.Draw(t, "url")]
+	w.version[path]++
+	w.o.mu.Lock()
+	defer w.o.mu.Unlock()
+	stored := path
+	if path == "/" {
+		stored = "/index.html"
+	}
+	w.o.version[stored] = w.version[path]
+}
+
+// covers says what a pattern means, without the code under test: the root is
+// cleared under the name of its object too.
+func covers(p freshet.Pattern, path string) bool {
+	return p.Covers(path) || path == "/" && p.Covers("/index.html")
+}
+
+func (w *world) invalidate(t *rapid.T) {
+	p := anyPattern.Draw(t, "pattern")
+	if err := w.e.Invalidate("E1", []freshet.Pattern{p}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range spellings {
+		if covers(p, path) {
+			w.required[path] = w.version[path]
+			w.cleared[path]++
+		}
+	}
+}
+
+func (w *world) fetch(t *rapid.T) {
+	url := anyURL.Draw(t, "url")
+	path := spellings[url]
+	v := &viewer{
+		url: url, path: path, begun: time.Now(), least: w.required[path], cleared: w.cleared[path], outages: w.outages,
+		asked: w.o.requests(), answer: make(chan *httptest.ResponseRecorder, 1),
+	}
+	if c, ok := w.cached[url]; ok {
+		v.mustHit = c.cleared == v.cleared && v.begun.Sub(c.at) < 10*time.Second
+	}
+	go func() {
+		// Not through get, which parses the target more strictly than a server.
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RequestURI = url
+		rec := httptest.NewRecorder()
+		w.e.ServeHTTP(rec, r)
+		v.answer <- rec
+	}()
+	synctest.Wait()
+	if v.mustHit && len(v.answer) == 0 {
+		t.Fatalf("GET %s waits for the origin although a fresh copy is stored", url)
+	}
+	w.waiting = append(w.waiting, v)
+}
+
+// check holds every answer that has come against the promise.
+func (w *world) check(t *rapid.T) {
+	synctest.Wait()
+	still := w.waiting[:0]
+	for _, v := range w.waiting {
+		select {
+		case rec := <-v.answer:
+			w.judge(t, v, rec)
+		default:
+			still = append(still, v)
+		}
+	}
+	w.waiting = still
+}
+
+func (w *world) judge(t *rapid.T, v *viewer, rec *httptest.ResponseRecorder) {
+	if v.mustHit && (xcache(rec) != "Hit" || w.o.requests() != v.asked) {
+		t.Fatalf("GET %s: %s, although a fresh copy is stored", v.url, xcache(rec))
+	}
+	if rec.Code != 200 {
+		return
+	}
+	got, err := strconv.Atoi(rec.Body.String())
+	if err != nil || rec.Body.Len() != 8 {
+		t.Fatalf("GET %s: body %q", v.url, rec.Body)
+	}
+	if got < v.least {
+		t.Fatalf("GET %s: version %d (%s), but %d was put before an invalidation that had returned", v.url, got, xcache(rec), v.least)
+	}
+	undisturbed := v.outages == w.outages && w.outages%2 == 0 && v.cleared == w.cleared[v.path]
+	if undisturbed && (xcache(rec) == "Miss" || xcache(rec) == "RefreshHit") {
+		w.cached[v.url] = cachedAt{v.begun, v.cleared}
+	}
+}
+
+// The model: whatever is put, fetched, held back, invalidated, expired and
+// swept in whatever order, no request that begins after an invalidation has
+// returned gets bytes older than the newest that were put before it; and what
+// was not invalidated and is fresh is a hit.
+func TestNoOlderBytesAfterInvalidation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(bubbled{t}, func(t *rapid.T) {
+			o := &versioned{version: make(map[string]int)}
+			e, err := New(Config{Distributions: []distribution.Distribution{dist("E1")}, Resolve: func(distribution.Distribution, distribution.Origin) (Origin, error) {
+				return Origin{URL: "http://o.test", Transport: o}, nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.sites[0].epochs.limit = rapid.SampledFrom([]int{3, maxRecords}).Draw(t, "records")
+			w := &world{e: e, o: o, version: make(map[string]int), required: make(map[string]int), cleared: make(map[string]int), cached: make(map[string]cachedAt)}
+			exact := e.sites[0].epochs.limit == maxRecords
+			defer func() {
+				o.letAll()
+				synctest.Wait()
+				e.Close()
+			}()
+			actions := map[string]func(*rapid.T){
+				"put":         w.put,
+				"invalidate":  w.invalidate,
+				"invalidate2": w.invalidate,
+				"fetch":       w.fetch,
+				"fetch2":      w.fetch,
+				"hold":        func(t *rapid.T) { o.mu.Lock(); o.hold = true; o.mu.Unlock() },
+				"let":         func(t *rapid.T) { o.let(rapid.IntRange(0, 99).Draw(t, "which")) },
+				"let all":     func(t *rapid.T) { o.letAll() },
+				"sleep": func(t *rapid.T) {
+					time.Sleep(rapid.SampledFrom([]time.Duration{1, 4, 11}).Draw(t, "for") * time.Second)
+				},
+				"sweep": func(t *rapid.T) { e.sweep() },
+				"origin": func(t *rapid.T) {
+					w.outages++
+					o.mu.Lock()
+					o.down = w.outages%2 == 1
+					o.mu.Unlock()
+				},
+				"": w.check,
+			}
+			if !exact {
+				// A tree that is cut down invalidates more, so hits cannot be
+				// demanded.
+				actions["forget hits"] = func(*rapid.T) {}
+				actions[""] = func(t *rapid.T) { w.check(t); clear(w.cached) }
+			}
+			t.Repeat(actions)
+			o.letAll()
+			w.check(t)
+			if len(w.waiting) > 0 {
+				t.Fatalf("%d viewers have no answer", len(w.waiting))
+			}
+		})
+	})
+}
+
+// bubbled hides what must not be called in a bubble, such as Deadline.
+type bubbled struct{ rapid.TB }
+
+// TestPromiseCompletedMeansComplete goes through the places where old bytes
+// could hide, one by one.
+func TestPromiseCompletedMeansComplete(t *testing.T) {
+	root := "/index.html"
+	tests := []struct {
+		place   string
+		url     string
+		pattern freshet.Pattern
+		// hide brings version 1 to where it hides; version 2 is then put and
+		// the pattern invalidated; seek is what happens before the next request.
+		hide, seek func(w *hidden)
+	}{
+		{"memory", "/a", "/a", (*hidden).cache, nil},
+		{"memory, under another spelling", "/%61%2fb", "/a/b", (*hidden).cache, nil},
+		{"memory, under a wildcard", "/a/b/c", "/a*", (*hidden).cache, nil},
+		{"memory, the root by its own name", "/", "/", (*hidden).cache, nil},
+		{"memory, the root by its object's name", "/", freshet.Pattern(root), (*hidden).cache, nil},
+		{"memory, with a query string", "/q?x=%41\"1", "/q?x=%41%221", (*hidden).cache, nil},
+		{"memory, with any query string", "/q?x=1", "/q?*", (*hidden).cache, nil},
+		{"memory, after a sweep", "/a", "/a", (*hidden).cache, func(w *hidden) { w.e.sweep() }},
+		{"memory, after many patterns", "/a", "/a", (*hidden).cache, func(w *hidden) {
+			w.e.sites[0].epochs.limit = 4
+			for i := range 100 {
+				w.invalidate(freshet.Pattern("/other/" + strconv.Itoa(i)))
+			}
+		}},
+		{"a fetch that began before", "/a", "/a", (*hidden).begin, func(w *hidden) { w.o.letAll(); synctest.Wait() }},
+		{"a fetch that began before, swept over", "/a", "/a", (*hidden).begin, func(w *hidden) { w.e.sweep(); w.o.letAll(); synctest.Wait(); w.e.sweep() }},
+		{"a fetch that is still under way", "/a", "/a", (*hidden).begin, func(w *hidden) { time.AfterFunc(time.Second, w.o.letAll) }},
+		{"half a body", "/a", "/a", func(w *hidden) { w.begin(); w.o.let(0); synctest.Wait() }, func(w *hidden) { w.o.letAll(); synctest.Wait() }},
+		{"a confirmation that is under way", "/a", "/a", func(w *hidden) { w.cache(); time.Sleep(11 * time.Second); w.begin() }, func(w *hidden) { w.o.letAll(); synctest.Wait() }},
+		{"an expired copy that stands in", "/a", "/a", func(w *hidden) { w.cache(); time.Sleep(11 * time.Second) }, func(w *hidden) { w.o.down = true }},
+		{"an expired copy that stands in already", "/a", "/a", func(w *hidden) {
+			w.cache()
+			time.Sleep(11 * time.Second)
+			w.o.down = true
+			get(w.e, w.url)
+			synctest.Wait()
+		}, nil},
+		{"an origin that would confirm the old copy", "/a", "/a", func(w *hidden) { w.cache(); time.Sleep(11 * time.Second) }, func(w *hidden) { w.lies.Store(true) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.place, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := hide(t, tt.url)
+				tt.hide(w)
+				w.o.mu.Lock()
+				for path := range w.o.version {
+					w.o.version[path] = 2
+				}
+				w.o.hold = false
+				w.o.mu.Unlock()
+				w.invalidate(tt.pattern)
+				if tt.seek != nil {
+					tt.seek(w)
+				}
+				for range 2 {
+					rec := get(w.e, "/", "Test-Target", tt.url)
+					if rec.Code == 200 && rec.Body.String() != "00000002" {
+						t.Errorf("%s: %q from %s", tt.url, rec.Body, xcache(rec))
+					}
+					if rec.Code != 200 && !w.o.down {
+						t.Errorf("%s: %d", tt.url, rec.Code)
+					}
+					synctest.Wait()
+				}
+			})
+		})
+	}
+}
+
+// hidden is an edge with something old in it.
+type hidden struct {
+	t    *testing.T
+	e    *retargeted
+	o    *versioned
+	lies atomic.Bool // the origin confirms any version
+	url  string
+}
+
+// retargeted takes the request target from a header, since tests ask for
+// targets that httptest does not parse.
+type retargeted struct{ *Edge }
+
+func (e *retargeted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if target := r.Header.Get("Test-Target"); target != "" {
+		r.RequestURI = target
+	}
+	e.Edge.ServeHTTP(w, r)
+}
+
+func hide(t *testing.T, url string) *hidden {
+	w := &hidden{t: t, url: url, o: &versioned{version: make(map[string]int)}}
+	for _, path := range []string{"/a", "/a/b", "/a/b/c", "/index.html", "/q"} {
+		w.o.version[path] = 1
+	}
+	honest := roundTripper(func(r *http.Request) (*http.Response, error) {
+		if tag := r.Header.Get("If-None-Match"); tag != "" && w.lies.Load() {
+			return reply(304, "", "Etag", tag), nil
+		}
+		return w.o.RoundTrip(r)
+	})
+	d := behaving(func(b *distribution.CacheBehavior) { b.QueryString = true })
+	w.e = &retargeted{open(t, honest, Config{Distributions: []distribution.Distribution{d}})}
+	return w
+}
+
+// cache stores version 1 and makes sure of it.
+func (w *hidden) cache() {
+	for _, cache := range []string{"Miss", "Hit"} {
+		want(w.t, get(w.e, "/", "Test-Target", w.url), 200, cache, "00000001")
+		synctest.Wait()
+	}
+}
+
+// begin leaves a fetch of version 1 under way.
+func (w *hidden) begin() {
+	w.o.hold = true
+	go get(w.e, "/", "Test-Target", w.url)
+	synctest.Wait()
+	if len(w.o.held) != 1 {
+		w.t.Fatal("no fetch is under way")
+	}
+}
+
+func (w *hidden) invalidate(p freshet.Pattern) {
+	if err := w.e.Invalidate("E1", []freshet.Pattern{p}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// The viewer who asked before an invalidation may get what was then on its way.
+func TestFetchBegunBeforeIsStillDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hide(t, "/a")
+		w.o.hold = true
+		answer := make(chan *httptest.ResponseRecorder, 1)
+		go func() { answer <- get(w.e, "/a") }()
+		synctest.Wait()
+		w.invalidate("/*")
+		w.o.letAll()
+		want(t, <-answer, 200, "Miss", "00000001")
+	})
+}
+
+// The same promise with real threads.
+func TestNoOlderBytesUnderLoad(t *testing.T) {
+	paths := []string{"/a", "/a/b", "/a/c", "/b"}
+	var version, least [4]atomic.Int64
+	origin := roundTripper(func(r *http.Request) (*http.Response, error) {
+		for i, path := range paths {
+			if path == r.URL.Path {
+				v := version[i].Load()
+				body := fmt.Sprintf("%08d", v)
+				etag := `"` + body + `"`
+				if r.Header.Get("If-None-Match") == etag {
+					return reply(304, "", "Etag", etag, "Cache-Control", "max-age=0"), nil
+				}
+				control := "max-age=100"
+				if v%3 == 0 {
+					control = "max-age=0" // so that revalidations happen
+				}
+				return reply(200, body, "Etag", etag, "Cache-Control", control), nil
+			}
+		}
+		return reply(404, ""), nil
+	})
+	e := open(t, origin, Config{})
+	e.sites[0].epochs.limit = 16
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				i := n % len(paths)
+				floor := least[i].Load()
+				w := get(e, paths[i])
+				got, err := strconv.ParseInt(w.Body.String(), 10, 64)
+				if err != nil || got < floor {
+					t.Errorf("%s: %q (%s), but %d was put before an invalidation that had returned", paths[i], w.Body, xcache(w), floor)
+					return
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			i := n % len(paths)
+			v := version[i].Add(1)
+			p := freshet.Pattern(paths[i])
+			if n%5 == 0 {
+				p = p[:2] + "*"
+			}
+			if err := e.Invalidate("E1", []freshet.Pattern{p, freshet.Pattern("/x" + strconv.Itoa(n))}); err != nil {
+				t.Error(err)
+				return
+			}
+			least[i].Store(v)
+		}
+	})
+	all.Go(func() {
+		for ctx.Err() == nil {
+			e.sweep()
+		}
+	})
+	all.Wait()
+	if st := e.Stats(); st.Hits == 0 || st.Misses == 0 {
+		t.Errorf("the test saw nothing: %+v", st)
+	}
+}
+
+func TestInvalidateErrors(t *testing.T) {
+	e := open(t, fixed(200, "x"), Config{})
+	get(e, "/a")
+	settle(t, e)
+	for _, tt := range []struct {
+		id       string
+		patterns []freshet.Pattern
+		want     error
+	}{
+		{"E2", []freshet.Pattern{"/a"}, ErrUnknownDistribution},
+		{"E1", []freshet.Pattern{"/a", "b"}, ErrPattern},
+		{"E1", []freshet.Pattern{"/a", "#tag"}, ErrPattern},
+		{"E1", []freshet.Pattern{"/a", "/~x"}, ErrPattern},
+		{"E1", []freshet.Pattern{"/a", "/" + freshet.Pattern(strings.Repeat("x", freshet.MaxPatternLength))}, ErrPattern},
+	} {
+		if err := e.Invalidate(tt.id, tt.patterns); !errors.Is(err, tt.want) {
+			t.Errorf("%s %q: %v, want %v", tt.id, tt.patterns, err, tt.want)
+		}
+		if w := get(e, "/a"); xcache(w) != "Hit" {
+			t.Errorf("%q was refused and removed something", tt.patterns)
+		}
+	}
+}
+
+// A tilde cannot be invalidated, in any spelling; only a wildcard before it can.
+func TestTildeCannotBeInvalidated(t *testing.T) {
+	d := behaving(func(b *distribution.CacheBehavior) { b.QueryString = true })
+	e := open(t, fixed(200, "x"), Config{Distributions: []distribution.Distribution{d}})
+	urls := []string{"/v~1", "/v%7E1", "/v?a=%7E1"}
+	for _, url := range urls {
+		get(e, url)
+		settle(t, e)
+	}
+	if err := e.Invalidate("E1", []freshet.Pattern{"/v%7E1", "/v%7E*", "/v%7e1", "/v?a=%7E1"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range urls {
+		if w := get(e, url); xcache(w) != "Hit" {
+			t.Errorf("%s was removed by a pattern that CloudFront ignores", url)
+		}
+	}
+	if err := e.Invalidate("E1", []freshet.Pattern{"/v*"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range urls {
+		if w := get(e, url); xcache(w) != "Miss" {
+			t.Errorf("%s: %s after /v*", url, xcache(w))
+		}
+		settle(t, e)
+	}
+}
+
+// The sweeper works on its own, frees memory, forgets patterns, and leaves alone
+// what is valid.
+func TestSweeperFreesAndForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, fixed(200, "x"), Config{})
+		for _, url := range []string{"/a/1", "/a/2", "/b"} {
+			get(e, url)
+			synctest.Wait()
+		}
+		if err := e.Invalidate("E1", []freshet.Pattern{"/a/*", "/nothing"}); err != nil {
+			t.Fatal(err)
+		}
+		if st := e.Stats(); st.Patterns != 2 || st.Epoch != 1 || st.Objects != 3 {
+			t.Errorf("before the sweep: %+v", st)
+		}
+		time.Sleep(2 * sweepDelay)
+		synctest.Wait()
+		if st := e.Stats(); st.Patterns != 0 || st.Objects != 1 {
+			t.Errorf("after the sweep: %+v", st)
+		}
+		want(t, get(e, "/b"), 200, "Hit", "x")
+		want(t, get(e, "/a/1"), 200, "Miss", "x")
+	})
+}
+
+// A slow fetch that nothing invalidates is stored although a sweep passed over
+// it.
+func TestSweepSparesRunningFetches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hide(t, "/a")
+		w.begin()
+		w.invalidate("/b*")
+		w.e.sweep()
+		w.o.letAll()
+		synctest.Wait()
+		want(t, get(w.e, "/a"), 200, "Hit", "00000001")
+	})
+}
+
+func TestCloseEndsFetches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hide(t, "/a")
+		w.begin()
+		w.e.Close()
+		w.e.Close()
+		if rec := get(w.e, "/new"); rec.Code != 502 {
+			t.Errorf("after Close: %d", rec.Code)
+		}
+	})
+}
+
+var _ io.Closer = (*Edge)(nil)
