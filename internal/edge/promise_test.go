@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -625,4 +624,19 @@ func TestCloseEndsFetches(t *testing.T) {
 	})
 }
 
-var _ io.Closer = (*Edge)(nil)
+// A copy that was invalidated while the origin was failing does not even stand
+// in for the viewer who asked before.
+func TestInvalidatedCopyNeverStandsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := hide(t, "/a")
+		w.cache()
+		time.Sleep(11 * time.Second)
+		w.o.down, w.o.hold = true, true
+		answer := make(chan *httptest.ResponseRecorder, 1)
+		go func() { answer <- get(w.e, "/a") }()
+		synctest.Wait()
+		w.invalidate("/a")
+		w.o.letAll()
+		want(t, <-answer, 503, "Error", "down")
+	})
+}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -155,5 +156,27 @@ func TestForgettingDistrustsWhatWasNotChecked(t *testing.T) {
 	}
 	if !e.valid(&seen, []string{"/b"}) {
 		t.Error("invalid although it was checked before the record was dropped")
+	}
+}
+
+// An invalidation that arrives while a copy is being checked is seen by the next
+// check at the latest. Many names make the check long enough to be interrupted.
+func TestInvalidationDuringACheckIsSeen(t *testing.T) {
+	names := make([]string, 50_000)
+	for i := range names {
+		names[i] = "/a/" + strconv.Itoa(i)
+	}
+	for range 20 {
+		e := newEpochs(maxRecords)
+		var s stamp
+		e.begin(&s)
+		e.invalidate([]freshet.Pattern{"/elsewhere"})
+		done := make(chan struct{})
+		go func() { defer close(done); e.valid(&s, names) }()
+		e.invalidate([]freshet.Pattern{"/a/0"})
+		<-done
+		if e.valid(&s, names) {
+			t.Fatal("still valid after an invalidation has returned")
+		}
 	}
 }
