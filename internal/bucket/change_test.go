@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 	"github.com/freshet/freshet"
+	"github.com/versity/versitygw/s3err"
 )
 
 func TestChangesDescribeWhatHappened(t *testing.T) {
@@ -206,45 +210,103 @@ func TestUnqueuedChangeIsOwed(t *testing.T) {
 	}
 }
 
+// An overtaking request must wait with its announcement until the first one's is
+// out.
+func TestAnnouncementsDoNotOvertake(t *testing.T) {
+	var seen changes
+	entered, release := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	b, c := start(t, testConfig(t.TempDir(), func(ctx context.Context, change freshet.Change) error {
+		if calls.Add(1) == 1 {
+			close(entered)
+			<-release
+		}
+		return seen.add(ctx, change)
+	}))
+	var group sync.WaitGroup
+	group.Go(func() { put(t, c, "k", "one") })
+	<-entered
+	group.Go(func() { put(t, c, "k", "second") })
+	eventually(t, "the second object is in place", func() bool {
+		o, exists, err := b.store.read("k")
+		return err == nil && exists && o.Size == 6
+	})
+	close(release)
+	group.Wait()
+	if got := seen.take(); len(got) != 2 || got[0].Size != 3 || got[1].Size != 6 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // A client that hangs up half-way leaves the object as it was.
 func TestHalfAnUploadChangesNothing(t *testing.T) {
 	var seen changes
 	b, c := start(t, testConfig(t.TempDir(), seen.add))
 	put(t, c, "k", "old")
 	seen.take()
-	ctx, cancel := context.WithCancel(t.Context())
-	body := &endless{cancelAt: 1 << 20, cancel: cancel}
-	_, err := c.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(testBucket), Key: aws.String("k"), Body: body, ContentLength: aws.Int64(8 << 20),
-	}, s3.WithAPIOptions(unsigned))
-	if err == nil {
-		t.Fatal("the upload should have been cut off")
+	up, err := c.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(testBucket), Key: aws.String("k")})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := b.Close(); err != nil { // waits for the request to end
-		t.Error(err)
+	signer := s3.NewPresignClient(c)
+	object, err := signer.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(testBucket), Key: aws.String("k")})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if o, _ := b.Stat("k"); o.Size != 3 {
-		t.Errorf("got %+v", o)
+	part, err := signer.PresignUploadPart(t.Context(), &s3.UploadPartInput{Bucket: aws.String(testBucket), Key: aws.String("k"), UploadId: up.UploadId, PartNumber: aws.Int32(1)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := seen.take(); len(got) != 0 {
-		t.Errorf("announced %+v", got)
+	for _, url := range []string{object.URL, part.URL} {
+		for _, sent := range []int{1, 1 << 20} {
+			conn, err := net.Dial("tcp", b.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s",
+				strings.TrimPrefix(url, b.URL()), b.Addr(), 2<<20, strings.Repeat("x", sent))
+			_ = conn.(*net.TCPConn).CloseWrite()
+			answer, _ := io.ReadAll(conn)
+			conn.Close()
+			if strings.Contains(string(answer), " 200 ") || sent > 1 && !strings.Contains(string(answer), "IncompleteBody") {
+				t.Errorf("%d bytes of it gave\n%s", sent, answer)
+			}
+		}
 	}
-	if on, exists, err := b.store.read("k"); err != nil || !exists || on.Size != 3 {
-		t.Errorf("the store holds %+v", on)
+	if got := get(t, c, "k"); got != "old" || len(seen.take()) != 0 {
+		t.Errorf("there is %d bytes", len(got))
+	}
+	parts, err := c.ListParts(t.Context(), &s3.ListPartsInput{Bucket: aws.String(testBucket), Key: aws.String("k"), UploadId: up.UploadId})
+	if err != nil || len(parts.Parts) != 0 {
+		t.Errorf("half a part was kept: %+v, %v", parts, err)
 	}
 }
 
-// endless is a body that ends the request instead of itself.
-type endless struct {
-	sent, cancelAt int
-	cancel         func()
+func TestPinnedLooksAgain(t *testing.T) {
+	b, c := start(t, testConfig(t.TempDir(), nil))
+	put(t, c, "k", "one")
+	looked, discarded := 0, 0
+	err := b.store.pinned(fileName("k"), func() error {
+		if looked++; looked == 1 {
+			put(t, c, "k", "two")
+		}
+		return nil
+	}, func() { discarded++ })
+	if err != nil || looked != 2 || discarded != 1 {
+		t.Errorf("looked %d times, discarded %d, %v", looked, discarded, err)
+	}
+	err = b.store.pinned(fileName("k"), func() error { put(t, c, "k", "again"); return nil }, func() {})
+	wantCode(t, asClientError(err), "SlowDown")
+	none := errors.New("none")
+	if err := b.store.pinned("missing", func() error { return none }, func() {}); !errors.Is(err, none) {
+		t.Errorf("got %v", err)
+	}
 }
 
-func (e *endless) Read(p []byte) (int, error) {
-	if e.sent >= e.cancelAt {
-		e.cancel()
-		return 0, io.ErrUnexpectedEOF
+func asClientError(err error) error {
+	var known s3err.S3Error
+	if !errors.As(err, &known) {
+		return err
 	}
-	e.sent += len(p)
-	return len(p), nil
+	return &smithy.GenericAPIError{Code: known.BaseError().Code}
 }

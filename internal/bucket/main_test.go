@@ -14,11 +14,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 	"github.com/freshet/freshet"
 )
 
@@ -188,10 +186,4 @@ func sorted(keys []string) []string {
 	keys = slices.Clone(keys)
 	slices.Sort(keys)
 	return keys
-}
-
-// unsigned leaves the body out of the signature, so that it need not be read
-// twice.
-func unsigned(stack *middleware.Stack) error {
-	return v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware(stack)
 }
