@@ -120,19 +120,21 @@ func doContext(ctx context.Context, e http.Handler, method, target string, heade
 		}
 		r.Header.Add(headers[i], headers[i+1])
 	}
-	w := httptest.NewRecorder()
-	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				if p != http.ErrAbortHandler {
-					panic(p)
-				}
-				w.Header().Set("Test-Aborted", "yes")
-				w.Flush()
-			}
-		}()
-		e.ServeHTTP(w, r)
+	return serve(e, r)
+}
+
+// serve records an answer, and in the header Test-Aborted whether it was broken
+// off.
+func serve(e http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
+	w = httptest.NewRecorder()
+	defer func() {
+		if p := recover(); p == http.ErrAbortHandler {
+			w.Header().Set("Test-Aborted", "yes")
+		} else if p != nil {
+			panic(p)
+		}
 	}()
+	e.ServeHTTP(w, r)
 	return w
 }
 

@@ -55,7 +55,7 @@ func copyOut(ctx context.Context, w http.ResponseWriter, resp *response) error {
 			}
 			flush(w)
 		}
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

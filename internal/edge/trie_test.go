@@ -162,7 +162,7 @@ func TestForgettingDistrustsWhatWasNotChecked(t *testing.T) {
 // An invalidation that arrives while a copy is being checked is seen by the next
 // check at the latest. Many names make the check long enough to be interrupted.
 func TestInvalidationDuringACheckIsSeen(t *testing.T) {
-	names := make([]string, 50_000)
+	names := make([]string, 100_000)
 	for i := range names {
 		names[i] = "/a/" + strconv.Itoa(i)
 	}
@@ -171,8 +171,9 @@ func TestInvalidationDuringACheckIsSeen(t *testing.T) {
 		var s stamp
 		e.begin(&s)
 		e.invalidate([]freshet.Pattern{"/elsewhere"})
-		done := make(chan struct{})
-		go func() { defer close(done); e.valid(&s, names) }()
+		started, done := make(chan struct{}), make(chan struct{})
+		go func() { defer close(done); close(started); e.valid(&s, names) }()
+		<-started
 		e.invalidate([]freshet.Pattern{"/a/0"})
 		<-done
 		if e.valid(&s, names) {
