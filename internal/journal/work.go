@@ -37,7 +37,7 @@ func (j *Journal) FinishPlan(ctx context.Context, w Work) error {
 
 // Plans returns the unfinished plans in the order in which they were saved.
 func (j *Journal) Plans(ctx context.Context) ([]Work, error) {
-	return all[Work](ctx, j.plans)
+	return each[Work](ctx, j.js, j.plans)
 }
 
 // Bury stores a dead letter.
@@ -56,7 +56,7 @@ func (w Work) name() string {
 
 // Dead returns the dead letters in the order in which they were buried.
 func (j *Journal) Dead(ctx context.Context) ([]Work, error) {
-	return all[Work](ctx, j.dead)
+	return each[Work](ctx, j.js, j.dead)
 }
 
 // Revive makes a dead letter an unfinished plan again. Between the two it is in
@@ -101,9 +101,10 @@ func (j *Journal) Remember(ctx context.Context, seen []Seen) error {
 }
 
 // Inventory returns what was last verified, by origin and key, and forgets
-// objects that have been gone for a week.
+// objects that have been gone for a week. It is for the start, before anything
+// else is removed.
 func (j *Journal) Inventory(ctx context.Context) (map[[2]string]Seen, error) {
-	list, err := all[Seen](ctx, j.inventory)
+	list, err := watched[Seen](ctx, j.inventory)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +150,35 @@ func (j *Journal) remove(ctx context.Context, kv jetstream.KeyValue, key string)
 	return nil
 }
 
-// all returns the values of kv, oldest first.
-func all[T any](ctx context.Context, kv jetstream.KeyValue) ([]T, error) {
+// each returns the values of kv, oldest first, looking them up one by one: a
+// watch never learns that it has seen everything when values are removed while
+// it begins.
+func each[T any](ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue) ([]T, error) {
+	s, err := js.Stream(ctx, "KV_"+kv.Bucket())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", kv.Bucket(), err)
+	}
+	var list []T
+	for seq := uint64(1); ; seq++ {
+		m, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject("$KV."+kv.Bucket()+".>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", kv.Bucket(), err)
+		}
+		var v T
+		if err := json.Unmarshal(m.Data, &v); err != nil {
+			return nil, fmt.Errorf("read %s: message %d: %w", kv.Bucket(), m.Sequence, err)
+		}
+		list = append(list, v)
+		seq = m.Sequence
+	}
+}
+
+// watched returns the values of kv, oldest first, all in one go. Nothing may be
+// removed from kv meanwhile; see each.
+func watched[T any](ctx context.Context, kv jetstream.KeyValue) ([]T, error) {
 	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", kv.Bucket(), err)

@@ -73,6 +73,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.plans.Wait()
 	defer stop()
 	unfinished, err := p.cfg.Journal.Plans(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("take up unfinished plans: %w", err)
 	}

@@ -149,7 +149,7 @@ func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
 				w.left++
 			}
 		}
-		if prev := p.newest[o]; prev != nil {
+		if prev := p.newest[o]; prev != nil && prev != c {
 			prev.newer = c
 		}
 		p.newest[o] = c

@@ -14,7 +14,7 @@ import (
 )
 
 // MaxMessage is the largest message, in bytes.
-const MaxMessage = 8 << 20
+const MaxMessage = 16 << 20
 
 // Config says where the engine keeps its files.
 type Config struct {

@@ -1,0 +1,151 @@
+package queue_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/queue"
+	"github.com/freshet/freshet/internal/stream"
+)
+
+func open(t *testing.T, dir string) (*queue.Queue, func()) {
+	t.Helper()
+	e, err := stream.Open(stream.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	q, err := queue.Open(t.Context(), e.JetStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q, e.Close
+}
+
+func change(key, sequencer string) freshet.Change {
+	return freshet.Change{Origin: "site", Key: key, Op: freshet.OpPut, Sequencer: freshet.Sequencer(sequencer), Time: time.Unix(1, 0).UTC()}
+}
+
+func put(t *testing.T, q *queue.Queue, cs ...freshet.Change) {
+	t.Helper()
+	for _, c := range cs {
+		if err := q.Put(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// consume returns the first n deliveries.
+func consume(t *testing.T, q *queue.Queue, n int) []queue.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var got []queue.Delivery
+	err := q.Consume(ctx, func(d queue.Delivery) {
+		if got = append(got, d); len(got) == n {
+			cancel()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) < n {
+		t.Fatalf("%d deliveries, want %d", len(got), n)
+	}
+	return got[:n]
+}
+
+func keysOf(ds []queue.Delivery) (keys []string) {
+	for _, d := range ds {
+		keys = append(keys, d.Change.Key)
+	}
+	return keys
+}
+
+func pending(t *testing.T, q *queue.Queue) (keys []string) {
+	t.Helper()
+	all, err := q.Pending(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		keys = append(keys, c.Key)
+	}
+	return keys
+}
+
+func TestChangesArriveAsTheyWerePut(t *testing.T) {
+	q, _ := open(t, t.TempDir())
+	want := freshet.Change{Origin: "site", Key: "a b/é\n\x00~", Op: freshet.OpDelete, Sequencer: "0A", Version: "v", ETag: "e", Served: "s", Size: 7, Time: time.Unix(1, 2).UTC(), Cause: "c"}
+	put(t, q, want)
+	if got := consume(t, q, 1)[0].Change; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestADuplicateIsStoredOnce(t *testing.T) {
+	q, _ := open(t, t.TempDir())
+	put(t, q, change("a", "01"), change("a", "01"), change("a", "02"))
+	if got := pending(t, q); !slices.Equal(got, []string{"a", "a"}) {
+		t.Errorf("pending: %q", got)
+	}
+}
+
+// TestWhatWasNotAcknowledgedComesAgain also after a restart, and at once,
+// however recently an earlier consumer had it.
+func TestWhatWasNotAcknowledgedComesAgain(t *testing.T) {
+	dir := t.TempDir()
+	q, stop := open(t, dir)
+	put(t, q, change("a", "01"), change("b", "01"), change("c", "01"))
+	if err := consume(t, q, 3)[1].Ack(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); len(pending(t, q)) != 2; {
+		if time.Now().After(deadline) {
+			t.Fatalf("pending after an acknowledgement: %q", pending(t, q))
+		}
+	}
+	if got := keysOf(consume(t, q, 2)); !slices.Equal(got, []string{"a", "c"}) {
+		t.Fatalf("second consumer got %q", got)
+	}
+	stop()
+	q, _ = open(t, dir)
+	put(t, q, change("d", "01"))
+	if got := keysOf(consume(t, q, 3)); !slices.Equal(got, []string{"a", "c", "d"}) {
+		t.Fatalf("after a restart got %q", got)
+	}
+}
+
+func TestConsumeGoesOnWithWhatIsPutLater(t *testing.T) {
+	q, _ := open(t, t.TempDir())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	arrived := make(chan string)
+	ended := make(chan error, 1)
+	go func() { ended <- q.Consume(ctx, func(d queue.Delivery) { arrived <- d.Change.Key }) }()
+	for i := range 50 {
+		key := fmt.Sprint(i)
+		put(t, q, change(key, "01"))
+		if got := <-arrived; got != key {
+			t.Fatalf("got %s, want %s", got, key)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAStoppedStoreEndsPut(t *testing.T) {
+	q, stop := open(t, t.TempDir())
+	stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := q.Put(ctx, change("a", "01")); err == nil {
+		t.Error("Put into a stopped store succeeded")
+	}
+}
