@@ -1,0 +1,700 @@
+package mirror
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// The bucket's server leaves a clock, and a worker pool for ten seconds.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+// memory is a bucket in memory that counts what is done to it.
+type memory struct {
+	mu      sync.Mutex
+	objects map[string]kept
+	puts    []string // key and body
+	deletes []string
+	fail    error
+}
+
+type kept struct{ body, kind string }
+
+func (k kept) etag() string {
+	sum := md5.Sum([]byte(k.body))
+	return hex.EncodeToString(sum[:])
+}
+
+func newMemory(objects map[string]kept) *memory {
+	m := &memory{objects: make(map[string]kept)}
+	maps.Copy(m.objects, objects)
+	return m
+}
+
+func (m *memory) List(context.Context) iter.Seq2[Stored, error] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	objects, fail := maps.Clone(m.objects), m.fail
+	return func(yield func(Stored, error) bool) {
+		if fail != nil {
+			yield(Stored{}, fail)
+			return
+		}
+		for key, o := range objects {
+			stored := Stored{Key: key, ETag: o.etag(), Size: int64(len(o.body)), Type: func(context.Context) (string, error) { return o.kind, nil }}
+			if !yield(stored, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (m *memory) Put(_ context.Context, u Upload) error {
+	body, err := io.ReadAll(u.Body)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	if md5.Sum(body) != u.MD5 || int64(len(body)) != u.Size {
+		return errors.New("BadDigest")
+	}
+	m.objects[u.Key] = kept{string(body), u.Type}
+	m.puts = append(m.puts, u.Key+"="+string(body))
+	return nil
+}
+
+func (m *memory) Delete(_ context.Context, key, etag string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	o, ok := m.objects[key]
+	if ok && o.etag() != etag {
+		return ErrNotOurs
+	}
+	delete(m.objects, key)
+	m.deletes = append(m.deletes, key)
+	return nil
+}
+
+func (m *memory) failWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+// holds are the bodies by key.
+func (m *memory) holds() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	bodies := make(map[string]string)
+	for key, o := range m.objects {
+		bodies[key] = o.body
+	}
+	return bodies
+}
+
+// done returns the puts and deletes since the last call, sorted.
+func (m *memory) done() (puts, deletes []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	puts, deletes = m.puts, m.deletes
+	m.puts, m.deletes = nil, nil
+	slices.Sort(puts)
+	slices.Sort(deletes)
+	return puts, deletes
+}
+
+// running is a mirror under test.
+type running struct {
+	t        *testing.T
+	dir      string
+	manifest string
+	store    *memory
+	summary  Summary
+	stop     func()
+
+	mu       sync.Mutex
+	problems []string
+}
+
+// mirrorDir runs a mirror until the test ends or stop is called, and waits until
+// it is ready.
+func mirrorDir(t *testing.T, dir, manifest string, store *memory) *running {
+	t.Helper()
+	r := begin(t, dir, manifest, store)
+	<-r.ready
+	return r.running
+}
+
+type beginning struct {
+	*running
+	ready chan struct{}
+}
+
+func begin(t *testing.T, dir, manifest string, store *memory) beginning {
+	t.Helper()
+	r := &running{t: t, dir: dir, manifest: manifest, store: store}
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		err := Run(ctx, Config{
+			Dir: dir, Manifest: manifest, Store: store,
+			OnReady: func(s Summary) {
+				r.summary = s
+				close(ready)
+			},
+			OnProblem: func(err error) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.problems = append(r.problems, err.Error())
+			},
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		<-ended
+	})
+	t.Cleanup(r.stop)
+	return beginning{r, ready}
+}
+
+func (r *running) problem(part string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.problems, func(p string) bool { return strings.Contains(p, part) })
+}
+
+func (r *running) write(name, text string) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// becomes waits until the bucket holds exactly that.
+func (r *running) becomes(want map[string]string) {
+	r.t.Helper()
+	eventually(r.t, func() string {
+		if got := r.store.holds(); !maps.Equal(got, want) {
+			return fmt.Sprintf("the bucket holds %q, want %q", got, want)
+		}
+		return ""
+	})
+}
+
+// eventually polls until wrong returns nothing.
+func eventually(t *testing.T, wrong func() string) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		text := wrong()
+		if text == "" {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal(text)
+		case <-tick.C:
+		}
+	}
+}
+
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		(&running{t: t, dir: dir}).write(name, text)
+	}
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFirstComparison(t *testing.T) {
+	dir, manifest := t.TempDir(), filepath.Join(t.TempDir(), "state", "manifest")
+	write(t, dir, map[string]string{
+		"index.html": "<p>", "a/b.css": "css", "a/new.js": "js", "retyped.svg": "<svg/>", ".well-known/x": "text", "theirs.txt": "same",
+		".git/HEAD": "no", "a/.freshet/x": "no", "x.swp": "no", "y~": "no", ".#z": "no", "4913": "no", ".DS_Store": "no",
+	})
+	store := newMemory(map[string]kept{
+		"a/b.css": {"old", "text/css; charset=utf-8"}, "retyped.svg": {"<svg/>", "text/plain"},
+		"theirs.txt": {"same", "text/plain; charset=utf-8"}, "untouched": {"x", ""},
+	})
+	r := mirrorDir(t, dir, manifest, store)
+	puts, deletes := store.done()
+	if want := []string{".well-known/x=text", "a/b.css=css", "a/new.js=js", "index.html=<p>", "retyped.svg=<svg/>"}; !slices.Equal(puts, want) || len(deletes) != 0 {
+		t.Errorf("put %q, deleted %q", puts, deletes)
+	}
+	if want := (Summary{Files: 6, Uploaded: 5, Unchanged: 1, Took: r.summary.Took}); r.summary != want {
+		t.Errorf("summary %+v", r.summary)
+	}
+	if k := store.objects["retyped.svg"].kind; k != "image/svg+xml" {
+		t.Errorf("type %q", k)
+	}
+	r.stop()
+
+	// While nobody watched: one changed, one removed, one overwritten in the
+	// bucket, two overwritten or removed on both sides, one deleted in the bucket.
+	write(t, dir, map[string]string{"index.html": "<b>"})
+	store.objects["a/b.css"] = kept{"foreign", ""}
+	store.objects["a/new.js"] = kept{"foreign", ""}
+	delete(store.objects, ".well-known/x")
+	for _, name := range []string{"retyped.svg", "a/new.js", "theirs.txt"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = mirrorDir(t, dir, manifest, store)
+	puts, deletes = store.done()
+	if want := []string{".well-known/x=text", "a/b.css=css", "index.html=<b>"}; !slices.Equal(puts, want) || !slices.Equal(deletes, []string{"retyped.svg"}) {
+		t.Errorf("put %q, deleted %q", puts, deletes)
+	}
+	r.becomes(map[string]string{".well-known/x": "text", "a/b.css": "css", "index.html": "<b>", "a/new.js": "foreign", "theirs.txt": "same", "untouched": "x"})
+	r.stop()
+
+	r = mirrorDir(t, dir, manifest, store)
+	if puts, deletes = store.done(); len(puts)+len(deletes) != 0 {
+		t.Errorf("nothing had changed, but put %q, deleted %q", puts, deletes)
+	}
+	if r.summary.Unchanged != 3 {
+		t.Errorf("summary %+v", r.summary)
+	}
+}
+
+func TestWatching(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	write(t, dir, map[string]string{"a": "1", "d/x": "x", "d/e/y": "y"})
+	write(t, outside, map[string]string{"target": "t1", "moved/in/z": "z"})
+	r := mirrorDir(t, dir, filepath.Join(t.TempDir(), "manifest"), newMemory(nil))
+	path := func(name string) string { return filepath.Join(dir, name) }
+	want := map[string]string{"a": "1", "d/x": "x", "d/e/y": "y"}
+	step := func(name string) {
+		t.Helper()
+		t.Log(name)
+		r.becomes(want)
+	}
+	step("start")
+
+	r.write("a", "2")
+	want["a"] = "2"
+	step("overwritten")
+	r.write("new/dir/f", "f")
+	want["new/dir/f"] = "f"
+	step("new directories")
+	r.write("new/dir/g", "g")
+	want["new/dir/g"] = "g"
+	step("a file in a new directory")
+
+	move(t, path("d"), path("moved"))
+	delete(want, "d/x")
+	delete(want, "d/e/y")
+	want["moved/x"], want["moved/e/y"] = "x", "y"
+	step("a directory renamed")
+	r.write("moved/e/y", "y2")
+	want["moved/e/y"] = "y2"
+	step("a change below the renamed directory")
+	r.write("d/x", "again")
+	want["d/x"] = "again"
+	step("a new directory under the old name")
+
+	move(t, filepath.Join(outside, "moved"), path("in"))
+	want["in/in/z"] = "z"
+	step("a directory moved in")
+	move(t, path("in"), filepath.Join(outside, "out"))
+	delete(want, "in/in/z")
+	step("a directory moved out")
+	if err := os.RemoveAll(path("new")); err != nil {
+		t.Fatal(err)
+	}
+	delete(want, "new/dir/f")
+	delete(want, "new/dir/g")
+	step("a directory removed")
+
+	if err := os.Remove(path("a")); err != nil {
+		t.Fatal(err)
+	}
+	r.write("a/b", "b")
+	delete(want, "a")
+	want["a/b"] = "b"
+	step("a file became a directory")
+
+	if err := os.Symlink(filepath.Join(outside, "target"), path("link")); err != nil {
+		t.Fatal(err)
+	}
+	want["link"] = "t1"
+	step("a link to a file")
+	write(t, outside, map[string]string{"target": "t2", "beside": "no"})
+	want["link"] = "t2"
+	step("the file behind the link changed")
+	write(t, outside, map[string]string{"next": "t3"})
+	move(t, filepath.Join(outside, "next"), filepath.Join(outside, "target"))
+	want["link"] = "t3"
+	step("the file behind the link was replaced")
+	if err := errors.Join(os.Symlink("loop", path("loop")), os.Symlink(".", path("self"))); err != nil {
+		t.Fatal(err)
+	}
+	r.write("after", "loops")
+	want["after"] = "loops"
+	step("loops are left out")
+
+	r.store.done()
+	r.write("page.html~", "old")
+	r.write(".page.html.swp", "swap")
+	move(t, path("after"), path("after~"))
+	r.write("after", "saved")
+	want["after"] = "saved"
+	step("saved by an editor")
+	if puts, deletes := r.store.done(); !slices.Equal(puts, []string{"after=saved"}) || len(deletes) != 0 {
+		t.Errorf("saving did %q, %q", puts, deletes)
+	}
+	r.write("next.tmp", "atomic")
+	move(t, path("next.tmp"), path("after"))
+	want["after"] = "atomic"
+	step("saved by rename")
+	if err := os.Chtimes(path("after"), time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.store.done()
+	r.write("last", "x")
+	want["last"] = "x"
+	step("touched")
+	if puts, _ := r.store.done(); !slices.Equal(puts, []string{"last=x"}) {
+		t.Errorf("touching did %q", puts)
+	}
+}
+
+// A file that is being written is sent when its writer closes it, and not
+// before.
+func TestHalfWrittenIsNotSent(t *testing.T) {
+	dir := t.TempDir()
+	r := mirrorDir(t, dir, filepath.Join(t.TempDir(), "manifest"), newMemory(nil))
+	f, err := os.Create(filepath.Join(dir, "big"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, known := unwritten(f); !known {
+		t.Skip("the kernel does not say whether somebody is writing")
+	}
+	pause := time.NewTicker(300 * time.Millisecond)
+	defer pause.Stop()
+	for i := range 5 {
+		fmt.Fprint(f, i)
+		<-pause.C // what is tested is that pauses of a writer do not look like its end
+	}
+	if puts, _ := r.store.done(); len(puts) != 0 {
+		t.Errorf("sent while it was written: %q", puts)
+	}
+	closed := time.Now()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.becomes(map[string]string{"big": "01234"})
+	t.Logf("in the bucket %v after closing", time.Since(closed))
+	if puts, _ := r.store.done(); len(puts) != 1 {
+		t.Errorf("sent %q", puts)
+	}
+}
+
+func TestVanishedDirectory(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "site")
+	files := make(map[string]string)
+	for i := range 300 {
+		files[fmt.Sprintf("d%d/f%d", i%7, i)] = fmt.Sprint(i)
+	}
+	write(t, dir, files)
+	r := mirrorDir(t, dir, filepath.Join(parent, "manifest"), newMemory(nil))
+	r.becomes(files)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if !r.problem("vanished; the bucket is left as it is; watching goes on when it is back") {
+			return "no problem was reported"
+		}
+		return ""
+	})
+	if err := os.Mkdir(dir, 0o755); err != nil { // empty is not back
+		t.Fatal(err)
+	}
+	files["d1/f1"], files["more"] = "changed", "m"
+	write(t, dir, files)
+	r.becomes(files)
+	if _, deletes := r.store.done(); len(deletes) != 0 {
+		t.Errorf("deleted %d objects", len(deletes))
+	}
+	moved := filepath.Join(parent, "moved")
+	move(t, dir, moved)
+	write(t, moved, map[string]string{"ignored": "x"})
+	fresh := map[string]string{"only": "one"}
+	write(t, filepath.Join(parent, "fresh"), fresh)
+	move(t, filepath.Join(parent, "fresh"), dir)
+	r.becomes(fresh)
+}
+
+func TestEmptyDirectoryEmptiesNothing(t *testing.T) {
+	dir, manifest := t.TempDir(), filepath.Join(t.TempDir(), "manifest")
+	write(t, dir, map[string]string{"a": "1", ".git/x": "x"})
+	store := newMemory(nil)
+	mirrorDir(t, dir, manifest, store).stop()
+	if err := os.Remove(filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	r := begin(t, dir, manifest, store)
+	eventually(t, func() string {
+		if !r.problem("is empty, but held files") {
+			return "no problem was reported"
+		}
+		return ""
+	})
+	if got := store.holds(); got["a"] != "1" {
+		t.Errorf("the bucket holds %q", got)
+	}
+	r.write("b", "2")
+	<-r.ready
+	r.becomes(map[string]string{"b": "2"})
+}
+
+func TestFailuresAreTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	store := newMemory(nil)
+	store.failWith(errors.New("bucket is down"))
+	write(t, dir, map[string]string{"a": "1", "gone": "x"})
+	r := begin(t, dir, filepath.Join(t.TempDir(), "manifest"), store)
+	eventually(t, func() string {
+		if !r.problem("list the bucket: bucket is down") {
+			return "no problem was reported"
+		}
+		return ""
+	})
+	store.failWith(nil)
+	<-r.ready
+	r.becomes(map[string]string{"a": "1", "gone": "x"})
+	store.failWith(errors.New("down again"))
+	r.write("a", "2")
+	r.write("b", "3")
+	if err := os.Remove(filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if !r.problem("upload a: down again") || !r.problem("upload b: down again") || !r.problem("delete gone: down again") {
+			return "no problems were reported"
+		}
+		return ""
+	})
+	store.failWith(nil)
+	r.becomes(map[string]string{"a": "2", "b": "3"})
+}
+
+func TestUnreadableFile(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root can read everything")
+	}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"a": "1", "secret": "x"})
+	if err := os.Chmod(filepath.Join(dir, "secret"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r := mirrorDir(t, dir, filepath.Join(t.TempDir(), "manifest"), newMemory(nil))
+	r.becomes(map[string]string{"a": "1"})
+	if !r.problem("secret: permission denied") || r.summary.Failed != 1 {
+		t.Errorf("problems %q, summary %+v", r.problems, r.summary)
+	}
+	if err := os.Chmod(filepath.Join(dir, "secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.becomes(map[string]string{"a": "1", "secret": "x"})
+}
+
+func TestNamesThatAreNoKeys(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"ok é": "1"})
+	if err := os.WriteFile(filepath.Join(dir, "bad\xff"), nil, 0o600); err != nil {
+		t.Skip("the file system refuses such names")
+	}
+	r := mirrorDir(t, dir, filepath.Join(t.TempDir(), "manifest"), newMemory(nil))
+	r.becomes(map[string]string{"ok é": "1"})
+	if !r.problem("must be valid UTF-8") {
+		t.Errorf("problems %q", r.problems)
+	}
+}
+
+// Where the kernel gives no word about writers, a file counts as written when it
+// has not changed for a while.
+func TestSettledWithoutTheKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "f")
+		var task task
+		look := func() bool {
+			stat, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return task.observed.still(stat)
+		}
+		write(t, filepath.Dir(path), map[string]string{"f": "1"})
+		if look() {
+			t.Error("settled at the first look")
+		}
+		time.Sleep(still - 1)
+		if look() {
+			t.Error("settled too early")
+		}
+		write(t, filepath.Dir(path), map[string]string{"f": "12"})
+		time.Sleep(1)
+		if look() {
+			t.Error("settled while it grew")
+		}
+		time.Sleep(still)
+		if !look() {
+			t.Error("not settled in the end")
+		}
+	})
+}
+
+// Without the kernel's word, or with too much of it, the directory is searched.
+func TestPollingAndOverflow(t *testing.T) {
+	for name, disturb := range map[string]func(*watch){
+		"out of watches": func(w *watch) { w.limited(syscall.ENOSPC) },
+		"overflow":       func(w *watch) { w.failed(fsnotify.ErrEventOverflow) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, map[string]string{"a": "1", "gone": "x"})
+			var problems []string
+			store := newMemory(nil)
+			m, err := newMirror(Config{Dir: dir, Manifest: filepath.Join(t.TempDir(), "m"), Store: store, OnProblem: func(err error) {
+				problems = append(problems, err.Error())
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.manifest.close()
+			ctx, cancel := context.WithCancel(t.Context())
+			identity, err := statDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := m.newSession(identity)
+			s.watch.close() // nothing is heard any more
+			done := s.work(ctx)
+			if err := s.compare(ctx); err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, map[string]string{"a": "2", "d/b": "3"})
+			if err := os.Remove(filepath.Join(dir, "gone")); err != nil {
+				t.Fatal(err)
+			}
+			disturb(s.watch)
+			watched := make(chan error)
+			s.watch.watcher = nil
+			go func() { watched <- s.watch.run(ctx) }()
+			(&running{t: t, store: store}).becomes(map[string]string{"a": "2", "d/b": "3"})
+			cancel()
+			<-watched
+			s.queue.close()
+			<-done
+			if name == "out of watches" && (len(problems) != 1 || !strings.Contains(problems[0], "fs.inotify.max_user_watches")) {
+				t.Errorf("problems %q", problems)
+			}
+		})
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for name, config := range map[string]Config{
+		"no store":     {Dir: t.TempDir(), Manifest: filepath.Join(t.TempDir(), "m")},
+		"no manifest":  {Dir: t.TempDir(), Store: newMemory(nil)},
+		"no directory": {Dir: filepath.Join(t.TempDir(), "none"), Manifest: filepath.Join(t.TempDir(), "m"), Store: newMemory(nil)},
+		"bad manifest": {Dir: t.TempDir(), Manifest: t.TempDir(), Store: newMemory(nil)},
+	} {
+		if err := Run(t.Context(), config); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
+func TestManifestSurvivesATornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "manifest")
+	m, err := openManifest(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []record{{Key: "a", MD5: "1"}, {Key: "b", MD5: "2"}, {Key: "a", MD5: "3", Sent: true}, {Key: "b", Gone: true}, {Key: "ü\n", MD5: "4"}} {
+		if err := m.put(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.file.WriteString(`{"key":"torn","md5`); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.put(record{Key: "c", MD5: "5"}); err != nil {
+		t.Fatal(err)
+	}
+	m.close()
+	for range 2 { // the second time from the rewritten file
+		m, err = openManifest(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.keys(""); !slices.Equal(got, []string{"a", "c", "ü\n"}) {
+			t.Errorf("keys %q", got)
+		}
+		if r, _ := m.get("a"); r.MD5 != "3" || !r.Sent {
+			t.Errorf("got %+v", r)
+		}
+		m.close()
+	}
+}
+
+func TestContentTypes(t *testing.T) {
+	for name, want := range map[string]string{
+		"index.HTML": "text/html; charset=utf-8", "a.mjs": "text/javascript; charset=utf-8", "a.min.js.map": "application/json",
+		"a.wasm": "application/wasm", "f.woff2": "font/woff2", "site.webmanifest": "application/manifest+json", "i.avif": "image/avif",
+		"favicon.ico": "image/x-icon", "robots.txt": "text/plain; charset=utf-8", "v.webm": "video/webm", "LICENSE": "", "a.unknown": "",
+	} {
+		if got := contentType(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package mirror
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// How patient the mirror is. A removal waits until nothing has happened for a
+// moment: an editor may be about to put a new file in place, or the whole
+// directory may be going, which is no reason to empty the bucket.
+const (
+	removalPause = 150 * time.Millisecond
+	removalLimit = 5 * time.Second
+	writerPause  = 10 * time.Millisecond  // before the next look at a file that is being written
+	writerLimit  = 250 * time.Millisecond // for files that stay open for long
+)
+
+// clock is a moment that several goroutines move.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) set()                 { c.at.Store(time.Now().UnixNano()) }
+func (c *clock) since() time.Duration { return time.Since(time.Unix(0, c.at.Load())) }
+
+// counts is what a comparison has done so far.
+type counts struct {
+	mu                                   sync.Mutex
+	uploaded, deleted, unchanged, failed int
+}
+
+func (c *counts) add(n *int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*n++
+}
+
+func (c *counts) summary(files int, took time.Duration) Summary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Summary{Files: files, Uploaded: c.uploaded, Deleted: c.deleted, Unchanged: c.unchanged, Failed: c.failed, Took: took}
+}
+
+// attempt makes the bucket equal to one path.
+func (s *session) attempt(ctx context.Context, t *task) outcome {
+	wait, err := s.settle(ctx, t)
+	if err != nil && t.backoff == nil { // once, not with every try
+		s.counts.add(&s.counts.failed)
+		s.problem(err)
+	}
+	return outcome{wait, err}
+}
+
+func (s *session) settle(ctx context.Context, t *task) (wait time.Duration, err error) {
+	stat, err := os.Stat(t.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
+		return s.remove(ctx, t)
+	case err != nil:
+		return 0, err
+	case !stat.Mode().IsRegular() || !s.wanted(t.path):
+		return s.remove(ctx, t)
+	}
+	t.missing = time.Time{}
+	s.watch.follow(t.path)
+	key := s.keyOf(t.path)
+	known, _ := s.manifest.get(key)
+	if !t.full && known.describes(stat) {
+		s.counts.add(&s.counts.unchanged)
+		return 0, nil
+	}
+	return s.send(ctx, t, known)
+}
+
+// remove deletes the object of a file that is gone. Only what the manifest
+// holds is ours, and only if it is still what was put.
+func (s *session) remove(ctx context.Context, t *task) (wait time.Duration, err error) {
+	key := s.keyOf(t.path)
+	known, ours := s.manifest.get(key)
+	if !ours {
+		return 0, nil
+	}
+	if t.missing.IsZero() {
+		t.missing = time.Now()
+	}
+	if s.activity.since() < removalPause && time.Since(t.missing) < removalLimit {
+		return removalPause, nil
+	}
+	if s.gone() {
+		return removalPause, nil // the session is about to end
+	}
+	err = s.erase(ctx, known)
+	if errors.Is(err, ErrNotOurs) {
+		s.log.Info("a removed file's object stays", "key", key, "why", err)
+	} else if err != nil {
+		return 0, fmt.Errorf("delete %s: %w", key, err)
+	} else {
+		s.counts.add(&s.counts.deleted)
+	}
+	return 0, s.manifest.put(record{Key: key, Gone: true})
+}
+
+// erase deletes the object if it is one that we may have put.
+func (s *session) erase(ctx context.Context, known record) error {
+	err := s.config.Store.Delete(ctx, known.Key, known.MD5)
+	for _, etag := range known.Before {
+		if errors.Is(err, ErrNotOurs) {
+			err = s.config.Store.Delete(ctx, known.Key, etag)
+		}
+	}
+	return err
+}
+
+// send uploads the file unless the bucket holds it already. What was read
+// counts only if nobody wrote meanwhile, and the bucket takes only what was
+// read.
+func (s *session) send(ctx context.Context, t *task, known record) (wait time.Duration, err error) {
+	f, err := os.Open(t.path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if !t.settled(f) {
+		return t.pause(), nil
+	}
+	before, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	now, upload, err := s.read(f, before, t.path)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", t.path, err)
+	}
+	if !t.settled(f) || !unchanged(before, t.path) {
+		return t.pause(), nil
+	}
+	if same, err := s.holds(ctx, now, known); err != nil || same {
+		if same {
+			s.counts.add(&s.counts.unchanged)
+			err = s.remember(now, known)
+		}
+		return 0, err
+	}
+	err = s.put(ctx, now, known, upload)
+	if !unchanged(before, t.path) {
+		return writerPause, nil // whether it worked or, for that reason, not
+	}
+	return 0, err
+}
+
+// put uploads. That the object is ours is in the manifest first, with the MD5
+// of what it may be: after a crash nobody else's object is taken for it.
+func (s *session) put(ctx context.Context, now, known record, upload Upload) error {
+	for _, etag := range append([]string{known.MD5}, known.Before...) {
+		if etag != "" && etag != now.MD5 && !slices.Contains(now.Before, etag) {
+			now.Before = append(now.Before, etag)
+		}
+	}
+	if err := s.manifest.put(now); err != nil {
+		return err
+	}
+	if err := s.config.Store.Put(ctx, upload); err != nil {
+		return fmt.Errorf("upload %s: %w", now.Key, err)
+	}
+	now.Sent, now.Before = true, nil
+	s.counts.add(&s.counts.uploaded)
+	s.log.Debug("uploaded", "key", now.Key, "bytes", now.Size)
+	return s.manifest.put(now)
+}
+
+// read hashes the file and leaves it ready for uploading.
+func (s *session) read(f *os.File, stat fs.FileInfo, path string) (record, Upload, error) {
+	at := time.Now()
+	h := md5.New()
+	var head [512]byte
+	n, err := io.ReadFull(f, head[:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return record{}, Upload{}, err
+	}
+	h.Write(head[:n])
+	if _, err := io.Copy(h, f); err != nil {
+		return record{}, Upload{}, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return record{}, Upload{}, err
+	}
+	kind := contentType(filepath.Base(path))
+	if kind == "" {
+		kind = http.DetectContentType(head[:n])
+	}
+	key := s.keyOf(path)
+	sum := [16]byte(h.Sum(nil))
+	return record{Key: key, MD5: hex.EncodeToString(sum[:]), Type: kind, Size: stat.Size(), Time: stat.ModTime(), At: at},
+		Upload{Key: key, Body: f, Size: stat.Size(), MD5: sum, Type: kind}, nil
+}
+
+// holds reports whether the bucket has this very object already: because we
+// sent it, or because the first listing shows it.
+func (s *session) holds(ctx context.Context, now, known record) (bool, error) {
+	if known.Sent && known.MD5 == now.MD5 && known.Type == now.Type {
+		return true, nil
+	}
+	var object Stored
+	s.queue.locked(func() { object = s.stored[now.Key] })
+	if object.ETag != now.MD5 || object.Size != now.Size || known.Sent {
+		return false, nil
+	}
+	kind, err := object.Type(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask for the content type of %s: %w", now.Key, err)
+	}
+	return kind == now.Type, nil
+}
+
+// remember notes that the file was looked at, if it is ours. An equal object
+// that somebody else has put stays theirs.
+func (s *session) remember(now, known record) error {
+	if known.Key == "" {
+		return nil
+	}
+	now.Sent = true
+	return s.manifest.put(now)
+}
+
+// unchanged reports whether path still is the file that before describes.
+func unchanged(before fs.FileInfo, path string) bool {
+	after, err := os.Stat(path)
+	return err == nil && os.SameFile(before, after) && before.Size() == after.Size() && before.ModTime().Equal(after.ModTime())
+}
