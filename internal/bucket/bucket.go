@@ -181,6 +181,11 @@ func (b *Bucket) Len() int { return b.store.index.len() }
 // Stat says what is stored under key. It touches no file.
 func (b *Bucket) Stat(key string) (Object, bool) { return b.store.index.get(key) }
 
+// NextSequencer takes a sequencer, for a change that is announced by others than
+// the bucket: those that came before are smaller, and those that come after are
+// greater.
+func (b *Bucket) NextSequencer() freshet.Sequencer { return b.store.announcer.sequencer.next() }
+
 // Start opens the door: it listens and returns once requests are answered. An
 // address that is taken is an error for which errors.Is(err,
 // syscall.EADDRINUSE) holds. It may be called once.

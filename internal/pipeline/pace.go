@@ -25,10 +25,12 @@ const (
 	longestGap    = 100 * time.Millisecond
 )
 
-// arrived notes one arrival.
+// arrived notes one arrival. One after a long pause is a lone change.
 func (p *pace) arrived(now time.Time) {
 	if gap := now.Sub(p.last); gap < longestGap {
 		p.gap += (gap - p.gap) / 8
+	} else {
+		p.window = 0
 	}
 	p.last = now
 }

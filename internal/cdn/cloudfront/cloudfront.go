@@ -40,8 +40,8 @@ const (
 	// maxWildcards follows from the quota of one wildcard invalidation a second,
 	// of which it is not documented whether it counts paths or requests.
 	maxWildcards = 1
-	// patternPrice is in US dollars; the first 1,000 paths of a month are free.
-	patternPrice = 0.005
+	// PatternPrice is in US dollars; the first 1,000 paths of a month are free.
+	PatternPrice = 0.005
 	// pollEvery suits the 25 seconds within which CloudFront completes 95 of 100
 	// invalidations.
 	pollEvery = 2 * time.Second
@@ -159,13 +159,20 @@ func (d *Driver) profile(summary types.DistributionSummary) freshet.Profile {
 	if summary.Aliases != nil {
 		hosts = append(hosts, summary.Aliases.Items...)
 	}
+	p := ProfileOf(aws.ToString(summary.Id), hosts)
+	p.PollEvery = d.pollEvery
+	return p
+}
+
+// ProfileOf is what CloudFront takes and charges at any distribution.
+func ProfileOf(id string, hosts []string) freshet.Profile {
 	return freshet.Profile{
-		Distribution:     aws.ToString(summary.Id),
+		Distribution:     id,
 		Hosts:            hosts,
 		MaxPatterns:      maxPatterns,
 		MaxWildcards:     maxWildcards,
-		PatternPrice:     patternPrice,
-		PollEvery:        d.pollEvery,
+		PatternPrice:     PatternPrice,
+		PollEvery:        pollEvery,
 		CompletionWithin: completionWithin,
 	}
 }

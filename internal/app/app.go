@@ -1,0 +1,228 @@
+// Package app builds a running freshet from a configuration. It knows no flags,
+// signals or environment.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/freshet/freshet/internal/bucket"
+	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/edge"
+	"github.com/freshet/freshet/internal/edge/api"
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/mirror"
+	"github.com/freshet/freshet/internal/pipeline"
+	"github.com/freshet/freshet/internal/queue"
+	"github.com/freshet/freshet/internal/sigv4"
+	"github.com/freshet/freshet/internal/stream"
+)
+
+// Options are what one run adds to the configuration.
+type Options struct {
+	Dir       string                 // mirrored into the bucket and watched; empty for none
+	Ephemeral bool                   // keep nothing: the data directory is a temporary one
+	Report    func([]journal.Record) // told of every step of every change; called concurrently
+	Mirrored  func(mirror.Summary)   // told each time Dir and the bucket are equal
+	Problem   func(error)            // told of what went wrong and did not end the run; called concurrently
+	Log       *slog.Logger
+}
+
+// Endpoints is where to reach what runs.
+type Endpoints struct {
+	S3           string `json:"s3"`   // URL
+	Edge         string `json:"edge"` // URL
+	API          string `json:"api"`  // URL
+	AccessKey    string `json:"access_key"`
+	SecretKey    string `json:"secret_key"`
+	Region       string `json:"region"`
+	Bucket       string `json:"bucket"`
+	Distribution string `json:"distribution"`
+}
+
+// Up is a running freshet: bucket, edge, CloudFront API and pipeline.
+type Up struct {
+	Endpoints
+	cfg      config.Config
+	opts     Options
+	data     DataDir
+	identity Identity
+
+	store        *stream.Engine
+	queue        *queue.Queue
+	journal      *journal.Journal
+	distribution distribution.Distribution
+	bucket       *bucket.Bucket
+	edge         *edge.Edge
+	register     *api.Register
+	pipeline     *pipeline.Pipeline
+	edgeListener net.Listener
+	apiListener  net.Listener
+	edgeServer   *http.Server
+	apiServer    *http.Server
+	token        string
+	inventory    map[[2]string]journal.Seen
+	closers      []func() error // in the order of opening
+}
+
+// Open starts everything but the pipeline and the mirror: when it returns the
+// three doors are open and what a crash had cut off is queued again. Call Run,
+// then Close.
+func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
+	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32)}
+	for _, step := range []func(context.Context) error{
+		u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openEdge, u.openAPI, u.openPipeline, u.announce,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, u.Close())
+		}
+	}
+	return u, nil
+}
+
+func (u *Up) onClose(f func() error) { u.closers = append(u.closers, f) }
+
+// Close stops what Open started, in the reverse order.
+func (u *Up) Close() error {
+	var failed []error
+	for i := len(u.closers) - 1; i >= 0; i-- {
+		failed = append(failed, u.closers[i]())
+	}
+	u.closers = nil
+	return errors.Join(failed...)
+}
+
+func (u *Up) openData(context.Context) error {
+	if u.opts.Ephemeral {
+		dir, err := os.MkdirTemp("", "freshet-")
+		if err != nil {
+			return fmt.Errorf("make a temporary data directory: %w", err)
+		}
+		u.data = DataDir(dir)
+		u.onClose(func() error { return os.RemoveAll(dir) })
+	}
+	unlock, err := u.data.lock()
+	if err != nil {
+		return err
+	}
+	u.onClose(unlock)
+	u.identity, err = u.data.Identity()
+	return err
+}
+
+// openListeners takes the addresses before anything else is opened, so that one
+// that is taken costs nothing.
+func (u *Up) openListeners(ctx context.Context) (err error) {
+	if u.edgeListener, err = u.listen(ctx, "edge", u.cfg.Edge); err != nil {
+		return err
+	}
+	u.apiListener, err = u.listen(ctx, "api", u.cfg.API)
+	return err
+}
+
+func (u *Up) listen(ctx context.Context, name, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, addressError(name, addr, err)
+	}
+	u.onClose(func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// addressError says which address could not be had and what to do about it.
+func addressError(name, addr string, err error) error {
+	return fmt.Errorf("open the %s address %s: %w; choose another with --%s ADDR (port 0 takes a free one)", name, addr, err, name)
+}
+
+func (u *Up) openStore(ctx context.Context) (err error) {
+	if u.store, err = stream.Open(stream.Config{Dir: u.data.path("stream"), Log: u.opts.Log}); err != nil {
+		return err
+	}
+	u.onClose(func() error { u.store.Close(); return nil })
+	if u.queue, err = queue.Open(ctx, u.store.JetStream()); err != nil {
+		return err
+	}
+	u.journal, err = journal.Open(ctx, u.store.JetStream())
+	return err
+}
+
+func (u *Up) startBucket(context.Context) error {
+	if err := u.bucket.Start(); err != nil {
+		return addressError("s3", u.cfg.S3, err)
+	}
+	return nil
+}
+
+func (u *Up) openEdge(context.Context) (err error) {
+	u.distribution = u.cfg.Distribution.Apply(distribution.ForBucket(u.identity.Distribution, u.cfg.Bucket))
+	u.edge, err = edge.New(edge.Config{
+		Distributions: []distribution.Distribution{u.distribution},
+		Resolve: func(distribution.Distribution, distribution.Origin) (edge.Origin, error) {
+			return u.bucketOrigin()
+		},
+		Log: u.opts.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the edge: %w", err)
+	}
+	u.onClose(u.edge.Close)
+	u.edgeServer = edge.Server(u.edge)
+	return nil
+}
+
+func (u *Up) distributions() []distribution.Distribution {
+	return []distribution.Distribution{u.distribution}
+}
+
+func (u *Up) openAPI(ctx context.Context) error {
+	entries, err := journal.OpenLog(ctx, u.store.JetStream(), "INVALIDATIONS")
+	if err != nil {
+		return err
+	}
+	u.register, err = api.Open(ctx, api.RegisterConfig{
+		Distributions: u.distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	u.onClose(func() error { u.register.Close(); return nil })
+	handler, err := api.NewHandler(api.HandlerConfig{
+		Register:    u.register,
+		Credentials: sigv4.Credentials{AccessKeyID: u.identity.AccessKey, Secret: u.identity.SecretKey},
+		Logger:      u.opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	u.apiServer = &http.Server{Handler: u.withControl(handler), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	return nil
+}
+
+// announce says where everything is, here and in the data directory.
+func (u *Up) announce(context.Context) error {
+	u.Endpoints = Endpoints{
+		S3:           "http://" + u.bucket.Addr(),
+		Edge:         "http://" + u.edgeListener.Addr().String(),
+		API:          "http://" + u.apiListener.Addr().String(),
+		AccessKey:    u.identity.AccessKey,
+		SecretKey:    u.identity.SecretKey.Reveal(),
+		Region:       u.cfg.Region,
+		Bucket:       u.cfg.Bucket,
+		Distribution: u.identity.Distribution,
+	}
+	err := u.data.writeJSON("running.json", Running{Endpoints: u.Endpoints, Token: u.token, PID: os.Getpid()})
+	u.onClose(func() error { return os.Remove(u.data.path("running.json")) })
+	return err
+}

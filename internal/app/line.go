@@ -1,0 +1,223 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/bucket"
+	"github.com/freshet/freshet/internal/cdn"
+	"github.com/freshet/freshet/internal/cdn/all"
+	"github.com/freshet/freshet/internal/cdn/cloudfront"
+	"github.com/freshet/freshet/internal/edge"
+	"github.com/freshet/freshet/internal/edge/api"
+	"github.com/freshet/freshet/internal/edge/s3origin"
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/mirror"
+	"github.com/freshet/freshet/internal/pipeline"
+	"github.com/freshet/freshet/internal/server"
+	"github.com/freshet/freshet/internal/verify"
+)
+
+// known is what is on record when a run begins.
+type known struct {
+	inventory map[[2]string]journal.Seen
+	waiting   []freshet.Change // queued, or in a plan that is not finished
+}
+
+func (u *Up) readKnown(ctx context.Context) (k known, err error) {
+	if k.inventory, err = u.journal.Inventory(ctx); err != nil {
+		return known{}, err
+	}
+	if k.waiting, err = u.queue.Pending(ctx); err != nil {
+		return known{}, err
+	}
+	for _, list := range []func(context.Context) ([]journal.Work, error){u.journal.Plans, u.journal.Dead} {
+		works, err := list(ctx)
+		if err != nil {
+			return known{}, err
+		}
+		for _, w := range works {
+			k.waiting = append(append(k.waiting, w.Plan.Changes...), w.Plan.Superseded...)
+		}
+	}
+	return k, nil
+}
+
+// lastSequencer is the greatest sequencer on record.
+func (k known) lastSequencer() (last freshet.Sequencer) {
+	for _, s := range k.inventory {
+		if s.Sequencer.Compare(last) > 0 {
+			last = s.Sequencer
+		}
+	}
+	for _, c := range k.waiting {
+		if c.Sequencer.Compare(last) > 0 {
+			last = c.Sequencer
+		}
+	}
+	return last
+}
+
+// openBucket opens the store without its door, and queues the changes that it
+// holds and that nobody told of.
+func (u *Up) openBucket(ctx context.Context) (err error) {
+	k, err := u.readKnown(ctx)
+	if err != nil {
+		return err
+	}
+	u.inventory = k.inventory
+	u.bucket, err = bucket.Open(ctx, bucket.Config{
+		Dir: u.data.path("bucket"), Addr: u.cfg.S3, Region: u.cfg.Region, Bucket: u.cfg.Bucket,
+		AccessKey: u.identity.AccessKey, Secret: u.identity.SecretKey.Reveal(),
+		OnChange: u.queue.Put, After: k.lastSequencer(), Logger: u.opts.Log,
+	})
+	if err != nil {
+		return err
+	}
+	u.onClose(u.bucket.Close)
+	return u.reconcile(ctx, k)
+}
+
+func (u *Up) reconcile(ctx context.Context, k known) error {
+	var held []freshet.Change
+	for o := range u.bucket.Objects() {
+		held = append(held, freshet.Change{Origin: u.cfg.Bucket, Key: o.Key, ETag: o.ETag, Served: o.Served, Size: o.Size, Time: o.Time})
+	}
+	for _, c := range pipeline.Reconcile(u.cfg.Bucket, held, k.inventory, k.waiting, time.Now()) {
+		c.Sequencer = u.bucket.NextSequencer()
+		if err := u.queue.Put(ctx, c); err != nil {
+			return fmt.Errorf("queue what was missed: %w", err)
+		}
+	}
+	return nil
+}
+
+// Stat answers for verification what the bucket holds now.
+func (u *Up) Stat(_ context.Context, origin, key string) (verify.Object, bool, error) {
+	if origin != u.cfg.Bucket {
+		return verify.Object{}, false, fmt.Errorf("no origin %s here", origin)
+	}
+	o, ok := u.bucket.Stat(key)
+	return verify.Object{ETag: o.ETag, Size: o.Size}, ok, nil
+}
+
+// reach tells verification how to get to a distribution.
+func (u *Up) reach(id string) (*url.URL, string, bool) {
+	if id != u.distribution.ID {
+		return nil, "", false
+	}
+	return &url.URL{Scheme: "http", Host: u.edgeListener.Addr().String()}, u.distribution.DomainName, true
+}
+
+// pollEvery is how soon the embedded API is asked again.
+const pollEvery = 2 * time.Millisecond
+
+func (u *Up) driver(ctx context.Context) (cdn.Driver, error) {
+	return all.Open(ctx, u.cfg.Driver, all.Setup{Edge: u.register, Decode: func(into any) error {
+		if c, ok := into.(*cloudfront.Config); ok {
+			c.Endpoint, c.Region, c.PollEvery = "http://"+u.apiListener.Addr().String(), u.cfg.Region, pollEvery
+			c.Credentials = u.credentials()
+		}
+		return nil
+	}})
+}
+
+func (u *Up) credentials() aws.CredentialsProvider {
+	return credentials.NewStaticCredentialsProvider(u.identity.AccessKey, u.identity.SecretKey.Reveal(), "")
+}
+
+// bucketOrigin is the bucket as the edge sees it: private, through signed
+// requests.
+func (u *Up) bucketOrigin() (edge.Origin, error) {
+	return edge.BucketOrigin(s3origin.Config{
+		Endpoint: "http://" + u.bucket.Addr(), Bucket: u.cfg.Bucket, Region: u.cfg.Region, Credentials: u.credentials(),
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, IdleConnTimeout: time.Minute},
+	})
+}
+
+// mirrorStore is the bucket as any client sees it.
+func (u *Up) mirrorStore() mirror.Store {
+	return mirror.NewStore(s3.New(s3.Options{
+		BaseEndpoint: &u.S3, UsePathStyle: true, Region: u.cfg.Region, Credentials: u.credentials(),
+	}), u.cfg.Bucket)
+}
+
+func (u *Up) openPipeline(ctx context.Context) error {
+	driver, err := u.driver(ctx)
+	if err != nil {
+		return err
+	}
+	checker := &verify.Checker{
+		Client:   &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, CheckRedirect: dontFollow},
+		Edge:     u.reach,
+		Origin:   u,
+		Patience: time.Duration(u.cfg.Patience),
+	}
+	u.pipeline = pipeline.New(pipeline.Config{
+		Queue: u.queue, Journal: u.journal, Driver: driver, Distributions: u.distributions,
+		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.opts.Report, Log: u.opts.Log,
+	}, u.inventory)
+	return nil
+}
+
+// dontFollow has verification see a redirect as what it is.
+func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// registerLog keeps the register of invalidations in a log of the journal.
+type registerLog struct{ log *journal.Log }
+
+func (l registerLog) Append(ctx context.Context, e api.Entry) error {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("write the register: %w", err)
+	}
+	return l.log.Append(ctx, text)
+}
+
+func (l registerLog) Replay(ctx context.Context, apply func(api.Entry) error) error {
+	return l.log.Replay(ctx, func(text []byte) error {
+		var e api.Entry
+		if err := json.Unmarshal(text, &e); err != nil {
+			return fmt.Errorf("read the register: %w", err)
+		}
+		return apply(e)
+	})
+}
+
+// withControl puts the control API in front of the CloudFront API.
+func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
+	control := server.New(server.Config{
+		Token: u.token,
+		Log:   u.opts.Log,
+		Read: func(ctx context.Context, follow bool, each func(journal.Record) error) error {
+			if follow {
+				return u.journal.Follow(ctx, each)
+			}
+			return u.journal.Read(ctx, each)
+		},
+		Retry: func(ctx context.Context, s server.Selection) (int, error) {
+			return u.pipeline.Retry(ctx, selects(s))
+		},
+	})
+	mux := http.NewServeMux()
+	mux.Handle(server.Prefix, control)
+	mux.Handle("/", cloudfrontAPI)
+	return mux
+}
+
+// selects returns the test for the dead letters that s means.
+func selects(s server.Selection) func(journal.Work) bool {
+	return func(w journal.Work) bool {
+		return len(s.Keys) == 0 || slices.ContainsFunc(w.Plan.Changes, func(c freshet.Change) bool { return slices.Contains(s.Keys, c.Key) })
+	}
+}

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/mirror"
+	"github.com/freshet/freshet/internal/server"
+	"github.com/freshet/freshet/internal/stream"
+)
+
+// lastAnswers is how long running requests may take to end when everything
+// stops.
+const lastAnswers = 500 * time.Millisecond
+
+// Run serves, works and watches until ctx is done, and returns what ended it
+// otherwise.
+func (u *Up) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(ctx, u.edgeServer, u.edgeListener) })
+	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener) })
+	g.Go(func() error { return u.pipeline.Run(ctx) })
+	if u.opts.Dir != "" {
+		g.Go(func() error { return u.mirror(ctx) })
+	}
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+	stopped := context.AfterFunc(ctx, func() {
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+		defer cancel()
+		if s.Shutdown(patience) != nil {
+			_ = s.Close()
+		}
+	})
+	defer stopped()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (u *Up) mirror(ctx context.Context) error {
+	return mirror.Run(ctx, mirror.Config{
+		Dir:       u.opts.Dir,
+		Store:     u.mirrorStore(),
+		Manifest:  u.data.path("mirror.json"),
+		OnReady:   u.opts.Mirrored,
+		OnProblem: u.opts.Problem,
+		Logger:    u.opts.Log,
+	})
+}
+
+// Records calls each for every record in the data directory's journal, oldest
+// first: a running freshet is asked, and otherwise the store is opened here.
+// With follow it goes on with those that come, until ctx is done, and needs a
+// running freshet.
+func Records(ctx context.Context, data string, follow bool, each func(journal.Record) error) error {
+	return offlineOr(ctx, DataDir(data), func(c server.Client) error {
+		return c.Read(ctx, follow, each)
+	}, func(j *journal.Journal) error {
+		if follow {
+			return fmt.Errorf("follow the log: no freshet is running on %s", data)
+		}
+		return j.Read(ctx, each)
+	})
+}
+
+// Retry has the dead letters with one of the keys, or all of them, tried again:
+// now by a running freshet, or by the next one. It returns how many changes
+// they hold.
+func Retry(ctx context.Context, data string, s server.Selection) (changes int, running bool, err error) {
+	err = offlineOr(ctx, DataDir(data), func(c server.Client) (err error) {
+		running = true
+		changes, err = c.Retry(ctx, s)
+		return err
+	}, func(j *journal.Journal) error {
+		dead, err := j.Dead(ctx)
+		if err != nil {
+			return err
+		}
+		for _, w := range dead {
+			if !selects(s)(w) {
+				continue
+			}
+			if err := j.Revive(ctx, w); err != nil {
+				return err
+			}
+			changes += len(w.Only)
+		}
+		return nil
+	})
+	return changes, running, err
+}
+
+// offlineOr talks to the freshet that runs on the data directory, or, if none
+// does, opens its journal.
+func offlineOr(ctx context.Context, d DataDir, online func(server.Client) error, offline func(*journal.Journal) error) error {
+	if _, err := d.stat(); err != nil {
+		return err
+	}
+	unlock, err := d.lock()
+	if errors.Is(err, ErrInUse) {
+		running, err := d.Running()
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the freshet on %s is starting or ending; try again", d)
+		}
+		if err != nil {
+			return err
+		}
+		return online(server.Client{URL: running.API, Token: running.Token})
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unlock() }()
+	store, err := stream.Open(stream.Config{Dir: d.path("stream")})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	j, err := journal.Open(ctx, store.JetStream())
+	if err != nil {
+		return err
+	}
+	return offline(j)
+}

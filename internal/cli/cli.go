@@ -1,0 +1,193 @@
+// Package cli is the command line.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+
+	"github.com/freshet/freshet/internal/config"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitSome   = 3 // some invalidations failed
+	exitStale  = 4 // sent, but seen stale
+)
+
+// root is the grammar.
+type root struct {
+	Config  string `short:"c" placeholder:"FILE" type:"path" help:"Configuration file (default: freshet.yaml in the working directory, if there is one)." env:"FRESHET_CONFIG"`
+	Data    string `placeholder:"DIR" type:"path" help:"Data directory: keys, objects, queue and journal (default: .freshet)." env:"FRESHET_DATA"`
+	Verbose bool   `short:"v" help:"Say more on standard error."`
+
+	Up         upCmd         `cmd:"" help:"Run a bucket, an edge, the CloudFront API and the pipeline between them on this machine."`
+	Log        logCmd        `cmd:"" help:"Show what happened to every change."`
+	Plan       planCmd       `cmd:"" help:"Show what would be invalidated for some events or keys, and send nothing."`
+	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
+	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
+	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check or show the configuration."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Completion completionCmd `cmd:"" help:"Print the shell code that turns on tab completion."`
+}
+
+const description = `Keep CDN caches fresh: exactly what changed, at the least cost, proven at the edge.
+
+Examples:
+  freshet up ./site                   a bucket and a CDN on this machine, kept fresh from ./site
+  freshet log --follow                watch every change on its way
+  freshet invalidate '/blog/*'        clear by hand, and wait until it is done
+  freshet plan event.json             see what an S3 event would invalidate
+  git diff --name-only HEAD~ | freshet plan -
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale.`
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// exitError ends the program with a code; its error has been shown if it is
+// nil.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+func usageError(format string, args ...any) error {
+	return exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	t := terminal{stdin, stdout, stderr}
+	var r root
+	code := -1
+	parser, err := kong.New(&r,
+		kong.Name("freshet"), kong.Description(description), kong.Writers(stdout, stderr),
+		kong.Exit(func(c int) { code = c; panic(exitNow{}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t, &r),
+	)
+	if err != nil {
+		return report(t, err)
+	}
+	kongcompletion.Register(parser)
+	return runCommand(parser, args, t, &code)
+}
+
+// exitNow leaves the parser where it would have ended the process, such as after
+// --help.
+type exitNow struct{}
+
+func runCommand(parser *kong.Kong, args []string, t terminal, code *int) (result int) {
+	defer func() {
+		if left := recover(); left != nil {
+			if _, ok := left.(exitNow); !ok {
+				panic(left)
+			}
+			result = *code
+		}
+	}()
+	k, err := parser.Parse(args)
+	if err != nil {
+		return report(t, exitError{exitUsage, err})
+	}
+	return report(t, k.Run())
+}
+
+// report shows err, if there is one to show, and returns the exit code.
+func report(t terminal, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	code := exitFailed
+	var exit exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	}
+	if exit.code == 0 || exit.err != nil {
+		_, _ = fmt.Fprintf(t.err, "freshet: %v\n", err)
+	}
+	var usage *kong.ParseError
+	if errors.As(err, &usage) {
+		_, _ = fmt.Fprintf(t.err, "Try: %s --help\n", usage.Context.Model.Name+commandPath(usage.Context))
+	}
+	return code
+}
+
+func commandPath(k *kong.Context) string {
+	if c := k.Command(); c != "" {
+		return " " + c
+	}
+	return ""
+}
+
+// load returns the configuration with the global flags applied.
+func (r *root) load() (config.Config, error) {
+	path, must := config.File, false
+	if r.Config != "" {
+		path, must = r.Config, true
+	}
+	c, err := config.Load(path, must)
+	if r.Data != "" {
+		c.Data = r.Data
+	}
+	return c, err
+}
+
+// logger writes warnings to standard error, and more with --verbose.
+func (r *root) logger(t terminal) *slog.Logger {
+	level := slog.LevelWarn
+	if r.Verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutDate}))
+}
+
+func withoutDate(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.String(a.Key, a.Value.Time().Format("15:04:05.000"))
+	}
+	return a
+}
+
+// printJSON writes v as one line.
+func printJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
+}
+
+// isTerminal reports whether w is a person's screen that takes colours.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

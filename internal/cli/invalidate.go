@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/app"
+	"github.com/freshet/freshet/internal/apply"
+	"github.com/freshet/freshet/internal/cdn"
+	"github.com/freshet/freshet/internal/cdn/cloudfront"
+)
+
+type invalidateCmd struct {
+	Patterns     []string      `arg:"" name:"pattern" help:"Paths such as /index.html, /blog/* or '/a%20b.html'; #tag for a cache tag. Only a * at the end is a wildcard."`
+	Distribution string        `placeholder:"ID" help:"Distribution (default: that of the freshet running on the data directory)."`
+	Endpoint     string        `name:"endpoint-url" placeholder:"URL" help:"CloudFront API (default: that of the running freshet, or AWS)."`
+	Reference    string        `placeholder:"TEXT" help:"Caller reference: a second call with the same one and the same patterns invalidates nothing again (default: a new one each time)."`
+	Wait         bool          `default:"true" negatable:"" help:"Wait until completed."`
+	Timeout      time.Duration `default:"15m" help:"How long to wait."`
+	JSON         bool          `name:"json" help:"Print one JSON line per request."`
+}
+
+// Help is shown below the flags.
+func (invalidateCmd) Help() string {
+	return `With a freshet running on the data directory its distribution and keys are used. Otherwise,
+or with --endpoint-url or --distribution of another, the credentials are those that the AWS
+CLI would use.
+
+Examples:
+  freshet invalidate / /index.html '/blog/*'
+  freshet invalidate --no-wait /index.html
+  freshet invalidate --distribution E2EXAMPLE1234 '/*'`
+}
+
+// result is what --json prints for each request.
+type result struct {
+	freshet.Receipt
+	Patterns []freshet.Pattern `json:"patterns"`
+}
+
+// Run sends the patterns and waits.
+func (c *invalidateCmd) Run(ctx context.Context, t terminal, r *root) error {
+	patterns, err := parsePatterns(c.Patterns)
+	if err != nil {
+		return err
+	}
+	driver, distribution, err := c.driver(ctx, r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	profile, err := profileOf(ctx, driver, distribution)
+	if err != nil {
+		return err
+	}
+	requests := c.requests(profile, patterns)
+	var failures []error
+	for _, inv := range requests {
+		receipt, err := c.one(ctx, t, driver, profile, inv)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		if err := c.show(t.out, receipt, inv); err != nil {
+			return err
+		}
+	}
+	err = errors.Join(failures...)
+	if n := len(failures); n > 0 && n < len(requests) {
+		return exitError{exitSome, err}
+	}
+	return err
+}
+
+func parsePatterns(args []string) ([]freshet.Pattern, error) {
+	var patterns []freshet.Pattern
+	for _, a := range args {
+		p, err := freshet.ParsePattern(a)
+		if err != nil {
+			return nil, exitError{exitUsage, err}
+		}
+		patterns = append(patterns, p)
+	}
+	return sorted(patterns), nil
+}
+
+// driver returns the driver for the CDN that is meant, and the distribution.
+func (c *invalidateCmd) driver(ctx context.Context, r *root) (cdn.Driver, string, error) {
+	cfg, err := r.load()
+	if err != nil {
+		return nil, "", err
+	}
+	running, err := app.DataDir(cfg.Data).Running()
+	ours := err == nil && (c.Endpoint == "" || c.Endpoint == running.API) && (c.Distribution == "" || c.Distribution == running.Distribution)
+	if ours {
+		d, err := cloudfront.New(ctx, cloudfront.Config{
+			Endpoint: running.API, Region: running.Region, PollEvery: 10 * time.Millisecond,
+			Credentials: credentials.NewStaticCredentialsProvider(running.AccessKey, running.SecretKey, ""),
+		})
+		return d, running.Distribution, err
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	if c.Distribution == "" {
+		return nil, "", usageError("no freshet is running on %s: name a --distribution, or start one with freshet up", cfg.Data)
+	}
+	d, err := cloudfront.New(ctx, cloudfront.Config{Endpoint: c.Endpoint})
+	return d, c.Distribution, err
+}
+
+// profileOf asks for the distribution's limits, and takes CloudFront's where the
+// credentials do not allow to list distributions.
+func profileOf(ctx context.Context, d cdn.Driver, id string) (freshet.Profile, error) {
+	all, err := d.Profiles(ctx)
+	if err != nil && cdn.ClassOf(err) != cdn.Denied {
+		return freshet.Profile{}, err
+	}
+	for _, p := range all {
+		if p.Distribution == id {
+			return p, nil
+		}
+	}
+	return cloudfront.ProfileOf(id, nil), nil
+}
+
+// requests splits the patterns as the distribution demands.
+func (c *invalidateCmd) requests(p freshet.Profile, patterns []freshet.Pattern) []freshet.Invalidation {
+	reference := c.Reference
+	if reference == "" {
+		reference = "freshet-by-hand-" + rand.Text()
+	}
+	var all []freshet.Invalidation
+	for i, part := range p.Split(patterns) {
+		inv := freshet.Invalidation{Distribution: p.Distribution, CallerReference: reference, Patterns: part}
+		if i > 0 {
+			inv.CallerReference += fmt.Sprintf("-%d", i+1)
+		}
+		all = append(all, inv)
+	}
+	return all
+}
+
+// one sends a request and waits for it, with a line on standard error meanwhile.
+func (c *invalidateCmd) one(ctx context.Context, t terminal, d cdn.Driver, p freshet.Profile, inv freshet.Invalidation) (freshet.Receipt, error) {
+	receipt, err := apply.Send(ctx, d, inv, apply.Retry{For: c.Timeout, Each: func(_ freshet.Invalidation, err error) {
+		_, _ = fmt.Fprintf(t.err, "freshet: will try again: %v\n", err)
+	}})
+	if err != nil || !c.Wait {
+		return receipt, err
+	}
+	stop := progress(t.err, fmt.Sprintf("%s %s in progress", receipt.Distribution, receipt.ID))
+	defer stop()
+	p.CompletionWithin = c.Timeout
+	return apply.Wait(ctx, d, receipt, p)
+}
+
+// progress shows text and the time that has passed until stop is called: after a
+// second, and then rewritten on a terminal; elsewhere once.
+func progress(w io.Writer, text string) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	live := isTerminal(w)
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for n := 1; ; n++ {
+			select {
+			case <-tick.C:
+			case <-done:
+				if live && n > 1 {
+					_, _ = io.WriteString(w, "\r\x1b[K")
+				}
+				return
+			}
+			switch {
+			case live:
+				_, _ = fmt.Fprintf(w, "\r\x1b[K%s, %d s", text, n)
+			case n == 1:
+				_, _ = fmt.Fprintf(w, "%s …\n", text)
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+func (c *invalidateCmd) show(w io.Writer, receipt freshet.Receipt, inv freshet.Invalidation) error {
+	if c.JSON {
+		return printJSON(w, result{receipt, inv.Patterns})
+	}
+	_, err := fmt.Fprintf(w, "%s  %s  %s  %s\n", receipt.Distribution, receipt.ID, receipt.State, count(len(inv.Patterns), "path"))
+	return err
+}

@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/freshet/freshet/internal/app"
+	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/mirror"
+)
+
+type upCmd struct {
+	Dir       string `arg:"" optional:"" type:"existingdir" help:"Directory to mirror into the bucket and to watch: saving a file is a PUT, removing one is a DELETE."`
+	S3        string `name:"s3" placeholder:"ADDR" help:"Address of the bucket's S3 API (default 127.0.0.1:9000). Port 0 takes a free one."`
+	Edge      string `placeholder:"ADDR" help:"Address of the edge (default 127.0.0.1:8080)."`
+	API       string `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
+	Bucket    string `placeholder:"NAME" help:"Name of the bucket (default site)."`
+	Driver    string `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
+	Ephemeral bool   `help:"Keep nothing: use a temporary data directory and remove it at the end."`
+	JSON      bool   `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
+}
+
+// Help is shown below the flags.
+func (upCmd) Help() string {
+	return `Starts a bucket (S3 API), an edge with CloudFront's cache model, the CloudFront API and
+the pipeline that keeps the edge fresh, all on loopback. Objects, keys, queue and journal
+are kept in the data directory; a second start goes on where the first one stopped.
+
+Examples:
+  freshet up ./site
+  freshet up --ephemeral --s3 127.0.0.1:0 --edge 127.0.0.1:0 --api 127.0.0.1:0 --json
+  curl -i http://127.0.0.1:8080/`
+}
+
+func (c *upCmd) apply(cfg *config.Config) {
+	for _, set := range []struct{ flag, field *string }{
+		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
+	} {
+		if *set.flag != "" {
+			*set.field = *set.flag
+		}
+	}
+}
+
+// Run serves until ctx is done.
+func (c *upCmd) Run(ctx context.Context, t terminal, r *root) error {
+	cfg, err := r.load()
+	if err != nil {
+		return err
+	}
+	c.apply(&cfg)
+	if err := cfg.Check(); err != nil {
+		return exitError{exitUsage, err}
+	}
+	show := newTicker(t.out, c.JSON)
+	defer show.close()
+	opts := app.Options{
+		Dir: c.Dir, Ephemeral: c.Ephemeral, Log: r.logger(t), Report: show.records,
+		Mirrored: func(s mirror.Summary) { show.note(mirrored(c.Dir, s)) },
+		Problem:  func(err error) { _, _ = fmt.Fprintf(t.err, "freshet: %v\n", err) },
+	}
+	began := time.Now()
+	u, err := app.Open(ctx, cfg, opts)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = printJSON(t.out, u.Endpoints)
+	} else {
+		err = welcome(t.out, u.Endpoints, cfg.Data, c, time.Since(began))
+	}
+	if err == nil {
+		err = u.Run(ctx)
+	}
+	if closing := u.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// welcome says where everything is and how to use it.
+func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Duration) error {
+	kept := "kept in " + data
+	if c.Ephemeral {
+		kept = "kept until it ends"
+	}
+	lines := []string{
+		fmt.Sprintf("freshet is up (%d ms), %s", took.Milliseconds(), kept),
+		"",
+		"  edge   " + e.Edge + "   what viewers see; distribution " + e.Distribution,
+		"  s3     " + e.S3 + "   bucket " + e.Bucket,
+		"  api    " + e.API + "   CloudFront",
+		"",
+		"  export AWS_ACCESS_KEY_ID=" + e.AccessKey + " AWS_SECRET_ACCESS_KEY=" + e.SecretKey + " AWS_DEFAULT_REGION=" + e.Region,
+		"  aws --endpoint-url " + e.S3 + " s3 cp index.html s3://" + e.Bucket + "/",
+		"  aws --endpoint-url " + e.API + " cloudfront list-invalidations --distribution-id " + e.Distribution,
+		"  curl -i " + e.Edge + "/",
+		"",
+	}
+	if c.Dir != "" {
+		lines = append(lines, "watching "+c.Dir+"; Ctrl-C ends", "")
+	} else {
+		lines = append(lines, "Ctrl-C ends", "")
+	}
+	_, err := io.WriteString(w, strings.Join(lines, "\n"))
+	return err
+}
+
+func mirrored(dir string, s mirror.Summary) string {
+	text := fmt.Sprintf("%s is mirrored: %d files, %d uploaded, %d deleted (%s)", dir, s.Files, s.Uploaded, s.Deleted, since(time.Time{}, time.Time{}.Add(s.Took)))
+	if s.Failed > 0 {
+		text += fmt.Sprintf(", %d FAILED and will be tried again", s.Failed)
+	}
+	return text
+}

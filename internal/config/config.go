@@ -1,0 +1,190 @@
+// Package config reads freshet.yaml and holds the defaults of everything that
+// can be set.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// File is where the configuration is looked for when nobody says otherwise.
+const File = "freshet.yaml"
+
+// Config is everything that can be set, with the names of the file.
+type Config struct {
+	Data         string       `yaml:"data" json:"data"`     // directory of keys, objects, queue and journal
+	S3           string       `yaml:"s3" json:"s3"`         // address of the bucket's S3 API
+	Edge         string       `yaml:"edge" json:"edge"`     // address of the edge
+	API          string       `yaml:"api" json:"api"`       // address of the CloudFront API
+	Bucket       string       `yaml:"bucket" json:"bucket"` // its name
+	Region       string       `yaml:"region" json:"region"` // what S3 clients sign for
+	Driver       string       `yaml:"driver" json:"driver"` // how invalidations are sent
+	Retry        Duration     `yaml:"retry" json:"retry"`   // how long a request that fails for a while is worth another try
+	Patience     Duration     `yaml:"patience" json:"patience"`
+	Distribution Distribution `yaml:"distribution" json:"distribution"`
+}
+
+// Distribution is what can be set of the one distribution in front of the
+// bucket, with CloudFront's names. TTLs are seconds.
+type Distribution struct {
+	Aliases           []string `yaml:"Aliases" json:"Aliases"`
+	DefaultRootObject string   `yaml:"DefaultRootObject" json:"DefaultRootObject"`
+	OriginPath        string   `yaml:"OriginPath" json:"OriginPath"`
+	QueryString       bool     `yaml:"QueryString" json:"QueryString"`
+	MinTTL            int64    `yaml:"MinTTL" json:"MinTTL"`
+	DefaultTTL        int64    `yaml:"DefaultTTL" json:"DefaultTTL"`
+	MaxTTL            int64    `yaml:"MaxTTL" json:"MaxTTL"`
+}
+
+// Duration is a time.Duration that is written as 2m30s.
+type Duration time.Duration
+
+// String is the form that UnmarshalText reads.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// MarshalText writes the form that UnmarshalText reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what time.ParseDuration understands.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration such as 30s or 2m", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// The drivers that Driver may name.
+const (
+	DriverCloudFront = "cloudfront" // the AWS SDK, against the CloudFront API
+	DriverEdge       = "edge"       // straight onto the embedded edge
+)
+
+// Default returns what holds when nothing is set.
+func Default() Config {
+	return Config{
+		Data:     ".freshet",
+		S3:       "127.0.0.1:9000",
+		Edge:     "127.0.0.1:8080",
+		API:      "127.0.0.1:9001",
+		Bucket:   "site",
+		Region:   "us-east-1",
+		Driver:   DriverCloudFront,
+		Retry:    Duration(2 * time.Minute),
+		Patience: Duration(5 * time.Second),
+		Distribution: Distribution{
+			DefaultRootObject: "index.html",
+			DefaultTTL:        86400,
+			MaxTTL:            31536000,
+		},
+	}
+}
+
+// Load returns the defaults overlaid with the file at path. A missing file is an
+// error only if must is set. Unknown names and values of the wrong kind are
+// errors with line and column.
+func Load(path string, must bool) (Config, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		return Default(), nil
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	c, err := Parse(text)
+	if err != nil {
+		return Config{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads the text of a configuration file.
+func Parse(text []byte) (Config, error) {
+	c := Default()
+	if len(bytes.TrimSpace(text)) == 0 {
+		return c, nil
+	}
+	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
+		return Config{}, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	return c, c.Check()
+}
+
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// Check returns everything that is wrong with c, one error each, joined.
+func (c Config) Check() error {
+	var problems []error
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Data == "" {
+		complain("data: a directory is needed")
+	}
+	for _, a := range []struct{ name, addr string }{{"s3", c.S3}, {"edge", c.Edge}, {"api", c.API}} {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			complain("%s: %q is no address such as 127.0.0.1:8080", a.name, a.addr)
+		}
+	}
+	if !bucketName.MatchString(c.Bucket) {
+		complain("bucket: %q must be 3 to 63 lower-case letters, digits, dots and hyphens", c.Bucket)
+	}
+	if c.Region == "" {
+		complain("region: must not be empty")
+	}
+	if drivers := []string{DriverCloudFront, DriverEdge}; !slices.Contains(drivers, c.Driver) {
+		complain("driver: %q is none of %s", c.Driver, strings.Join(drivers, ", "))
+	}
+	if c.Retry < 0 || c.Patience < 0 {
+		complain("retry, patience: must not be negative")
+	}
+	return errors.Join(append(problems, c.Distribution.check())...)
+}
+
+func (d Distribution) check() error {
+	var problems []error
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if strings.HasPrefix(d.DefaultRootObject, "/") {
+		complain("distribution.DefaultRootObject: %q must not begin with /", d.DefaultRootObject)
+	}
+	if d.OriginPath != "" && (!strings.HasPrefix(d.OriginPath, "/") || strings.HasSuffix(d.OriginPath, "/")) {
+		complain("distribution.OriginPath: %q must begin with / and not end with one", d.OriginPath)
+	}
+	if d.MinTTL < 0 || d.DefaultTTL < d.MinTTL || d.MaxTTL < d.DefaultTTL {
+		complain("distribution: 0 <= MinTTL (%d) <= DefaultTTL (%d) <= MaxTTL (%d) must hold", d.MinTTL, d.DefaultTTL, d.MaxTTL)
+	}
+	return errors.Join(problems...)
+}
+
+// Apply returns a copy of base with what is set in d.
+func (d Distribution) Apply(base distribution.Distribution) distribution.Distribution {
+	base.Config.Aliases = d.Aliases
+	base.Config.DefaultRootObject = d.DefaultRootObject
+	base.Config.Origins = slices.Clone(base.Config.Origins)
+	for i := range base.Config.Origins {
+		base.Config.Origins[i].OriginPath = d.OriginPath
+	}
+	b := &base.Config.DefaultCacheBehavior
+	b.QueryString, b.MinTTL, b.DefaultTTL, b.MaxTTL = d.QueryString, d.MinTTL, d.DefaultTTL, d.MaxTTL
+	return base
+}
+
+// YAML is c as a configuration file.
+func (c Config) YAML() ([]byte, error) {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	return text, nil
+}

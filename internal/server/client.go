@@ -1,0 +1,94 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/freshet/freshet/internal/journal"
+)
+
+// Client asks a running freshet.
+type Client struct {
+	URL   string // of the CloudFront API's address
+	Token string
+}
+
+// maxLine is the longest record, in bytes.
+const maxLine = 8 << 20
+
+// Read calls each for every record of the journal, oldest first, and with
+// follow also for those that come, until ctx is done.
+func (c Client) Read(ctx context.Context, follow bool, each func(journal.Record) error) error {
+	path := "log"
+	if follow {
+		path += "?follow=1"
+	}
+	body, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			return nil
+		}
+		var r journal.Record
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if err := each(r); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(ctx.Err(), lines.Err()); err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	return errors.New("read the log: the running freshet ended before it was through")
+}
+
+// Retry has dead letters tried again, and returns how many changes they hold.
+func (c Client) Retry(ctx context.Context, s Selection) (int, error) {
+	payload, err := json.Marshal(s)
+	if err != nil {
+		return 0, fmt.Errorf("retry: %w", err)
+	}
+	body, err := c.do(ctx, http.MethodPost, "retry", payload)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = body.Close() }()
+	var answer Retried
+	if err := json.NewDecoder(body).Decode(&answer); err != nil {
+		return 0, fmt.Errorf("retry: %w", err)
+	}
+	return answer.Changes, nil
+}
+
+func (c Client) do(ctx context.Context, method, path string, payload []byte) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+Prefix+path, bytes.NewReader(payload))
+	if err != nil {
+		return nil, fmt.Errorf("ask the running freshet: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the running freshet: %w", err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var p problem
+	if json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&p) != nil || p.Error == "" {
+		p.Error = "it answered " + resp.Status
+	}
+	return nil, fmt.Errorf("ask the running freshet: %s", p.Error)
+}

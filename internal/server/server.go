@@ -1,0 +1,100 @@
+// Package server is the control API of a running freshet: what the other
+// commands ask it. It is spoken over the CloudFront API's address, under a path
+// of its own, and wants the token that lies in the data directory.
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+
+	"github.com/freshet/freshet/internal/journal"
+)
+
+// Prefix begins the path of every request.
+const Prefix = "/_freshet/v1/"
+
+// Config is what the control API works on.
+type Config struct {
+	Token string
+	Read  func(ctx context.Context, follow bool, each func(journal.Record) error) error
+	Retry func(context.Context, Selection) (changes int, err error)
+	Log   *slog.Logger
+}
+
+// Selection says which dead letters are meant: those with one of the keys, or
+// all of them if there is none.
+type Selection struct {
+	Keys []string `json:"keys,omitempty"`
+}
+
+// Retried is the answer to a retry.
+type Retried struct {
+	Changes int `json:"changes"`
+}
+
+type problem struct {
+	Error string `json:"error"`
+}
+
+// New returns the handler for everything under Prefix.
+func New(c Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+Prefix+"log", c.log)
+	mux.HandleFunc("POST "+Prefix+"retry", c.retry)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.Token)) != 1 {
+			fail(w, http.StatusUnauthorized, "the token is not the one in the data directory")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func fail(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(problem{message})
+}
+
+// log writes one JSON line per record. The last line of a complete answer is
+// empty, so that the reader can tell it from one that was cut off.
+func (c Config) log(w http.ResponseWriter, r *http.Request) {
+	follow := r.URL.Query().Get("follow") != ""
+	w.Header().Set("Content-Type", "application/jsonl")
+	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w)
+	lines := json.NewEncoder(w)
+	if follow {
+		_ = flush.Flush()
+	}
+	err := c.Read(r.Context(), follow, func(record journal.Record) error {
+		if err := lines.Encode(record); err != nil || !follow {
+			return err
+		}
+		return flush.Flush()
+	})
+	if err == nil {
+		_, err = w.Write([]byte("\n"))
+	}
+	if err != nil && r.Context().Err() == nil {
+		c.Log.Warn("send the log", "err", err)
+	}
+}
+
+func (c Config) retry(w http.ResponseWriter, r *http.Request) {
+	var s Selection
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&s); err != nil {
+		fail(w, http.StatusBadRequest, "read the selection: "+err.Error())
+		return
+	}
+	n, err := c.Retry(r.Context(), s)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(Retried{n})
+}
