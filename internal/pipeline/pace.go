@@ -22,21 +22,24 @@ const (
 	firstWindow   = 20 * time.Millisecond
 	longestWindow = time.Second // CloudFront takes about one request a second without pushing back
 	shortestQuiet = 10 * time.Millisecond
-	longestGap    = 100 * time.Millisecond
+	longestQuiet  = 100 * time.Millisecond
 )
 
 // arrived notes one arrival. One after a long pause is a lone change.
 func (p *pace) arrived(now time.Time) {
-	if gap := now.Sub(p.last); gap < longestGap {
+	if gap := now.Sub(p.last); gap < longestWindow {
 		p.gap += (gap - p.gap) / 8
 	} else {
-		p.window = 0
+		p.window, p.gap = 0, 0
 	}
 	p.last = now
 }
 
-// quiet is the pause that ends a batch early.
-func (p *pace) quiet() time.Duration { return max(8*p.gap, shortestQuiet) }
+// quiet is the pause that ends a batch early. Uploads come in clumps, so a long
+// stream is given longer pauses than a short one.
+func (p *pace) quiet() time.Duration {
+	return max(shortestQuiet, min(p.window/4, longestQuiet), min(8*p.gap, longestQuiet))
+}
 
 // gathered notes that a batch of n changes is complete.
 func (p *pace) gathered(n int) {
