@@ -37,6 +37,8 @@ type memory struct {
 	puts    []string // key and body
 	deletes []string
 	fail    error
+
+	beforePut func(key string)
 }
 
 type kept struct{ body, kind string }
@@ -74,6 +76,9 @@ func (m *memory) Put(_ context.Context, u Upload) error {
 	body, err := io.ReadAll(u.Body)
 	if err != nil {
 		return err
+	}
+	if m.beforePut != nil {
+		m.beforePut(u.Key)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -685,6 +690,39 @@ func TestManifestSurvivesATornLine(t *testing.T) {
 		}
 		m.close()
 	}
+}
+
+// After a crash during an upload the object is the old or the new one; both are
+// ours and go with the file.
+func TestCrashDuringAnUpload(t *testing.T) {
+	for _, body := range []string{"old", "new"} {
+		dir, path := t.TempDir(), filepath.Join(t.TempDir(), "manifest")
+		m, err := openManifest(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = m.put(record{Key: "k", MD5: kept{body: "new"}.etag(), Before: []string{kept{body: "old"}.etag()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.close()
+		write(t, dir, map[string]string{"other": "x"})
+		r := mirrorDir(t, dir, path, newMemory(map[string]kept{"k": {body, ""}}))
+		r.becomes(map[string]string{"other": "x"})
+	}
+}
+
+// The claim on an object is in the manifest before the object is in the bucket.
+func TestClaimComesFirst(t *testing.T) {
+	dir, path := t.TempDir(), filepath.Join(t.TempDir(), "manifest")
+	write(t, dir, map[string]string{"k": "x"})
+	store := newMemory(nil)
+	store.beforePut = func(key string) {
+		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), `"key":"`+key+`"`) {
+			t.Errorf("%s is put with the manifest %q, %v", key, text, err)
+		}
+	}
+	mirrorDir(t, dir, path, store)
 }
 
 func TestContentTypes(t *testing.T) {
