@@ -94,8 +94,7 @@ func (c *logCmd) Run(ctx context.Context, t terminal, r *root) error {
 		return table(t.out, chosen)
 	}
 	return app.Records(ctx, cfg.Data, false, func(r journal.Record) error {
-		last, ok := chosen.last[identity(r)]
-		if !ok || !f.key(r) || len(f.states) > 0 && r.State != last.State {
+		if !chosen.includes(r) || len(f.states) > 0 && !f.state(r.State) {
 			return nil
 		}
 		return printJSON(t.out, r)
@@ -125,9 +124,12 @@ func (c *logCmd) follow(ctx context.Context, data string, f filter, out io.Write
 type history struct {
 	order []string
 	last  map[string]journal.Record
+	ids   map[string]bool // of the changes; only what choose returns has them
 }
 
-func newHistory() *history { return &history{last: make(map[string]journal.Record)} }
+func newHistory() *history {
+	return &history{last: make(map[string]journal.Record), ids: make(map[string]bool)}
+}
 
 func identity(r journal.Record) string { return r.ID + r.Distribution }
 
@@ -162,7 +164,19 @@ func (h *history) choose(f filter, n int) *history {
 		}
 		kept.order = kept.order[len(kept.order)-n:]
 	}
+	for _, r := range kept.last {
+		kept.ids[r.ID] = true
+	}
 	return kept
+}
+
+// includes reports whether r is a step of one of the changes, at a distribution
+// or before it was known at which.
+func (h *history) includes(r journal.Record) bool {
+	if _, ok := h.last[identity(r)]; ok || r.Distribution != "" {
+		return ok
+	}
+	return h.ids[r.ID]
 }
 
 func table(w io.Writer, h *history) error {

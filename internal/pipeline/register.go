@@ -21,6 +21,7 @@ type change struct {
 	freshet.Change
 	received   time.Time
 	deliveries []queue.Delivery // every message that brought it
+	first      journal.Record   // that it was received
 	records    []journal.Record // the last step, one for each distribution
 	targets    []freshet.Target
 	work       *work     // the plan that carries it
@@ -138,10 +139,11 @@ func (p *Pipeline) covered(c freshet.Change) bool {
 // add registers a change that is not under way. The caller holds p.mu.
 func (p *Pipeline) add(fc freshet.Change, received time.Time) *change {
 	c := &change{Change: fc, received: received}
-	c.records = []journal.Record{journal.Record{
+	c.first = journal.Record{
 		ID: fc.ID(), Origin: fc.Origin, Key: fc.Key, Op: fc.Op, ETag: fc.ETag, Sequencer: fc.Sequencer, Cause: fc.Cause,
 		Patterns: []freshet.Pattern{}, ChangedAt: fc.Time,
-	}.At(journal.Received, received)}
+	}.At(journal.Received, received)
+	c.records = []journal.Record{c.first}
 	p.underWay[fc.ID()] = c
 	return c
 }

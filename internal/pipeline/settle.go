@@ -23,7 +23,7 @@ func (p *Pipeline) step(ctx context.Context, changes []*change, s journal.State,
 		}
 		for _, m := range c.lineage() {
 			if s == journal.Planned {
-				received = append(received, m.records[0])
+				received = append(received, m.first)
 			}
 			records = append(records, m.advance(c, s, at)...)
 		}
