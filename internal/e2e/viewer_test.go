@@ -1,0 +1,120 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// viewer fetches from an edge with paths exactly as they are given, whatever a
+// client library would make of them. It keeps one connection open and is not
+// for concurrent use.
+type viewer struct {
+	addr string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// view is what came back.
+type view struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// cache is the first word of X-Cache.
+func (v view) cache() string {
+	var word string
+	_, _ = fmt.Sscan(v.header.Get("X-Cache"), &word)
+	return word
+}
+
+func (f *running) viewer(t testing.TB) *viewer {
+	v := &viewer{addr: hostOf(f.Edge)}
+	t.Cleanup(v.close)
+	return v
+}
+
+func (v *viewer) close() {
+	if v.conn != nil {
+		_ = v.conn.Close()
+		v.conn = nil
+	}
+}
+
+func (v *viewer) get(path string, headers ...string) (view, error) {
+	if v.conn == nil {
+		conn, err := net.DialTimeout("tcp", v.addr, patience)
+		if err != nil {
+			return view{}, err
+		}
+		v.conn, v.in = conn, bufio.NewReader(conn)
+	}
+	_ = v.conn.SetDeadline(time.Now().Add(patience))
+	seen, err := v.exchange(path, headers)
+	if err != nil {
+		v.close()
+	}
+	return seen, err
+}
+
+func (v *viewer) exchange(path string, headers []string) (view, error) {
+	var req bytes.Buffer
+	fmt.Fprintf(&req, "GET %s HTTP/1.1\r\nHost: %s\r\n", path, v.addr)
+	for _, h := range headers {
+		req.WriteString(h + "\r\n")
+	}
+	req.WriteString("\r\n")
+	if _, err := v.conn.Write(req.Bytes()); err != nil {
+		return view{}, err
+	}
+	resp, err := http.ReadResponse(v.in, nil)
+	if err != nil {
+		return view{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if resp.Close {
+		v.close()
+	}
+	return view{resp.StatusCode, resp.Header, body}, err
+}
+
+// mustGet is get for paths that are answered.
+func (v *viewer) mustGet(t testing.TB, path string) view {
+	t.Helper()
+	seen, err := v.get(path)
+	if err != nil {
+		t.Fatalf("fetch %s: %v", path, err)
+	}
+	return seen
+}
+
+// wantBody fetches path twice and wants body both times: the first may be a hit
+// or a miss, the second must be a hit.
+func (v *viewer) wantBody(t testing.TB, path, body string) {
+	t.Helper()
+	for i, allowed := range []map[string]bool{{"Hit": true, "Miss": true, "RefreshHit": true}, {"Hit": true}} {
+		seen := v.mustGet(t, path)
+		if seen.status != http.StatusOK || string(seen.body) != body {
+			t.Errorf("fetch %d of %.200s: status %d, %.80q; want %.80q", i+1, path, seen.status, seen.body, body)
+			return
+		}
+		if !allowed[seen.cache()] {
+			t.Errorf("fetch %d of %.200s: X-Cache %q", i+1, path, seen.header.Get("X-Cache"))
+		}
+	}
+}
+
+// wantGone wants a 404, and no hit.
+func (v *viewer) wantGone(t testing.TB, path string) {
+	t.Helper()
+	if seen := v.mustGet(t, path); seen.status != http.StatusNotFound || seen.cache() != "Error" {
+		t.Errorf("fetch of %.200s: status %d, X-Cache %q, %.80q; want 404", path, seen.status, seen.header.Get("X-Cache"), seen.body)
+	}
+}
