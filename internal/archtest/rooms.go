@@ -26,6 +26,7 @@ var House = []Room{
 	{Dir: "internal/cdn", May: []string{"."}},
 	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},
 	{Dir: "internal/cdn/cdntest", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/cdn/cdntest/edgetest", May: []string{".", "internal/cdn/cdntest", "internal/distribution", "internal/edge", "internal/edge/api"}},
 	{Dir: "internal/cdn/cloudfront", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/cdn/local", May: []string{".", "internal/cdn", "internal/distribution", "internal/edge", "internal/edge/api"}},
 	{Dir: "internal/cdn/memcdn", May: []string{".", "internal/cdn"}},

@@ -239,6 +239,10 @@ func (c *retryCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if !running {
 		when = "at the next freshet up"
 	}
-	_, err = fmt.Fprintf(t.out, "%d changes are tried again %s\n", n, when)
+	are := "are"
+	if n == 1 {
+		are = "is"
+	}
+	_, err = fmt.Fprintf(t.out, "%s %s tried again %s\n", count(n, "change"), are, when)
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/freshet/freshet/internal/distribution"
 )
@@ -64,6 +65,18 @@ func (d *Duration) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is no duration such as 30s or 2m", text)
 	}
 	*d = Duration(v)
+	return nil
+}
+
+// UnmarshalYAML reads what UnmarshalText reads. Its errors know line and column.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	var text string
+	if err := yaml.NodeToValue(node, &text); err != nil {
+		return err
+	}
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return &yaml.SyntaxError{Message: err.Error(), Token: node.GetToken()}
+	}
 	return nil
 }
 

@@ -48,7 +48,10 @@ func (c Client) Read(ctx context.Context, follow bool, each func(journal.Record)
 			return err
 		}
 	}
-	if err := errors.Join(ctx.Err(), lines.Err()); err != nil {
+	if ctx.Err() != nil {
+		return fmt.Errorf("read the log: %w", ctx.Err())
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("read the log: %w", err)
 	}
 	return errors.New("read the log: the running freshet ended before it was through")
