@@ -133,11 +133,14 @@ func byChange(all []record) map[string][]record {
 	return changes
 }
 
-// sound complains of changes that did not end well, and of those that were
-// invalidated twice although nothing was found stale.
+// sound complains of changes that did not end well, and of those for which
+// more than one invalidation was made although nothing was found stale. A change
+// that was overtaken on its way also names the invalidation of the newer change
+// of its key, with which it was settled; that one was not made for it.
 func sound(t testing.TB, all []record) {
 	t.Helper()
-	for id, steps := range byChange(all) {
+	changes := byChange(all)
+	for id, steps := range changes {
 		last := steps[len(steps)-1]
 		if last.State != verified {
 			t.Errorf("change %s of %q ended as %s: %s", id, last.Key, last.State, last.Reason)
@@ -146,8 +149,15 @@ func sound(t testing.TB, all []record) {
 			t.Logf("change %s of %q was seen stale: %+v", id, last.Key, steps)
 			continue
 		}
-		if ids := invalidationsOf(steps); len(ids) > 1 {
-			t.Errorf("change %s of %q was carried by the invalidations %q", id, last.Key, ids)
+		own := invalidationsOf(steps)
+		for _, newer := range changes {
+			if len(own) > 1 && newer[0].Key == last.Key && newer[0].Sequencer > last.Sequencer {
+				theirs := invalidationsOf(newer)
+				own = slices.DeleteFunc(own, func(id string) bool { return slices.Contains(theirs, id) })
+			}
+		}
+		if len(own) > 1 {
+			t.Errorf("change %s of %q was carried by the invalidations %q: %+v", id, last.Key, own, steps)
 		}
 	}
 }
