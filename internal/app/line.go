@@ -38,8 +38,12 @@ func (u *Up) readKnown(ctx context.Context) (k known, err error) {
 	if k.inventory, err = u.journal.Inventory(ctx); err != nil {
 		return known{}, err
 	}
-	if k.waiting, err = u.queue.Pending(ctx); err != nil {
+	pending, err := u.queue.Pending(ctx)
+	if err != nil {
 		return known{}, err
+	}
+	for _, w := range pending {
+		k.waiting = append(k.waiting, w.Change)
 	}
 	for _, list := range []func(context.Context) ([]journal.Work, error){u.journal.Plans, u.journal.Dead} {
 		works, err := list(ctx)
@@ -203,7 +207,7 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 			if follow {
 				return u.journal.Follow(ctx, each)
 			}
-			return u.journal.Read(ctx, each)
+			return readLog(ctx, u.queue, u.journal, each)
 		},
 		Retry: func(ctx context.Context, s server.Selection) (int, error) {
 			return u.pipeline.Retry(ctx, selects(s))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/mirror"
+	"github.com/freshet/freshet/internal/queue"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/stream"
 )
@@ -70,12 +71,36 @@ func (u *Up) mirror(ctx context.Context) error {
 func Records(ctx context.Context, data string, follow bool, each func(journal.Record) error) error {
 	return offlineOr(ctx, DataDir(data), func(c server.Client) error {
 		return c.Read(ctx, follow, each)
-	}, func(j *journal.Journal) error {
+	}, func(q *queue.Queue, j *journal.Journal) error {
 		if follow {
 			return fmt.Errorf("follow the log: no freshet is running on %s", data)
 		}
-		return j.Read(ctx, each)
+		return readLog(ctx, q, j, each)
 	})
+}
+
+// readLog calls each for every record of the journal, and then for the changes
+// that wait in the queue and have no record there yet.
+func readLog(ctx context.Context, q *queue.Queue, j *journal.Journal, each func(journal.Record) error) error {
+	// In this order: a change that is planned in between has its records.
+	waiting, err := q.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	unknown := make(map[string]bool, len(waiting))
+	for _, w := range waiting {
+		unknown[w.ID()] = true
+	}
+	err = j.Read(ctx, func(r journal.Record) error {
+		delete(unknown, r.ID)
+		return each(r)
+	})
+	for _, w := range waiting {
+		if err == nil && unknown[w.ID()] {
+			err = each(journal.First(w.Change, w.Since))
+		}
+	}
+	return err
 }
 
 // Retry has the dead letters with one of the keys, or all of them, tried again:
@@ -86,7 +111,7 @@ func Retry(ctx context.Context, data string, s server.Selection) (changes int, r
 		running = true
 		changes, err = c.Retry(ctx, s)
 		return err
-	}, func(j *journal.Journal) error {
+	}, func(_ *queue.Queue, j *journal.Journal) error {
 		dead, err := j.Dead(ctx)
 		if err != nil {
 			return err
@@ -107,7 +132,7 @@ func Retry(ctx context.Context, data string, s server.Selection) (changes int, r
 
 // offlineOr talks to the freshet that runs on the data directory, or, if none
 // does, opens its journal.
-func offlineOr(ctx context.Context, d DataDir, online func(server.Client) error, offline func(*journal.Journal) error) error {
+func offlineOr(ctx context.Context, d DataDir, online func(server.Client) error, offline func(*queue.Queue, *journal.Journal) error) error {
 	if _, err := d.stat(); err != nil {
 		return err
 	}
@@ -131,9 +156,13 @@ func offlineOr(ctx context.Context, d DataDir, online func(server.Client) error,
 		return err
 	}
 	defer store.Close()
+	q, err := queue.Open(ctx, store.JetStream())
+	if err != nil {
+		return err
+	}
 	j, err := journal.Open(ctx, store.JetStream())
 	if err != nil {
 		return err
 	}
-	return offline(j)
+	return offline(q, j)
 }

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -228,5 +232,47 @@ func BenchmarkSaveAndFinish(b *testing.B) {
 		if err := j.FinishPlan(b.Context(), journal.Work{Plan: freshet.Plan{ID: id}}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestPlansEqualAModel saves and finishes plans from several goroutines with
+// restarts in between: nothing unfinished is ever missing.
+func TestPlansEqualAModel(t *testing.T) {
+	dir := t.TempDir()
+	random := rand.New(rand.NewPCG(3, 4))
+	model := make(map[string]bool)
+	n := 0
+	for range 12 {
+		j, stop := open(t, dir)
+		for range 10 {
+			var working sync.WaitGroup
+			for id := range model {
+				if random.IntN(2) == 0 {
+					delete(model, id)
+					working.Go(func() {
+						if err := j.FinishPlan(t.Context(), journal.Work{Plan: freshet.Plan{ID: id}}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+			for range random.IntN(4) {
+				n++
+				id := fmt.Sprint(n)
+				model[id] = true
+				working.Go(func() {
+					if err := j.SavePlan(t.Context(), journal.Work{Plan: freshet.Plan{ID: id}, Reason: strings.Repeat("x", 10000)}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			working.Wait()
+			got := ids(t, j.Plans)
+			slices.Sort(got)
+			if want := slices.Sorted(maps.Keys(model)); !slices.Equal(got, want) {
+				t.Fatalf("unfinished: %v, want %v", got, want)
+			}
+		}
+		stop()
 	}
 }

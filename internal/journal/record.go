@@ -54,6 +54,14 @@ type Record struct {
 	Reason       string            `json:"reason"`
 }
 
+// First is the record that c was received.
+func First(c freshet.Change, received time.Time) Record {
+	return Record{
+		ID: c.ID(), Origin: c.Origin, Key: c.Key, Op: c.Op, ETag: c.ETag, Sequencer: c.Sequencer, Cause: c.Cause,
+		Patterns: []freshet.Pattern{}, ChangedAt: c.Time,
+	}.At(Received, received)
+}
+
 // At returns a copy of r in state s, which it reached at t.
 func (r Record) At(s State, t time.Time) Record {
 	r.State = s

@@ -40,6 +40,8 @@ type Pipeline struct {
 	arrivals chan queue.Delivery
 	revived  chan journal.Work
 
+	remembering sync.Mutex // so that what is remembered of an object only gets newer
+
 	mu       sync.Mutex
 	profiles []freshet.Profile
 	register

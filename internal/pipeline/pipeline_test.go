@@ -119,6 +119,14 @@ func (l *line) start() {
 	l.must(err)
 	inventory, err := l.journal.Inventory(ctx)
 	l.must(err)
+	unfinished, err := l.journal.Plans(ctx)
+	l.must(err)
+	l.mu.Lock()
+	for _, w := range unfinished {
+		l.records = append(l.records, journal.Record{State: "unfinished", Plan: w.Plan.ID})
+	}
+	l.records = append(l.records, journal.Record{State: "started"})
+	l.mu.Unlock()
 	l.run = pipeline.New(pipeline.Config{
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Check: l.network.probe, Retry: 50 * time.Millisecond,
 		Distributions: func() []distribution.Distribution {
@@ -512,7 +520,18 @@ func TestPromiseNothingIsLostOrDoubled(t *testing.T) {
 	}
 	for id, of := range invalidations {
 		if len(of) > 1 {
-			t.Errorf("change %s was invalidated by %v", id, slices.Collect(maps.Keys(of)))
+			t.Errorf("change %s was invalidated by %v; it went\n%s", id, slices.Collect(maps.Keys(of)), way(l.records, id))
 		}
 	}
+}
+
+// way tells what became of a change, run by run.
+func way(records []journal.Record, id string) string {
+	var b strings.Builder
+	for i, r := range records {
+		if r.ID == id || r.ID == "" {
+			fmt.Fprintln(&b, i, r.State, r.Key, r.Sequencer, r.Plan, r.Invalidation, r.Reason)
+		}
+	}
+	return b.String()
 }

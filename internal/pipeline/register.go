@@ -138,11 +138,7 @@ func (p *Pipeline) covered(c freshet.Change) bool {
 
 // add registers a change that is not under way. The caller holds p.mu.
 func (p *Pipeline) add(fc freshet.Change, received time.Time) *change {
-	c := &change{Change: fc, received: received}
-	c.first = journal.Record{
-		ID: fc.ID(), Origin: fc.Origin, Key: fc.Key, Op: fc.Op, ETag: fc.ETag, Sequencer: fc.Sequencer, Cause: fc.Cause,
-		Patterns: []freshet.Pattern{}, ChangedAt: fc.Time,
-	}.At(journal.Received, received)
+	c := &change{Change: fc, received: received, first: journal.First(fc, received)}
 	c.records = []journal.Record{c.first}
 	p.underWay[fc.ID()] = c
 	return c
@@ -201,18 +197,27 @@ func (c *change) describe(planID string, targets []freshet.Target, note string) 
 	}
 }
 
-// accepted writes a receipt into the records of the changes it is for.
+// accepted writes a receipt into the records of the changes it is for. A change
+// of another plan that follows one of these has receipts of its own.
 func (p *Pipeline) accepted(w *work, inv freshet.Invalidation, r freshet.Receipt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.receipts[inv.CallerReference] = r
 	for _, c := range w.carried(inv) {
 		for _, m := range c.lineage() {
-			for i := range m.records {
-				if m.records[i].Distribution == inv.Distribution && !strings.Contains(m.records[i].Invalidation, r.ID) {
-					m.records[i].Invalidation = strings.Trim(m.records[i].Invalidation+","+r.ID, ",")
-				}
+			if m.work == w {
+				m.sentAs(inv.Distribution, r.ID)
 			}
+		}
+	}
+}
+
+// sentAs adds the CDN's ID of a request at a distribution.
+func (c *change) sentAs(distribution, id string) {
+	for i := range c.records {
+		r := &c.records[i]
+		if r.Distribution == distribution && !slices.Contains(strings.Split(r.Invalidation, ","), id) {
+			r.Invalidation = strings.Trim(r.Invalidation+","+id, ",")
 		}
 	}
 }

@@ -225,13 +225,28 @@ func (p *Pipeline) verifiedNow(ctx context.Context, fresh []*change) {
 	}
 	now := time.Now()
 	p.step(ctx, fresh, journal.Verified, now)
-	var seen []journal.Seen
-	for _, c := range fresh {
-		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Sequencer: c.Sequencer, At: now})
-	}
-	if p.persist(ctx, "remember what was verified", func() error { return p.cfg.Journal.Remember(ctx, seen) }) {
+	if p.remember(ctx, fresh, now) {
 		p.settled(ctx, fresh, journal.Verified)
 	}
+}
+
+// remember writes down what was seen of each object, unless something newer of
+// it was: plans are verified side by side, and the older one may be the later.
+func (p *Pipeline) remember(ctx context.Context, fresh []*change, now time.Time) bool {
+	p.remembering.Lock()
+	defer p.remembering.Unlock()
+	var seen []journal.Seen
+	p.mu.Lock()
+	for _, c := range fresh {
+		o := objectOf(c.Change)
+		if c.Sequencer != "" && c.Sequencer.Compare(p.verified[o]) < 0 {
+			continue
+		}
+		p.verified[o] = c.Sequencer
+		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Sequencer: c.Sequencer, At: now})
+	}
+	p.mu.Unlock()
+	return p.persist(ctx, "remember what was verified", func() error { return p.cfg.Journal.Remember(ctx, seen) })
 }
 
 // bury makes dead letters of the plan's changes that were given up.
@@ -313,9 +328,6 @@ func (p *Pipeline) seal(changes []*change, s journal.State) (missing []journal.R
 		o := objectOf(c.Change)
 		if p.newest[o] == c {
 			delete(p.newest, o)
-		}
-		if s == journal.Verified && c.Sequencer.Compare(p.verified[o]) > 0 {
-			p.verified[o] = c.Sequencer
 		}
 	}
 	return missing

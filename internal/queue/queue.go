@@ -61,26 +61,33 @@ func (q *Queue) Put(ctx context.Context, c freshet.Change) error {
 	return nil
 }
 
-// Pending returns all changes that were put and not acknowledged, oldest first.
-func (q *Queue) Pending(ctx context.Context) ([]freshet.Change, error) {
+// Waiting is a change that was put and not acknowledged.
+type Waiting struct {
+	freshet.Change
+	Since time.Time // when it was put
+}
+
+// Pending returns all changes that wait, oldest first.
+func (q *Queue) Pending(ctx context.Context) ([]Waiting, error) {
 	info, err := q.stream.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the queue: %w", err)
 	}
-	var all []freshet.Change
+	var all []Waiting
 	for seq := info.State.FirstSeq; seq <= info.State.LastSeq && info.State.Msgs > 0; seq++ {
-		m, err := q.stream.GetMsg(ctx, seq)
+		m, err := q.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject)) // the first one from there
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
+			break
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the queue: %w", err)
 		}
 		var c freshet.Change
 		if err := json.Unmarshal(m.Data, &c); err != nil {
-			return nil, fmt.Errorf("read message %d of the queue: %w", seq, err)
+			return nil, fmt.Errorf("read message %d of the queue: %w", m.Sequence, err)
 		}
-		all = append(all, c)
+		seq = m.Sequence
+		all = append(all, Waiting{c, m.Time})
 	}
 	return all, nil
 }
@@ -106,6 +113,9 @@ func (d Delivery) Ack() error {
 // returns when ctx is done. There is one consumer at a time.
 func (q *Queue) Consume(ctx context.Context, each func(Delivery)) error {
 	consumer, err := q.takeOver(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
