@@ -159,7 +159,7 @@ func line(r journal.Record) string {
 			steps = append(steps, fmt.Sprintf("%s %s", s.state, since(r.ChangedAt, *s.at)))
 		}
 	}
-	text := fmt.Sprintf("%s  %-6s /%s  %s", r.ChangedAt.Local().Format("15:04:05.000"), r.Op, visible(r.Key), strings.Join(steps, ", "))
+	text := fmt.Sprintf("%s  %-6s %s  %s", r.ChangedAt.Local().Format("15:04:05.000"), r.Op, visible(r.Key), strings.Join(steps, ", "))
 	if r.State == journal.Stale || r.State == journal.Dead {
 		text += "  " + strings.ToUpper(string(r.State))
 	}
