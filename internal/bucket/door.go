@@ -68,7 +68,7 @@ func (d *door) newApp(c Config, s *store) (*fiber.App, error) {
 	account := auth.Account{Access: c.AccessKey, Secret: c.Secret, Role: auth.RoleAdmin}
 	server, err := s3api.New(s,
 		middlewares.RootUserConfig{Access: c.AccessKey, Secret: c.Secret}, c.Region,
-		auth.NewIAMServiceSingle(account), nil, nil, nil, nil,
+		onlyUser{auth.NewIAMServiceSingle(account)}, nil, nil, nil, nil,
 		s3api.WithQuiet(),
 		s3api.WithKeepAlive(),
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
@@ -84,6 +84,18 @@ func (d *door) newApp(c Config, s *store) (*fiber.App, error) {
 	app.Server().ErrorHandler = d.malformed
 	app.Server().IdleTimeout = idleTimeout
 	return app, nil
+}
+
+// onlyUser is versitygw's service for a single user with S3's answer to unknown
+// keys, 403 InvalidAccessKeyId, instead of one of the administrators' API.
+type onlyUser struct{ auth.IAMService }
+
+func (u onlyUser) GetUserAccount(access string) (auth.Account, error) {
+	account, err := u.IAMService.GetUserAccount(access)
+	if err != nil {
+		err = auth.ErrNoSuchUser
+	}
+	return account, err
 }
 
 // appOf gets at the application inside versitygw's server. The server itself

@@ -168,7 +168,9 @@ func testCLIInvalidations(t *testing.T, s shell) {
 		!slices.Equal(got.InvalidationBatch.Paths.Items, []string{"/index.html", "/blog/*"}) {
 		t.Errorf("found %+v", got)
 	}
-	var list struct{ InvalidationList struct{ Items []invalidation } }
+	var list struct {
+		InvalidationList struct{ Items []invalidation }
+	}
 	cf(&list, "list-invalidations", "--distribution-id", s.Distribution)
 	if got := list.InvalidationList.Items; len(got) == 0 || got[0].ID != id || got[0].Status != "Completed" {
 		t.Errorf("list %+v does not begin with %s", got, id)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"os"
 	"os/exec"
@@ -259,7 +260,7 @@ func (f *running) putVerified(t testing.TB, c *s3.Client, key, body string) {
 func (f *running) stored(t testing.TB, c *s3.Client, key string) (body []byte, ok bool) {
 	t.Helper()
 	out, err := c.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &f.Bucket, Key: &key})
-	if code(err) == "NoSuchKey" {
+	if codeOf(err) == "NoSuchKey" {
 		return nil, false
 	}
 	if err != nil {
@@ -272,8 +273,27 @@ func (f *running) stored(t testing.TB, c *s3.Client, key string) (body []byte, o
 	return body, true
 }
 
-// code is the S3 or CloudFront code of an error; empty without error.
-func code(err error) string {
+// listed yields the keys that S3 lists.
+func (f *running) listed(t testing.TB, c *s3.Client) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		pages := s3.NewListObjectsV2Paginator(c, &s3.ListObjectsV2Input{Bucket: &f.Bucket})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, o := range page.Contents {
+				if !yield(*o.Key) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// codeOf is the S3 or CloudFront code of an error; empty without error.
+func codeOf(err error) string {
 	var api interface{ ErrorCode() string }
 	switch {
 	case err == nil:

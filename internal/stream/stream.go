@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -34,15 +35,18 @@ type Engine struct {
 // message is synced to disk before it is acknowledged.
 func Open(cfg Config) (*Engine, error) {
 	s, err := server.NewServer(&server.Options{
-		ServerName:      "freshet",
-		DontListen:      true,
-		JetStream:       true,
-		StoreDir:        cfg.Dir,
-		SyncAlways:      true,
-		NoSigs:          true,
-		MaxPayload:      MaxMessage,
-		MaxPending:      16 * MaxMessage,
-		NoSystemAccount: true,
+		ServerName: "freshet",
+		DontListen: true,
+		JetStream:  true,
+		// Without a limit of its own JetStream takes three quarters of what is
+		// free at the start, and refuses to open a stream that may grow larger.
+		JetStreamMaxStore: math.MaxInt64,
+		StoreDir:          cfg.Dir,
+		SyncAlways:        true,
+		NoSigs:            true,
+		MaxPayload:        MaxMessage,
+		MaxPending:        16 * MaxMessage,
+		NoSystemAccount:   true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", cfg.Dir, err)
