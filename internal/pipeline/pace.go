@@ -100,8 +100,6 @@ func (p *Pipeline) next(ctx context.Context, pc *pace, begun bool, closing <-cha
 	select {
 	case d = <-p.arrivals:
 		return d, true
-	case w := <-p.revived:
-		p.take(ctx, w)
 	case <-quiet:
 	case <-closing:
 	case <-ctx.Done():

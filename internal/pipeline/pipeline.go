@@ -61,7 +61,7 @@ func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 		cfg:      cfg,
 		probes:   semaphore.NewWeighted(maxProbes),
 		arrivals: make(chan queue.Delivery, 4*maxBatch),
-		revived:  make(chan journal.Work, 16),
+		revived:  make(chan journal.Work),
 		register: newRegister(verified),
 	}
 }
@@ -70,12 +70,12 @@ func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 // left unfinished, then whatever the queue delivers. It returns when everything
 // it had begun has stopped; what is unfinished then is taken up by the next
 // run.
-func (p *Pipeline) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
+func (p *Pipeline) Run(parent context.Context) error {
+	ctx, stop := context.WithCancelCause(parent)
 	defer p.plans.Wait()
-	defer stop()
+	defer stop(nil)
 	unfinished, err := p.cfg.Journal.Plans(ctx)
-	if ctx.Err() != nil {
+	if parent.Err() != nil {
 		return nil
 	}
 	if err != nil {
@@ -84,28 +84,26 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for _, w := range unfinished {
 		p.take(ctx, w)
 	}
-	consumed := make(chan error, 1)
-	go func() {
-		consumed <- p.cfg.Queue.Consume(ctx, func(d queue.Delivery) {
-			select {
-			case p.arrivals <- d:
-			case <-ctx.Done():
-			}
-		})
-	}()
+	p.plans.Go(func() { p.takeRevived(ctx) })
+	p.plans.Go(func() { stop(p.cfg.Queue.Consume(ctx, p.arrive(ctx))) })
 	var pace pace
-	for {
-		batch := p.gather(ctx, &pace)
-		if ctx.Err() != nil {
-			return <-consumed
-		}
-		if len(batch) > 0 {
+	for ctx.Err() == nil {
+		if batch := p.gather(ctx, &pace); len(batch) > 0 && ctx.Err() == nil {
 			p.do(ctx, batch)
 		}
+	}
+	if parent.Err() == nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// arrive hands deliveries to the batch that is being gathered.
+func (p *Pipeline) arrive(ctx context.Context) func(queue.Delivery) {
+	return func(d queue.Delivery) {
 		select {
-		case err := <-consumed:
-			return err
-		default:
+		case p.arrivals <- d:
+		case <-ctx.Done():
 		}
 	}
 }
@@ -144,6 +142,18 @@ func (p *Pipeline) take(ctx context.Context, saved journal.Work) {
 		p.send(ctx, w)
 		p.settle(ctx, w)
 	})
+}
+
+// takeRevived resumes the plans that Retry hands over, until ctx is done.
+func (p *Pipeline) takeRevived(ctx context.Context) {
+	for {
+		select {
+		case w := <-p.revived:
+			p.take(ctx, w)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Retry makes unfinished plans of the dead letters that match, and returns how

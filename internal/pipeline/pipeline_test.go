@@ -535,3 +535,32 @@ func way(records []journal.Record, id string) string {
 	}
 	return b.String()
 }
+
+func TestAStoreThatStopsEndsTheRun(t *testing.T) {
+	l := newLine(t)
+	e, err := stream.Open(stream.Config{Dir: t.TempDir()})
+	l.must(err)
+	q, err := queue.Open(t.Context(), e.JetStream())
+	l.must(err)
+	j, err := journal.Open(t.Context(), e.JetStream())
+	l.must(err)
+	run := pipeline.New(pipeline.Config{
+		Queue: q, Journal: j, Driver: l.network, Check: l.network.probe, Report: l.report, Log: slog.New(slog.DiscardHandler),
+		Distributions: func() []distribution.Distribution { return nil },
+	}, nil)
+	ended := make(chan error, 1)
+	go func() { ended <- run.Run(t.Context()) }()
+	l.must(q.Put(t.Context(), put("a", 1)))
+	for len(l.steps(put("a", 1))) == 0 {
+		<-l.changed
+	}
+	e.Close()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("the run ended as if it had been told to")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the run goes on without a store")
+	}
+}

@@ -27,7 +27,10 @@ type Input struct {
 // requests as the distribution's profile demands. It fails when a target's
 // distribution has no profile.
 func Make(in Input) (freshet.Plan, error) {
-	p := freshet.Plan{Changes: in.Changes, Superseded: in.Superseded, Unrouted: in.Unrouted}
+	p := freshet.Plan{
+		Changes: slices.Concat([]freshet.Change{}, in.Changes), Superseded: in.Superseded, Unrouted: in.Unrouted,
+		Invalidations: []freshet.Invalidation{},
+	}
 	byDistribution := make(map[string][]freshet.Target)
 	for _, t := range in.Targets {
 		byDistribution[t.Distribution] = append(byDistribution[t.Distribution], t)
