@@ -1,0 +1,211 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const token = "letmein"
+
+// open serves the control API and returns a client with the right token.
+func open(t *testing.T, c server.Config) server.Client {
+	t.Helper()
+	c.Token, c.Log = token, slog.New(slog.DiscardHandler)
+	return client(t, server.New(c))
+}
+
+func client(t *testing.T, h http.Handler) server.Client {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		s.Close()
+	})
+	return server.Client{URL: s.URL, Token: token}
+}
+
+// records is a journal that holds a record for each key.
+func records(keys ...string) func(context.Context, bool, func(journal.Record) error) error {
+	return func(_ context.Context, _ bool, each func(journal.Record) error) error {
+		for _, k := range keys {
+			if err := each(journal.Record{Key: k, Reason: "line\nbreak"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func collect(keys *[]string) func(journal.Record) error {
+	return func(r journal.Record) error {
+		*keys = append(*keys, r.Key)
+		return nil
+	}
+}
+
+func TestRead(t *testing.T) {
+	for _, want := range [][]string{nil, {"a.html"}, {"a.html", "b\n.html", strings.Repeat("x", 1<<20)}} {
+		var got []string
+		if err := open(t, server.Config{Read: records(want...)}).Read(t.Context(), false, collect(&got)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("read %.40q, %v, want %.40q", got, err, want)
+		}
+	}
+}
+
+func TestReadStopsWhereTheReaderDoes(t *testing.T) {
+	enough := errors.New("enough")
+	var got []string
+	err := open(t, server.Config{Read: records("a", "b", "c")}).Read(t.Context(), false, func(r journal.Record) error {
+		got = append(got, r.Key)
+		return enough
+	})
+	if !errors.Is(err, enough) || len(got) != 1 {
+		t.Errorf("%v after %q", err, got)
+	}
+}
+
+func TestWrongToken(t *testing.T) {
+	c := open(t, server.Config{Read: records("secret"), Retry: func(context.Context, server.Selection) (int, error) {
+		t.Error("retried without the token")
+		return 0, nil
+	}})
+	for _, wrong := range []string{"", "letmeim", "letmei", "letmeinn", "Letmein"} {
+		c.Token = wrong
+		err := c.Read(t.Context(), false, func(journal.Record) error { t.Error("read without the token"); return nil })
+		if err == nil || !strings.Contains(err.Error(), "the token is not the one in the data directory") {
+			t.Errorf("token %q: %v", wrong, err)
+		}
+		if _, err := c.Retry(t.Context(), server.Selection{}); err == nil {
+			t.Errorf("token %q was taken for a retry", wrong)
+		}
+	}
+	for _, path := range []string{"log", "retry", "", "nothing"} {
+		resp, err := http.Get(c.URL + server.Prefix + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s without a token: %s", path, resp.Status)
+		}
+	}
+}
+
+// A log that was cut off must not look like a short one.
+func TestCutOffLogIsAnError(t *testing.T) {
+	t.Run("the journal fails midway", func(t *testing.T) {
+		c := open(t, server.Config{Read: func(_ context.Context, _ bool, each func(journal.Record) error) error {
+			return errors.Join(each(journal.Record{Key: "a"}), errors.New("disk on fire"))
+		}})
+		var got []string
+		if err := c.Read(t.Context(), false, collect(&got)); err == nil || !strings.Contains(err.Error(), "ended before it was through") || len(got) != 1 {
+			t.Errorf("%v after %q", err, got)
+		}
+	})
+	for name, text := range map[string]string{
+		"between lines": "{\"key\":\"a\"}\n", "within a line": "{\"key\":\"a\"}\n{\"key\":", "before the first": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, text)
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}))
+			var got []string
+			err := c.Read(t.Context(), false, collect(&got))
+			if err == nil || !strings.HasPrefix(err.Error(), "read the log: ") || len(got) > 1 {
+				t.Errorf("%v after %q", err, got)
+			}
+		})
+	}
+}
+
+func TestFollow(t *testing.T) {
+	more := make(chan string)
+	c := open(t, server.Config{Read: func(ctx context.Context, follow bool, each func(journal.Record) error) error {
+		if !follow {
+			t.Error("asked not to follow")
+		}
+		for {
+			select {
+			case key := <-more:
+				if err := each(journal.Record{Key: key}); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen := make(chan string)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.Read(ctx, true, func(r journal.Record) error { seen <- r.Key; return nil })
+	}()
+	for _, key := range []string{"a", "b", "c"} {
+		more <- key
+		if got := <-seen; got != key { // at once, not when a buffer is full
+			t.Errorf("saw %q, want %q", got, key)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	var got server.Selection
+	c := open(t, server.Config{Retry: func(_ context.Context, s server.Selection) (int, error) {
+		got = s
+		return 7, nil
+	}})
+	for _, keys := range [][]string{nil, {"a.html", "b c\n\x7f.html"}} {
+		n, err := c.Retry(t.Context(), server.Selection{Keys: keys})
+		if err != nil || n != 7 || !slices.Equal(got.Keys, keys) {
+			t.Errorf("%d, %v for %q, want those of %q", n, err, got.Keys, keys)
+		}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	failing := open(t, server.Config{Retry: func(context.Context, server.Selection) (int, error) { return 0, errors.New("disk on fire") }})
+	if _, err := failing.Retry(t.Context(), server.Selection{}); err == nil || !strings.Contains(err.Error(), "disk on fire") {
+		t.Errorf("a failing retry: %v", err)
+	}
+	if _, err := failing.Retry(t.Context(), server.Selection{Keys: []string{strings.Repeat("x", 1<<20)}}); err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("a request that is too large: %v", err)
+	}
+	other := client(t, http.NotFoundHandler())
+	if _, err := other.Retry(t.Context(), server.Selection{}); err == nil || !strings.Contains(err.Error(), "it answered 404") {
+		t.Errorf("somebody else's server: %v", err)
+	}
+	babble := client(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello\n") }))
+	if err := babble.Read(t.Context(), false, func(journal.Record) error { return nil }); err == nil {
+		t.Error("read a log from a greeting")
+	}
+	if _, err := babble.Retry(t.Context(), server.Selection{}); err == nil {
+		t.Error("retried with a greeting")
+	}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	if _, err := (server.Client{URL: gone.URL}).Retry(t.Context(), server.Selection{}); err == nil || !strings.Contains(err.Error(), "ask the running freshet") {
+		t.Errorf("nobody there: %v", err)
+	}
+}
