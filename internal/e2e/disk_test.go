@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // smallDisk mounts a file system of its own for a data directory.
@@ -217,4 +219,55 @@ func (f *running) awaitSaid(t *testing.T, text string) {
 			t.Fatalf("standard error lacks %q: %s", text, f.stderr.String())
 		}
 	}
+}
+
+// The disk fills up while changes are on their way, so that whatever writes
+// next finds it full: the bucket, the queue, the journal.
+func TestDamageDiskFillsUp(t *testing.T) {
+	dir := smallDisk(t)
+	f := start(t, options{data: filepath.Join(dir, "data")})
+	c, v := f.s3(t), f.viewer(t)
+	f.putVerified(t, c, "before", "before")
+	rounds := 5
+	if long() {
+		rounds = 20
+	}
+	for i := range rounds {
+		f.putVerified(t, c, fmt.Sprintf("old %d", i), "old")
+	}
+	for round := range rounds {
+		ballast := fill(t, dir)
+		stat, err := os.Stat(ballast)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(ballast, stat.Size()-int64(2*round*round)*4096); err != nil { // a few blocks are left
+			t.Fatal(err)
+		}
+		accepted := make(map[string]string)
+		gone := fmt.Sprintf("old %d", round)
+		if _, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &f.Bucket, Key: &gone}); err == nil {
+			accepted[gone] = ""
+		} else {
+			t.Logf("delete on a full disk: %v", err)
+		}
+		for i, failed := 0, 0; failed < 10; i++ {
+			key := fmt.Sprintf("full %d %d", round, i)
+			etag, err := f.put(t.Context(), c, key, []byte("x"))
+			if err == nil {
+				accepted[key] = etag
+			} else if failed++; failed == 1 {
+				t.Logf("put on a full disk: %v", err)
+			}
+		}
+		v.wantBody(t, "/before", "before")
+		t.Logf("round %d: %d accepted", round, len(accepted))
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		awaitSpace(t, f, fmt.Sprintf("after %d", round))
+		f.log.verifiedETags(t, 0, accepted)
+	}
+	sound(t, f.history(t))
+	wantEdgeEqual(t, f)
 }

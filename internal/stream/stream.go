@@ -4,9 +4,12 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,15 +28,47 @@ type Config struct {
 
 // Engine is a running JetStream.
 type Engine struct {
-	server *server.Server
+	cfg    Config
+	log    *slog.Logger
 	conn   *nats.Conn
 	js     jetstream.JetStream
+	stop   context.CancelFunc // of the mending
+	mended chan struct{}      // closed when the mending has stopped
+
+	mu     sync.Mutex
+	server *server.Server // nil while there is none
 }
 
 // Open starts JetStream on cfg.Dir, which is created if missing. What was
 // stored there is there again: messages, consumers, keys and values. Every
 // message is synced to disk before it is acknowledged.
+//
+// When a write to the disk has failed, JetStream takes no more messages until it
+// is started anew. Open sees to that as soon as there is space; meanwhile every
+// use of it fails.
 func Open(cfg Config) (*Engine, error) {
+	e := &Engine{cfg: cfg, log: cfg.Log, mended: make(chan struct{})}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	trouble, err := e.start()
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	go e.mend(ctx, trouble)
+	if err := e.connect(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// start starts a server. The channel gets a value when the server has something
+// to complain about.
+func (e *Engine) start() (trouble <-chan struct{}, err error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "freshet",
 		DontListen: true,
@@ -41,7 +76,7 @@ func Open(cfg Config) (*Engine, error) {
 		// Without a limit of its own JetStream takes three quarters of what is
 		// free at the start, and refuses to open a stream that may grow larger.
 		JetStreamMaxStore: math.MaxInt64,
-		StoreDir:          cfg.Dir,
+		StoreDir:          e.cfg.Dir,
 		SyncAlways:        true,
 		NoSigs:            true,
 		MaxPayload:        MaxMessage,
@@ -49,30 +84,53 @@ func Open(cfg Config) (*Engine, error) {
 		NoSystemAccount:   true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the store in %s: %w", cfg.Dir, err)
+		return nil, fmt.Errorf("open the store in %s: %w", e.cfg.Dir, err)
 	}
-	if cfg.Log != nil {
-		s.SetLoggerV2(serverLog{cfg.Log}, false, false, false)
-	}
+	log := serverLog{e.log, make(chan struct{}, 1)}
+	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	e := &Engine{server: s}
-	if !s.ReadyForConnections(10 * time.Second) {
-		e.Close()
-		return nil, fmt.Errorf("open the store in %s: not ready after 10 s (is the disk full or the directory not writable?)", cfg.Dir)
+	if !s.ReadyForConnections(10*time.Second) || !s.JetStreamEnabled() {
+		shut(s)
+		return nil, fmt.Errorf("open the store in %s: not ready (is the disk full or the directory not writable?)", e.cfg.Dir)
 	}
-	if e.conn, err = nats.Connect("", nats.InProcessServer(s)); err != nil {
-		e.Close()
-		return nil, fmt.Errorf("connect to the store: %w", err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.server = s
+	return log.trouble, nil
+}
+
+func (e *Engine) connect() (err error) {
+	if e.conn, err = nats.Connect("", nats.InProcessServer(current{e}),
+		nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.ReconnectBufSize(-1), // what cannot be written fails, and is not written late
+	); err != nil {
+		return fmt.Errorf("connect to the store: %w", err)
 	}
 	if e.js, err = jetstream.New(e.conn); err != nil {
-		e.Close()
-		return nil, fmt.Errorf("connect to the store: %w", err)
+		return fmt.Errorf("connect to the store: %w", err)
 	}
 	if _, err := e.js.AccountInfo(context.Background()); err != nil {
-		e.Close()
-		return nil, fmt.Errorf("open the store in %s: %w", cfg.Dir, err)
+		return fmt.Errorf("open the store in %s: %w", e.cfg.Dir, err)
 	}
-	return e, nil
+	return nil
+}
+
+// current connects to the server of the moment.
+type current struct{ *Engine }
+
+func (c current) InProcessConn() (net.Conn, error) {
+	s := c.serving()
+	if s == nil {
+		return nil, errors.New("the store is being opened again")
+	}
+	return s.InProcessConn()
+}
+
+// serving is the server of the moment; nil while there is none.
+func (e *Engine) serving() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.server
 }
 
 // JetStream returns the client to the engine, usable until Close.
@@ -81,24 +139,59 @@ func (e *Engine) JetStream() jetstream.JetStream { return e.js }
 // Close stops the engine; what was acknowledged stays on disk. It may be called
 // twice.
 func (e *Engine) Close() {
+	e.stop()
+	<-e.mended
 	if e.conn != nil {
 		e.conn.Close()
 	}
-	e.server.Shutdown()
-	e.server.WaitForShutdown()
+	e.shutdown()
+}
+
+// shutdown stops the server of the moment, if there is one.
+func (e *Engine) shutdown() {
+	e.mu.Lock()
+	s := e.server
+	e.server = nil
+	e.mu.Unlock()
+	if s != nil {
+		shut(s)
+	}
+}
+
+func shut(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
 }
 
 // serverLog passes what the server has to complain about to slog, and leaves
 // out its notices.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	*slog.Logger
+	trouble chan struct{}
+}
 
-func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
-func (l serverLog) Debugf(string, ...any)           {}
-func (l serverLog) Tracef(string, ...any)           {}
-func (l serverLog) Warnf(format string, v ...any)   { l.log.Debug(fmt.Sprintf(format, v...)) }
-func (l serverLog) Errorf(format string, v ...any) {
-	l.log.Error("store: " + fmt.Sprintf(format, v...))
+func (l serverLog) complain(format string, v []any) {
+	l.Error("store: " + fmt.Sprintf(format, v...))
+	select {
+	case l.trouble <- struct{}{}:
+	default:
+	}
 }
-func (l serverLog) Fatalf(format string, v ...any) {
-	l.log.Error("store: " + fmt.Sprintf(format, v...))
-}
+
+// Noticef is for what is no trouble.
+func (l serverLog) Noticef(format string, v ...any) { l.Debug(fmt.Sprintf(format, v...)) }
+
+// Warnf is for what the server copes with by itself.
+func (l serverLog) Warnf(format string, v ...any) { l.Debug(fmt.Sprintf(format, v...)) }
+
+// Errorf is for what the server may not recover from.
+func (l serverLog) Errorf(format string, v ...any) { l.complain(format, v) }
+
+// Fatalf does not end the process.
+func (l serverLog) Fatalf(format string, v ...any) { l.complain(format, v) }
+
+// Debugf does nothing.
+func (l serverLog) Debugf(string, ...any) {}
+
+// Tracef does nothing.
+func (l serverLog) Tracef(string, ...any) {}
