@@ -128,7 +128,7 @@ func doContext(ctx context.Context, e http.Handler, method, target string, heade
 func serve(e http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
 	w = httptest.NewRecorder()
 	defer func() {
-		if p := recover(); p == http.ErrAbortHandler {
+		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
 			w.Header().Set("Test-Aborted", "yes")
 		} else if p != nil {
 			panic(p)

@@ -220,7 +220,7 @@ func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 				}
 			}
 		}
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // the end of a body is io.EOF itself; wrapped, it is a failure
 			return nil
 		}
 		if err != nil {

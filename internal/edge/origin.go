@@ -133,7 +133,7 @@ func (r *response) read(p []byte) (int, error) {
 	r.timer.Reset(r.patience)
 	n, err := r.Body.Read(p)
 	r.timer.Stop()
-	if cause := context.Cause(r.ctx); err != nil && (cause == errOriginSlow || cause == errNoReaders) {
+	if cause := context.Cause(r.ctx); err != nil && (errors.Is(cause, errOriginSlow) || errors.Is(cause, errNoReaders)) {
 		err = cause
 	}
 	return n, err
@@ -169,10 +169,10 @@ func (e *Edge) askOnce(parent context.Context, q *query, method string, h http.H
 		return nil, err
 	}
 	timer := time.AfterFunc(e.patience, func() { cancel(errOriginSlow) })
-	resp, err := q.origin.transport.RoundTrip(r)
+	resp, err := q.origin.transport.RoundTrip(r) //nolint:bodyclose // response.close does
 	timer.Stop()
 	if err != nil {
-		if context.Cause(ctx) == errOriginSlow {
+		if errors.Is(context.Cause(ctx), errOriginSlow) {
 			err = errOriginSlow
 		}
 		cancel(nil)

@@ -55,7 +55,7 @@ func copyOut(ctx context.Context, w http.ResponseWriter, resp *response) error {
 			}
 			flush(w)
 		}
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // the end of a body is io.EOF itself; wrapped, it is a failure
 			return nil
 		}
 		if err != nil {

@@ -186,7 +186,7 @@ func (r *reader) copyPart(ctx context.Context, w io.Writer, s span) error {
 	r.seek(s.offset)
 	for s.length != 0 {
 		p, err := r.next(ctx, w)
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // the end of a body is io.EOF itself; wrapped, it is a failure
 			return nil
 		}
 		if err != nil {

@@ -125,7 +125,7 @@ func (c *Checker) fetch(ctx context.Context, t freshet.Target, change freshet.Ch
 	if req.Method == http.MethodHead {
 		return s, nil
 	}
-	h := md5.New() //nolint:gosec // see the import
+	h := md5.New()
 	n, err := io.Copy(h, io.LimitReader(resp.Body, wholeUpTo+1))
 	if err != nil {
 		return sight{}, fmt.Errorf("fetch %s: %w", t.URL, err)

@@ -92,7 +92,7 @@ func TestGoSDKFindsRequiredMembers(t *testing.T) {
 	}
 }
 
-//nolint:staticcheck // the legacy cache settings are what our distribution model has
+// The legacy cache settings are what our distribution model has.
 func requiredOfConfig(t *testing.T, c *types.DistributionConfig) {
 	t.Helper()
 	required(t, c, "CallerReference", "Aliases", "DefaultRootObject", "Origins", "DefaultCacheBehavior", "CacheBehaviors", "CustomErrorResponses", "Comment",

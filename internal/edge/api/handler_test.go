@@ -132,7 +132,7 @@ func wantError(t *testing.T, got response, status int, code string) {
 		Error   struct {
 			Type, Code, Message string
 		}
-		RequestId string //nolint:revive // CloudFront's spelling
+		RequestId string // CloudFront's spelling
 	}
 	if err := xml.Unmarshal([]byte(got.body), &doc); err != nil {
 		t.Fatalf("%d %q: %v", got.status, got.body, err)
