@@ -57,12 +57,13 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	@scripts/each-fuzz-target $(FUZZTIME) </dev/null
 
 .PHONY: bench
-bench: ## every benchmark
+bench: ## every benchmark; those of internal/e2e are of the whole program
 	go test -run '^$$' -bench . -benchmem ./... </dev/null
 
 .PHONY: soak
-soak: ## the tests SOAKS (10) times over, shuffled, with the race detector
+soak: ## the tests SOAKS (10) times over, shuffled, then the whole program for long, all with the race detector
 	go test -race -shuffle=on -count=$(SOAKS) -timeout 3h ./... </dev/null
+	FRESHET_SOAK=1 go test -race -v -count=1 -timeout 1h ./internal/e2e </dev/null
 
 .PHONY: clean
 clean: ## remove what was built; what freshet stored stays

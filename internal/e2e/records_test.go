@@ -32,6 +32,9 @@ type record struct {
 	Sequencer    string     `json:"sequencer"`
 	Cause        string     `json:"cause"`
 	ChangedAt    time.Time  `json:"changed_at"`
+	ReceivedAt   *time.Time `json:"received_at"`
+	PlannedAt    *time.Time `json:"planned_at"`
+	SentAt       *time.Time `json:"sent_at"`
 	CompletedAt  *time.Time `json:"completed_at"`
 	VerifiedAt   *time.Time `json:"verified_at"`
 	Reason       string     `json:"reason"`
