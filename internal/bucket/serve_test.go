@@ -182,7 +182,7 @@ func TestOpenClearsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	b, c = start(t, testConfig(dir, nil))
+	_, c = start(t, testConfig(dir, nil))
 	if got := listed(t, c); len(got) != 1 || got[0] != "k" {
 		t.Errorf("listed %q", got)
 	}

@@ -110,7 +110,7 @@ func probe(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write to the store: %w", err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	defer f.Close()
 	err = meta.XattrMeta{}.StoreAttribute(f, "", "", "probe", []byte("1"))
 	if errors.Is(err, syscall.ENOTSUP) {

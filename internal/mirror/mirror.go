@@ -188,12 +188,14 @@ func (m *mirror) session(ctx context.Context) error {
 
 	watched := make(chan error, 1)
 	go func() { watched <- s.watch.run(ctx) }()
-	if err := s.compare(ctx); err != nil {
+	err = s.compare(ctx)
+	if err != nil {
 		cancel()
-		<-watched
-		return err
 	}
-	return <-watched
+	if ended := <-watched; err == nil {
+		err = ended
+	}
+	return err
 }
 
 func (m *mirror) newSession(identity os.FileInfo) *session {
