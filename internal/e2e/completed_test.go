@@ -171,6 +171,11 @@ func TestPromiseCompletedMeansComplete(t *testing.T) {
 		}
 		last.Store(int64(n))
 	}
+	if t.Failed() {
+		stop()
+		running.Wait()
+		return
+	}
 	f.log.await(t, "the last change is verified", func(r record) bool { return r.State == verified && numbers[r.ETag] == changes })
 	stop()
 	running.Wait()

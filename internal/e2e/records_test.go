@@ -155,7 +155,7 @@ func sound(t testing.TB, all []record) {
 			continue
 		}
 		if again := repeated(steps, byKey[last.Key]); len(again) > 0 {
-			t.Errorf("change %s of %q was carried by the invalidations %q and again by %q", id, last.Key, steps[0].Invalidation, again)
+			t.Errorf("change %s of %q was carried by the invalidations %q, of which %q were not made by its first plan", id, last.Key, invalidationsOf(steps), again)
 		}
 	}
 }
