@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -220,7 +221,7 @@ func talk(t *testing.T, addr string, send []byte) string {
 		_ = conn.(*net.TCPConn).CloseWrite()
 	}()
 	answer, err := io.ReadAll(io.LimitReader(conn, 4096))
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%s did not answer %d bytes and did not hang up", addr, len(send))
 	}
 	line, _, _ := strings.Cut(string(answer), "\r\n")
