@@ -22,12 +22,17 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// Limits of the door. Requests beyond them are told to slow down.
+// Limits of the door. Requests beyond the first two are told to slow down.
 const (
 	maxConnections = 4096
 	maxRequests    = 1024
 	maxParts       = 10000 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 	idleTimeout    = 2 * time.Minute
+
+	// headerTimeout is for a request without its body, so that clients that
+	// never end one do not keep all connections. bodyTimeout is for the body.
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 24 * time.Hour
 )
 
 // How long Close waits: first for running requests to end by themselves, then
@@ -83,6 +88,10 @@ func (d *door) newApp(c Config, s *store) (*fiber.App, error) {
 	}
 	app.Server().ErrorHandler = d.malformed
 	app.Server().IdleTimeout = idleTimeout
+	app.Server().ReadTimeout = headerTimeout
+	app.Server().HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
+	}
 	return app, nil
 }
 

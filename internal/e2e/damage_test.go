@@ -263,8 +263,9 @@ func garbage(t *testing.T, f *running) {
 }
 
 // slowClients are many that begin a request and never end it; they are still
-// there when the next PUT is made, and are closed with the test.
+// there when the next PUT is made. In the end every door closes on them.
 func slowClients(t *testing.T, f *running) {
+	var all []net.Conn
 	for _, addr := range f.doors() {
 		for i := range 100 {
 			conn, err := net.Dial("tcp", addr)
@@ -275,6 +276,63 @@ func slowClients(t *testing.T, f *running) {
 			if _, err := fmt.Fprintf(conn, "%s /%d HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\nX-Slow: ", []string{"GET", "PUT"}[i%2], i); err != nil {
 				t.Fatal(err)
 			}
+			all = append(all, conn)
 		}
 	}
+	if !long() {
+		return
+	}
+	slowUpload(t, f)
+	for _, conn := range all {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("%s lets a client that never ends its request stay", conn.RemoteAddr())
+		}
+	}
+}
+
+// slowUpload takes longer than any door waits for a request to begin.
+func slowUpload(t *testing.T, f *running) {
+	body := strings.Repeat("0123456789", 15)
+	req, err := http.NewRequestWithContext(t.Context(), "PUT", f.S3+"/"+f.Bucket+"/slow", &dribble{rest: body, each: 10, tick: time.NewTicker(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = int64(len(body))
+	sum := sha256.Sum256([]byte(body))
+	hash := hex.EncodeToString(sum[:])
+	req.Header.Set("X-Amz-Content-Sha256", hash)
+	keys := aws.Credentials{AccessKeyID: f.AccessKey, SecretAccessKey: f.SecretKey}
+	if err := v4.NewSigner().SignHTTP(t.Context(), keys, req, hash, "s3", f.Region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: newTransport(t)}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a slow upload was answered %s", resp.Status)
+	}
+	if got, _ := f.stored(t, f.s3(t), "slow"); string(got) != body {
+		t.Errorf("a slow upload left %q", got)
+	}
+}
+
+// dribble yields a few bytes with each tick.
+type dribble struct {
+	rest string
+	each int
+	tick *time.Ticker
+}
+
+func (d *dribble) Read(p []byte) (int, error) {
+	if d.rest == "" {
+		d.tick.Stop()
+		return 0, io.EOF
+	}
+	<-d.tick.C
+	n := copy(p, d.rest[:min(d.each, len(d.rest))])
+	d.rest = d.rest[n:]
+	return n, nil
 }

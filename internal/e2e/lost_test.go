@@ -76,7 +76,7 @@ func (w *writer) write(ctx context.Context, f *running, c *s3.Client) {
 func TestPromiseNothingIsLost(t *testing.T) {
 	rounds := 20
 	if long() {
-		rounds = 300
+		rounds = 200
 	} else if testing.Short() {
 		rounds = 4
 	}

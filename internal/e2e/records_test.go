@@ -169,13 +169,15 @@ func repeated(steps []record, ofKey [][]record) []string {
 	if first < 0 {
 		return nil
 	}
-	explained := invalidationsOf(steps[first : first+1])
-	for _, newer := range ofKey {
-		if newer[0].Sequencer > steps[0].Sequencer {
-			explained = append(explained, invalidationsOf(newer)...)
+	own := invalidationsOf(steps[first : first+1])
+	more := slices.DeleteFunc(invalidationsOf(steps), func(id string) bool { return slices.Contains(own, id) })
+	for i := 0; i < len(ofKey) && len(more) > 0; i++ {
+		if newer := ofKey[i]; newer[0].Sequencer > steps[0].Sequencer {
+			theirs := invalidationsOf(newer)
+			more = slices.DeleteFunc(more, func(id string) bool { return slices.Contains(theirs, id) })
 		}
 	}
-	return slices.DeleteFunc(invalidationsOf(steps), func(id string) bool { return slices.Contains(explained, id) })
+	return more
 }
 
 // invalidationsOf lists the different invalidations that records name.
