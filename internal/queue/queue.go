@@ -5,6 +5,7 @@ package queue
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +17,8 @@ import (
 )
 
 const (
-	streamName   = "CHANGES"
-	subject      = "freshet.changes"
-	consumerName = "pipeline"
+	streamName = "CHANGES"
+	subject    = "freshet.changes"
 
 	// ackWait bounds how long a delivered change may stay unacknowledged
 	// before it is delivered again to a running pipeline. It is longer than
@@ -141,14 +141,23 @@ func (q *Queue) Consume(ctx context.Context, each func(Delivery)) error {
 	}
 }
 
-// takeOver replaces the consumer of an earlier run, since what that one held
-// unacknowledged would only be delivered again after ackWait.
+// takeOver replaces the consumers of earlier runs, since what they held
+// unacknowledged would only be delivered again after ackWait. Every run's has a
+// name of its own: a process that is killed while it makes or removes one leaves
+// half of it on disk, and under the same name JetStream would go on where that
+// one was and deliver nothing.
 func (q *Queue) takeOver(ctx context.Context) (jetstream.Consumer, error) {
-	if err := q.stream.DeleteConsumer(ctx, consumerName); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	earlier := q.stream.ConsumerNames(ctx)
+	for name := range earlier.Name() {
+		if err := q.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return nil, fmt.Errorf("take over the queue: %w", err)
+		}
+	}
+	if err := earlier.Err(); err != nil {
 		return nil, fmt.Errorf("take over the queue: %w", err)
 	}
 	c, err := q.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable:       consumerName,
+		Durable:       "pipeline-" + rand.Text(),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
 		MaxAckPending: -1,

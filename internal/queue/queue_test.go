@@ -3,6 +3,8 @@ package queue_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -148,4 +150,23 @@ func TestAStoppedStoreEndsPut(t *testing.T) {
 	if err := q.Put(ctx, change("a", "01")); err == nil {
 		t.Error("Put into a stopped store succeeded")
 	}
+}
+
+// A process that is killed while it takes the queue over leaves half a consumer
+// behind: what was delivered to it, without what says that it is one.
+func TestHalfAConsumer(t *testing.T) {
+	dir := t.TempDir()
+	q, stop := open(t, dir)
+	put(t, q, change("a", "01"), change("b", "01"))
+	consume(t, q, 2) // and acknowledge nothing
+	stop()
+	found, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "CHANGES", "obs", "*", "meta.sum"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("consumers %q, %v", found, err)
+	}
+	if err := os.Remove(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	q, _ = open(t, dir)
+	consume(t, q, 2)
 }
