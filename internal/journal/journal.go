@@ -24,7 +24,9 @@ const (
 	KeepFor   = 90 * 24 * time.Hour
 	keepBytes = 4 << 30
 
-	recordsPerMessage = 500
+	// messageBytes is how long a message of records grows. A single record may
+	// be longer.
+	messageBytes = 1 << 20
 
 	// stallWait bounds how long a write waits for those before it to be
 	// synced.
@@ -68,12 +70,12 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Journal, error) {
 // Append stores records in the given order. It returns when they are synced to
 // disk; after an error some of them may be.
 func (j *Journal) Append(ctx context.Context, records []Record) error {
+	messages, err := pack(records)
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
 	var acks []jetstream.PubAckFuture
-	for from := 0; from < len(records); from += recordsPerMessage {
-		payload, err := json.Marshal(records[from:min(from+recordsPerMessage, len(records))])
-		if err != nil {
-			return fmt.Errorf("write the journal: %w", err)
-		}
+	for _, payload := range messages {
 		ack, err := j.js.PublishAsync(recordSubject, payload, jetstream.WithStallWait(stallWait))
 		if err != nil {
 			return fmt.Errorf("write the journal: %w", err)
@@ -81,6 +83,29 @@ func (j *Journal) Append(ctx context.Context, records []Record) error {
 		acks = append(acks, ack)
 	}
 	return await(ctx, acks, "write the journal")
+}
+
+// pack writes records as JSON arrays of about messageBytes at most.
+func pack(records []Record) (messages [][]byte, err error) {
+	var message []byte
+	for i, r := range records {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		if len(message) > 0 && len(message)+len(text) > messageBytes {
+			messages, message = append(messages, append(message, ']')), nil
+		}
+		separator := byte(',')
+		if len(message) == 0 {
+			separator = '['
+		}
+		message = append(append(message, separator), text...)
+		if i == len(records)-1 {
+			messages = append(messages, append(message, ']'))
+		}
+	}
+	return messages, nil
 }
 
 // await waits until every message was acknowledged.

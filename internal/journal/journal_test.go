@@ -261,7 +261,7 @@ func TestPlansEqualAModel(t *testing.T) {
 				id := fmt.Sprint(n)
 				model[id] = true
 				working.Go(func() {
-					if err := j.SavePlan(t.Context(), journal.Work{Plan: freshet.Plan{ID: id}, Reason: strings.Repeat("x", 10000)}); err != nil {
+					if err := j.SavePlan(t.Context(), journal.Work{Plan: freshet.Plan{ID: id}, Only: []string{strings.Repeat("x", 10000)}}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -274,5 +274,48 @@ func TestPlansEqualAModel(t *testing.T) {
 			}
 		}
 		stop()
+	}
+}
+
+func TestRecordsOfAnyLengthAreWritten(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	pattern := freshet.Pattern("/" + strings.Repeat("&", 3000)) // each of them six bytes in JSON
+	records := make([]journal.Record, 500)
+	for i := range records {
+		records[i] = journal.Record{ID: fmt.Sprint(i), Patterns: []freshet.Pattern{pattern, pattern, pattern}}
+	}
+	if err := j.Append(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := j.Read(t.Context(), func(r journal.Record) error {
+		if r.ID != fmt.Sprint(n) || len(r.Patterns) != 3 {
+			t.Errorf("record %d is %s", n, r.ID)
+		}
+		n++
+		return nil
+	}); err != nil || n != len(records) {
+		t.Errorf("read %d: %v", n, err)
+	}
+}
+
+// TestADeadLetterIsNotItsPlan: the rest of the plan may still be under way when
+// a person revives what of it is dead.
+func TestADeadLetterIsNotItsPlan(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	plan := journal.Work{Plan: freshet.Plan{ID: "p"}}
+	dead, stale := plan, plan
+	dead.Reason = "denied"
+	stale.Reason, stale.Stale = "old bytes", true
+	for _, step := range []error{
+		j.SavePlan(t.Context(), plan), j.Bury(t.Context(), dead), j.Bury(t.Context(), stale),
+		j.Revive(t.Context(), dead), j.Revive(t.Context(), stale), j.FinishPlan(t.Context(), plan),
+	} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	if got := ids(t, j.Plans); !slices.Equal(got, []string{"p", "p"}) {
+		t.Errorf("unfinished: %v, want both that were revived", got)
 	}
 }

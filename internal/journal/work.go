@@ -25,6 +25,9 @@ type Work struct {
 	Stale    bool                 `json:"stale,omitempty"`   // a dead letter that was completed and found stale
 }
 
+// Room is the longest Work, in bytes of JSON, that can be stored.
+func (j *Journal) Room() int64 { return j.js.Conn().MaxPayload() - 1<<12 } // the rest is for the headers
+
 // SavePlan stores w, replacing what was saved of the same plan before. It returns when w is synced to disk.
 func (j *Journal) SavePlan(ctx context.Context, w Work) error {
 	return put(ctx, j.plans, w.name(), w)
@@ -46,12 +49,34 @@ func (j *Journal) Bury(ctx context.Context, w Work) error {
 }
 
 // name is where w is kept. One plan can leave two dead letters: what was never
-// completed, and what was completed and is stale.
+// completed, and what was completed and is stale. Both may be revived while the
+// rest of the plan is still under way, so they keep their names then.
 func (w Work) name() string {
-	if w.Stale {
+	switch {
+	case w.Stale:
 		return w.Plan.ID + "-stale"
+	case w.Reason != "":
+		return w.Plan.ID + "-dead"
 	}
 	return w.Plan.ID
+}
+
+// Left returns the newest changes that w is still to settle.
+func (w Work) Left() []freshet.Change {
+	if len(w.Only) == 0 {
+		return w.Plan.Changes
+	}
+	only := make(map[string]bool, len(w.Only))
+	for _, id := range w.Only {
+		only[id] = true
+	}
+	var left []freshet.Change
+	for _, c := range w.Plan.Changes {
+		if only[c.ID()] {
+			left = append(left, c)
+		}
+	}
+	return left
 }
 
 // Dead returns the dead letters in the order in which they were buried.
