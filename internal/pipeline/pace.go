@@ -57,9 +57,9 @@ func (p *pace) gathered(n int) {
 // needs no plan.
 func (p *Pipeline) gather(ctx context.Context, pc *pace) []*change {
 	var batch []*change
-	bytes := 0
+	room := p.roomForBatch()
 	var closing <-chan time.Time // nil until the first change is there
-	for len(batch) < maxBatch && bytes < maxKeyBytes {
+	for len(batch) < maxBatch && room > 0 {
 		d, ok := p.next(ctx, pc, len(batch) > 0, closing)
 		if !ok {
 			break
@@ -72,7 +72,7 @@ func (p *Pipeline) gather(ctx context.Context, pc *pace) []*change {
 		}
 		p.cfg.Report(p.lastRecords(c))
 		batch = append(batch, c)
-		bytes += len(c.Key)
+		room -= p.weigh(c.Change)
 		if closing == nil {
 			closing = time.After(pc.window)
 		}

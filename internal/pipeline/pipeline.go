@@ -40,6 +40,7 @@ type Pipeline struct {
 	arrivals chan queue.Delivery
 	revived  chan journal.Work
 
+	retrying    sync.Mutex // so that a dead letter is revived once
 	remembering sync.Mutex // so that what is remembered of an object only gets newer
 
 	mu       sync.Mutex
@@ -49,9 +50,8 @@ type Pipeline struct {
 
 // What bounds the work that is under way at a time.
 const (
-	maxProbes   = 32
-	maxBatch    = 1000
-	maxKeyBytes = 128 << 10 // of all keys in a batch, so that a plan fits into one message of the journal
+	maxProbes = 32
+	maxBatch  = 1000
 )
 
 // New returns a pipeline that has not begun. verified is the journal's
@@ -161,6 +161,8 @@ func (p *Pipeline) takeRevived(ctx context.Context) {
 // keep their caller references; those that were completed and left something
 // stale get new ones.
 func (p *Pipeline) Retry(ctx context.Context, match func(journal.Work) bool) (changes int, err error) {
+	p.retrying.Lock()
+	defer p.retrying.Unlock()
 	dead, err := p.cfg.Journal.Dead(ctx)
 	if err != nil {
 		return 0, err
@@ -182,10 +184,13 @@ func (p *Pipeline) Retry(ctx context.Context, match func(journal.Work) bool) (ch
 	return changes, nil
 }
 
-// send hands every request of the plan to the CDN, in order.
+// send hands the plan's requests to the CDN, in order.
 func (p *Pipeline) send(ctx context.Context, w *work) {
 	for i := range w.Plan.Invalidations {
 		inv := w.Plan.Invalidations[i]
+		if len(w.carried(inv)) == 0 {
+			continue // in a dead letter that is tried again: what it was for was done, or is done elsewhere
+		}
 		receipt, err := apply.Send(ctx, p.cfg.Driver, inv, apply.Retry{For: p.cfg.Retry, Each: func(_ freshet.Invalidation, err error) {
 			p.cfg.Log.Warn("will try again", "err", err)
 		}})

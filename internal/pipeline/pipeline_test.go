@@ -96,8 +96,12 @@ type line struct {
 	journal *journal.Journal
 	run     *pipeline.Pipeline
 	stop    func()
+
+	queryString bool // is in the cache key
+
 	mu      sync.Mutex
-	records []journal.Record // reported
+	records []journal.Record     // reported
+	watch   func(journal.Record) // told of each, after it was added; may be nil
 	changed chan struct{}
 }
 
@@ -130,7 +134,9 @@ func (l *line) start() {
 	l.run = pipeline.New(pipeline.Config{
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Check: l.network.probe, Retry: 50 * time.Millisecond,
 		Distributions: func() []distribution.Distribution {
-			return []distribution.Distribution{distribution.ForBucket("E1", "site")}
+			d := distribution.ForBucket("E1", "site")
+			d.Config.DefaultCacheBehavior.QueryString = l.queryString
+			return []distribution.Distribution{d}
 		},
 		Report: l.report, Log: slog.New(slog.DiscardHandler),
 	}, inventory)
@@ -156,10 +162,16 @@ func (l *line) must(err error) {
 func (l *line) report(rs []journal.Record) {
 	l.mu.Lock()
 	l.records = append(l.records, rs...)
+	watch := l.watch
 	l.mu.Unlock()
 	select {
 	case l.changed <- struct{}{}:
 	default:
+	}
+	for _, r := range rs {
+		if watch != nil {
+			watch(r)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func (p *Pipeline) plan(ctx context.Context, batch []*change) (w *work, ok bool)
 	var in plan.Input
 	for _, c := range leaders {
 		in.Changes = append(in.Changes, c.Change)
-		for _, f := range c.lineage()[1:] {
+		for _, f := range c.followers {
 			in.Superseded = append(in.Superseded, f.Change)
 		}
 	}
@@ -108,7 +108,7 @@ func (p *Pipeline) lead(batch []*change) []*change {
 // follow has c settled together with leader. The caller holds p.mu.
 func (p *Pipeline) follow(leader, c *change) {
 	c.newer = leader
-	leader.followers = append(leader.followers, c)
+	c.join(leader)
 	if leader.work != nil && c.work == nil {
 		c.work = leader.work
 		c.work.left++
@@ -149,12 +149,25 @@ func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
 				w.left++
 			}
 		}
-		if prev := p.newest[o]; prev != nil && prev != c {
-			prev.newer = c
-		}
-		p.newest[o] = c
+		p.rank(c)
 	}
 	return w
+}
+
+// rank finds out whether c or another planned change of its object is the
+// newest. c need not be: it may be one that is invalidated again, taken up after
+// a restart, or revived. The caller holds p.mu.
+func (p *Pipeline) rank(c *change) {
+	o := objectOf(c.Change)
+	switch other := p.newest[o]; {
+	case other == nil || other == c:
+		p.newest[o] = c
+	case older(c.Change, other.Change):
+		c.newer = other
+	default:
+		other.newer = c
+		p.newest[o] = c
+	}
 }
 
 // resume registers the changes of a plan that was saved by an earlier run or
@@ -167,12 +180,11 @@ func (p *Pipeline) resume(saved journal.Work) *work {
 		if c := p.underWay[fc.ID()]; c != nil {
 			return nil
 		}
-		return p.add(fc, saved.Received[fc.ID()])
+		c := p.add(fc, saved.Received[fc.ID()])
+		c.noted = true
+		return c
 	}
-	for _, fc := range saved.Plan.Changes {
-		if len(saved.Only) > 0 && !slices.Contains(saved.Only, fc.ID()) {
-			continue
-		}
+	for _, fc := range saved.Left() {
 		if c := register(fc); c != nil {
 			leaders = append(leaders, c)
 			byObject[objectOf(fc)] = c
@@ -182,7 +194,7 @@ func (p *Pipeline) resume(saved journal.Work) *work {
 		if leader := byObject[objectOf(fc)]; leader != nil {
 			if c := register(fc); c != nil {
 				c.newer = leader
-				leader.followers = append(leader.followers, c)
+				c.join(leader)
 			}
 		}
 	}
@@ -205,14 +217,12 @@ func (p *Pipeline) resume(saved journal.Work) *work {
 func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, bool) {
 	p.mu.Lock()
 	in := plan.Input{Attempt: w.Attempt + 1}
-	saved := journal.Work{Planned: time.Now(), Attempt: w.Attempt + 1, Received: w.Received}
+	saved := journal.Work{Planned: time.Now(), Attempt: w.Attempt + 1, Received: make(map[string]time.Time)}
 	for _, c := range stale {
 		in.Changes = append(in.Changes, c.Change)
 		in.Targets = append(in.Targets, c.targets...)
-		for _, f := range c.lineage()[1:] {
-			in.Superseded = append(in.Superseded, f.Change)
-		}
 	}
+	in.Superseded = p.followersOf(stale, saved.Received) // the queue still holds those that do not fit
 	p.mu.Unlock()
 	var ok bool
 	if saved.Plan, ok = p.makePlan(ctx, in); !ok {

@@ -24,8 +24,10 @@ type change struct {
 	first      journal.Record   // that it was received
 	records    []journal.Record // the last step, one for each distribution
 	targets    []freshet.Target
+	noted      bool      // first is in the journal, or was before a restart
 	work       *work     // the plan that carries it
-	followers  []*change // older changes of the object, settled with this one
+	leader     *change   // what it is settled with; nil when it is settled by itself
+	followers  []*change // all changes whose leader it is
 	newer      *change   // a newer change of the object that is under way or settled since
 	note       string    // why no distribution caches it; empty when one does
 	reason     string    // why it was given up; empty while it was not
@@ -35,11 +37,24 @@ type change struct {
 
 // lineage is c and everything that is settled with it.
 func (c *change) lineage() []*change {
-	all := []*change{c}
-	for _, f := range c.followers {
-		all = append(all, f.lineage()...)
+	return append([]*change{c}, c.followers...)
+}
+
+// join has c, and what followed it, settled together with other or with other's
+// leader. It reports false, and does nothing, where that would be c itself.
+func (c *change) join(other *change) bool {
+	if other.leader != nil {
+		other = other.leader
 	}
-	return all
+	if other == c {
+		return false
+	}
+	for _, m := range c.lineage() {
+		m.leader = other
+		other.followers = append(other.followers, m)
+	}
+	c.followers = nil
+	return true
 }
 
 // work is a plan under way.

@@ -22,8 +22,9 @@ func (p *Pipeline) step(ctx context.Context, changes []*change, s journal.State,
 			continue
 		}
 		for _, m := range c.lineage() {
-			if s == journal.Planned {
+			if !m.noted {
 				received = append(received, m.first)
+				m.noted = true
 			}
 			records = append(records, m.advance(c, s, at)...)
 		}
@@ -177,7 +178,7 @@ func (p *Pipeline) look(ctx context.Context, c *change) freshet.Verdict {
 	superseded := func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return c.newer != nil
+		return c.newer != nil && c.newer.reason == ""
 	}
 	for _, t := range c.targets {
 		if !t.Served || worst.State == freshet.Stale {
@@ -200,10 +201,9 @@ func (p *Pipeline) conclude(w *work, o outcome) freshet.VerdictState {
 	switch newer := c.newer; {
 	case o.verdict.State == freshet.Fresh:
 		return freshet.Fresh
-	case newer != nil && !newer.settled:
-		newer.followers = append(newer.followers, c)
+	case newer != nil && !newer.settled && c.join(newer):
 		return ""
-	case newer != nil && newer.reason == "":
+	case newer != nil && newer.settled && newer.reason == "":
 		return freshet.Fresh
 	case o.verdict.State == freshet.Stale:
 		c.reason, c.stale = o.verdict.Target.URL+": "+o.verdict.Reason, true
@@ -224,9 +224,12 @@ func (p *Pipeline) verifiedNow(ctx context.Context, fresh []*change) {
 		return
 	}
 	now := time.Now()
+	p.mu.Lock()
+	p.seal(fresh)
+	p.mu.Unlock()
 	p.step(ctx, fresh, journal.Verified, now)
 	if p.remember(ctx, fresh, now) {
-		p.settled(ctx, fresh, journal.Verified)
+		p.forget(ctx, fresh)
 	}
 }
 
@@ -252,49 +255,62 @@ func (p *Pipeline) remember(ctx context.Context, fresh []*change, now time.Time)
 // bury makes dead letters of the plan's changes that were given up.
 func (p *Pipeline) bury(ctx context.Context, w *work) {
 	for _, stale := range []bool{false, true} {
-		lost := p.lost(w, stale)
+		lost, letter := p.deadLetter(w, stale)
 		if len(lost) == 0 {
 			continue
 		}
-		letter := w.Work
-		letter.Stale, letter.Only, letter.Reason = stale, nil, lost[0].reason
-		p.mu.Lock()
-		for _, c := range lost {
-			letter.Only = append(letter.Only, c.ID())
-			for _, m := range c.lineage()[1:] {
-				if m.work != w {
-					letter.Plan.Superseded = append(letter.Plan.Superseded[:len(letter.Plan.Superseded):len(letter.Plan.Superseded)], m.Change)
-				}
-			}
-		}
-		p.mu.Unlock()
 		if !p.persist(ctx, "bury a dead letter", func() error { return p.cfg.Journal.Bury(ctx, letter) }) {
 			return
 		}
 		p.step(ctx, lost, journal.Dead, time.Now())
-		p.settled(ctx, lost, journal.Dead)
+		p.forget(ctx, lost)
 	}
 }
 
-// lost returns the plan's own changes that were given up and are not settled.
-func (p *Pipeline) lost(w *work, stale bool) (cs []*change) {
+// deadLetter returns the plan's own changes that were given up and are not
+// settled, stale ones or others, and the letter that will try them again. What
+// follows them dies and is revived with them; where there is no room for all of
+// it in the letter, the rest stays dead, which harms no object.
+func (p *Pipeline) deadLetter(w *work, stale bool) (lost []*change, letter journal.Work) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range w.changes {
 		if c.work == w && c.reason != "" && c.stale == stale && !c.settled {
-			cs = append(cs, c)
+			lost = append(lost, c)
 		}
 	}
-	return cs
+	if len(lost) == 0 {
+		return nil, letter
+	}
+	p.seal(lost)
+	letter = w.Work
+	letter.Stale, letter.Only, letter.Reason = stale, nil, lost[0].reason
+	letter.Received = make(map[string]time.Time)
+	for _, c := range lost {
+		letter.Only = append(letter.Only, c.ID())
+	}
+	letter.Plan.Superseded = p.followersOf(lost, letter.Received)
+	return lost, letter
 }
 
-// settled forgets changes that reached their final state, acknowledges what
-// brought them, and finishes the plans that have none left.
-func (p *Pipeline) settled(ctx context.Context, changes []*change, s journal.State) {
+// seal keeps more changes from following these. The caller holds p.mu.
+func (p *Pipeline) seal(changes []*change) {
+	for _, c := range changes {
+		for _, m := range c.lineage() {
+			m.settled = true
+		}
+		if o := objectOf(c.Change); p.newest[o] == c {
+			delete(p.newest, o)
+		}
+	}
+}
+
+// forget removes changes whose final state was written down from the queue, and
+// finishes the plans that have none left.
+func (p *Pipeline) forget(ctx context.Context, changes []*change) {
 	if ctx.Err() != nil {
 		return // their last step may not be on disk
 	}
-	p.record(ctx, nil, p.seal(changes, s))
 	var done []*work
 	p.mu.Lock()
 	for _, c := range changes {
@@ -311,24 +327,4 @@ func (p *Pipeline) settled(ctx context.Context, changes []*change, s journal.Sta
 	for _, w := range done {
 		p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, w.Work) })
 	}
-}
-
-// seal keeps more changes from following these, and returns the records of
-// those that joined after the last step was taken.
-func (p *Pipeline) seal(changes []*change, s journal.State) (missing []journal.Record) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range changes {
-		for _, m := range c.lineage() {
-			m.settled = true
-			if m.records[0].State != s {
-				missing = append(missing, m.advance(c, s, time.Now())...)
-			}
-		}
-		o := objectOf(c.Change)
-		if p.newest[o] == c {
-			delete(p.newest, o)
-		}
-	}
-	return missing
 }
