@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/freshet/freshet"
@@ -15,8 +16,8 @@ const CauseReconcile = "Reconcile"
 // the changes that nobody announced: those made while nobody listened, or whose
 // announcement a crash cut off. held is one change per object there is, without
 // sequencer. known is what was last verified; waiting is every change that is
-// queued or planned, which settles its object by itself if it is about what the
-// origin holds now. The result is sorted as held, deletes last; it carries no
+// queued, planned or dead, which settles its object by itself, or is known not
+// to, if it is newer than what was verified and about what the origin holds now. The result is sorted as held, deletes last; it carries no
 // sequencers either.
 func Reconcile(origin string, held []freshet.Change, known map[[2]string]journal.Seen, waiting []freshet.Change, now time.Time) []freshet.Change {
 	latest, _ := freshet.Latest(waiting)
@@ -25,6 +26,9 @@ func Reconcile(origin string, held []freshet.Change, known map[[2]string]journal
 		expected[o] = s
 	}
 	for _, c := range latest {
+		if reached(c.Sequencer, known[objectOf(c)].Sequencer) {
+			continue // such as a dead letter that something newer has made void
+		}
 		expected[objectOf(c)] = journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete}
 	}
 	var missed []freshet.Change
@@ -43,11 +47,6 @@ func Reconcile(origin string, held []freshet.Change, known map[[2]string]journal
 			gone = append(gone, freshet.Change{Origin: origin, Key: o[1], Op: freshet.OpDelete, Time: now, Cause: CauseReconcile})
 		}
 	}
-	slices.SortFunc(gone, func(a, b freshet.Change) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(gone, func(a, b freshet.Change) int { return strings.Compare(a.Key, b.Key) })
 	return append(missed, gone...)
 }

@@ -37,6 +37,11 @@ func TestReconcile(t *testing.T) {
 	queued := func(op freshet.Op, etag string, seq freshet.Sequencer) freshet.Change {
 		return freshet.Change{Origin: "site", Key: "a", Op: op, ETag: etag, Sequencer: seq, Time: at}
 	}
+	verified := func(etag string, seq freshet.Sequencer) journal.Seen {
+		s := seen("a", etag)
+		s.Sequencer = seq
+		return s
+	}
 	tests := []struct {
 		name    string
 		held    []freshet.Change
@@ -63,6 +68,18 @@ func TestReconcile(t *testing.T) {
 		{
 			"the newest of those that wait counts", []freshet.Change{holding("a", "2")}, nil,
 			[]freshet.Change{queued(freshet.OpPut, "2", "2"), queued(freshet.OpDelete, "", "1")}, nil,
+		},
+		{
+			"a dead letter that a newer change made void", []freshet.Change{holding("a", "2")}, inventory(verified("2", "0A")),
+			[]freshet.Change{queued(freshet.OpPut, "1", "09")}, nil,
+		},
+		{
+			"what was verified waits still", []freshet.Change{holding("a", "2")}, inventory(verified("2", "0A")),
+			[]freshet.Change{queued(freshet.OpPut, "2", "0A")}, nil,
+		},
+		{
+			"back to what a void dead letter made", []freshet.Change{holding("a", "1")}, inventory(verified("2", "0A")),
+			[]freshet.Change{queued(freshet.OpPut, "1", "09")}, []string{"put a 1"},
 		},
 	}
 	for _, tt := range tests {

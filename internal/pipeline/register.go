@@ -147,8 +147,13 @@ func (p *Pipeline) admit(d queue.Delivery, now time.Time) *change {
 // covered reports whether a change at least as new was verified. Its records
 // were written before that was.
 func (p *Pipeline) covered(c freshet.Change) bool {
-	seen := p.verified[objectOf(c)]
-	return seen != "" && c.Sequencer != "" && c.Sequencer.Compare(seen) <= 0
+	return reached(c.Sequencer, p.verified[objectOf(c)])
+}
+
+// reached reports whether what was seen of an object is at least as new as s. It
+// is not known to be where a sequencer is missing.
+func reached(s, seen freshet.Sequencer) bool {
+	return s != "" && seen != "" && s.Compare(seen) <= 0
 }
 
 // add registers a change that is not under way. The caller holds p.mu.
