@@ -47,6 +47,12 @@ type Endpoints struct {
 	Distribution string `json:"distribution"`
 }
 
+// Format prints the addresses and hides the keys, also where Endpoints is
+// embedded: only JSON has them.
+func (e Endpoints) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "{s3 %s, edge %s, api %s, distribution %s, keys ***}", e.S3, e.Edge, e.API, e.Distribution)
+}
+
 // Up is a running freshet: bucket, edge, CloudFront API and pipeline.
 type Up struct {
 	Endpoints
@@ -68,8 +74,8 @@ type Up struct {
 	edgeServer   *http.Server
 	apiServer    *http.Server
 	token        string
-	inventory    map[[2]string]journal.Seen
-	closers      []func() error // in the order of opening
+	inventory    map[[2]string]journal.Seen // nil once the pipeline has it
+	closers      []func() error             // in the order of opening
 }
 
 // Open starts everything but the pipeline and the mirror: when it returns the

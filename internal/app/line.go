@@ -51,7 +51,7 @@ func (u *Up) readKnown(ctx context.Context) (k known, err error) {
 			return known{}, err
 		}
 		for _, w := range works {
-			k.waiting = append(append(k.waiting, w.Plan.Changes...), w.Plan.Superseded...)
+			k.waiting = append(append(k.waiting, w.Left()...), w.Plan.Superseded...)
 		}
 	}
 	return k, nil
@@ -171,6 +171,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Queue: u.queue, Journal: u.journal, Driver: driver, Distributions: u.distributions,
 		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.opts.Report, Log: u.opts.Log,
 	}, u.inventory)
+	u.inventory = nil // the pipeline keeps what it needs of it
 	return nil
 }
 
@@ -222,6 +223,6 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 // selects returns the test for the dead letters that s means.
 func selects(s server.Selection) func(journal.Work) bool {
 	return func(w journal.Work) bool {
-		return len(s.Keys) == 0 || slices.ContainsFunc(w.Plan.Changes, func(c freshet.Change) bool { return slices.Contains(s.Keys, c.Key) })
+		return len(s.Keys) == 0 || slices.ContainsFunc(w.Left(), func(c freshet.Change) bool { return slices.Contains(s.Keys, c.Key) })
 	}
 }

@@ -38,16 +38,22 @@ func (u *Up) Run(ctx context.Context) error {
 	return nil
 }
 
+// serve returns when ctx is done and the last answers were given or cut off.
 func serve(ctx context.Context, s *http.Server, l net.Listener) error {
-	stopped := context.AfterFunc(ctx, func() {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 		defer cancel()
 		if s.Shutdown(patience) != nil {
 			_ = s.Close()
 		}
 	})
-	defer stopped()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	err := s.Serve(l) // returns as soon as Shutdown begins
+	if !stop() {
+		<-ended
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
