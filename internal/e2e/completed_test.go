@@ -134,7 +134,7 @@ func curl(ctx context.Context, path, url string) func(int) (int, error) {
 func TestPromiseCompletedMeansComplete(t *testing.T) {
 	changes := 1000
 	if long() {
-		changes = 10000
+		changes = 5000
 	} else if testing.Short() {
 		changes = 100
 	}
