@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/bucket"
@@ -156,6 +157,9 @@ func (u *Up) mirrorStore() mirror.Store {
 	}), u.cfg.Bucket)
 }
 
+// probes is how many fetches verification makes at a time.
+const probes = 32
+
 func (u *Up) openPipeline(ctx context.Context) error {
 	driver, err := u.driver(ctx)
 	if err != nil {
@@ -166,6 +170,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Edge:     u.reach,
 		Origin:   u,
 		Patience: time.Duration(u.cfg.Patience),
+		Slots:    semaphore.NewWeighted(probes),
 	}
 	u.pipeline = pipeline.New(pipeline.Config{
 		Queue: u.queue, Journal: u.journal, Driver: driver, Distributions: u.distributions,

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/apply"
 	"github.com/freshet/freshet/internal/cdn"
@@ -26,7 +24,7 @@ type Config struct {
 	Journal       *journal.Journal
 	Driver        cdn.Driver
 	Distributions func() []distribution.Distribution
-	Check         func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check
+	Check         func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
 	Retry         time.Duration                                                                      // how long a request that fails for a while is worth another try
 	Report        func([]journal.Record)                                                             // told of every step; called from several goroutines; must not block
 	Log           *slog.Logger
@@ -35,7 +33,6 @@ type Config struct {
 // Pipeline is one run of the conductor.
 type Pipeline struct {
 	cfg      Config
-	probes   *semaphore.Weighted
 	plans    sync.WaitGroup
 	arrivals chan queue.Delivery
 	revived  chan journal.Work
@@ -48,18 +45,14 @@ type Pipeline struct {
 	register
 }
 
-// What bounds the work that is under way at a time.
-const (
-	maxProbes = 32
-	maxBatch  = 1000
-)
+// maxBatch is the greatest number of changes that one plan is made for.
+const maxBatch = 1000
 
 // New returns a pipeline that has not begun. verified is the journal's
 // inventory.
 func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 	return &Pipeline{
 		cfg:      cfg,
-		probes:   semaphore.NewWeighted(maxProbes),
 		arrivals: make(chan queue.Delivery, 4*maxBatch),
 		revived:  make(chan journal.Work),
 		register: newRegister(verified),

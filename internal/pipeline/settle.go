@@ -123,17 +123,11 @@ type outcome struct {
 // stale; unreachable ones are given up.
 func (p *Pipeline) verify(ctx context.Context, w *work, changes []*change) (stale []*change) {
 	outcomes := make(chan outcome, len(changes))
+	var looking sync.WaitGroup
+	for _, c := range changes {
+		looking.Go(func() { outcomes <- outcome{c, p.look(ctx, c)} })
+	}
 	go func() {
-		var looking sync.WaitGroup
-		for _, c := range changes {
-			if p.probes.Acquire(ctx, 1) != nil {
-				break
-			}
-			looking.Go(func() {
-				defer p.probes.Release(1)
-				outcomes <- outcome{c, p.look(ctx, c)}
-			})
-		}
 		looking.Wait()
 		close(outcomes)
 	}()

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/freshet/freshet"
 )
 
@@ -44,6 +46,10 @@ type Checker struct {
 	// Patience is how long an edge may serve something else, or not answer,
 	// before the verdict is given. Zero gives it after the first look.
 	Patience time.Duration
+
+	// Slots bounds how many targets are looked at at a time; one is held for
+	// each look, not between two. Nil is no bound.
+	Slots *semaphore.Weighted
 }
 
 // wholeUpTo is the largest object, in bytes, whose body is fetched and hashed;
@@ -53,9 +59,18 @@ const wholeUpTo = 16 << 20
 // Check looks at t until it is fresh, c.Patience is over, or enough says that
 // the answer no longer matters. change is what made t stale.
 func (c *Checker) Check(ctx context.Context, t freshet.Target, change freshet.Change, enough func() bool) freshet.Verdict {
-	deadline := time.Now().Add(c.Patience)
+	var deadline time.Time // patience begins with the first look
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		if c.Slots != nil && c.Slots.Acquire(ctx, 1) != nil {
+			return freshet.Verdict{Target: t, State: freshet.Unreachable, At: time.Now(), Reason: "not looked at: " + ctx.Err().Error()}
+		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(c.Patience)
+		}
 		v := c.look(ctx, t, change)
+		if c.Slots != nil {
+			c.Slots.Release(1)
+		}
 		if v.State == freshet.Fresh || ctx.Err() != nil || enough() || time.Now().Add(wait).After(deadline) {
 			return v
 		}
@@ -97,6 +112,30 @@ type sight struct {
 	age              time.Duration
 	md5              string // of the whole body; empty when it was not fetched
 	encrypted        bool   // at the origin, with a key of its own
+	weak             bool   // the ETag, so that the bytes may be what the edge made of the object
+}
+
+// sightOf reads the headers of a response.
+func sightOf(resp *http.Response) sight {
+	etag, weak := strings.CutPrefix(resp.Header.Get("ETag"), "W/")
+	s := sight{
+		status: resp.StatusCode,
+		etag:   strings.Trim(etag, `"`),
+		weak:   weak,
+		cache:  resp.Header.Get("X-Cache"),
+		pop:    resp.Header.Get("X-Amz-Cf-Pop"),
+		size:   resp.ContentLength,
+	}
+	if weak {
+		s.size = -1
+	}
+	if sse := resp.Header.Get("X-Amz-Server-Side-Encryption"); sse != "" && sse != "AES256" {
+		s.encrypted = true
+	}
+	if age, err := strconv.Atoi(resp.Header.Get("Age")); err == nil {
+		s.age = time.Duration(age) * time.Second
+	}
+	return s
 }
 
 func (c *Checker) fetch(ctx context.Context, t freshet.Target, change freshet.Change) (sight, error) {
@@ -109,19 +148,7 @@ func (c *Checker) fetch(ctx context.Context, t freshet.Target, change freshet.Ch
 		return sight{}, fmt.Errorf("fetch %s: %w", t.URL, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	s := sight{
-		status: resp.StatusCode,
-		etag:   strings.Trim(strings.TrimPrefix(resp.Header.Get("ETag"), "W/"), `"`),
-		cache:  resp.Header.Get("X-Cache"),
-		pop:    resp.Header.Get("X-Amz-Cf-Pop"),
-		size:   resp.ContentLength,
-	}
-	if sse := resp.Header.Get("X-Amz-Server-Side-Encryption"); sse != "" && sse != "AES256" {
-		s.encrypted = true
-	}
-	if age, err := strconv.Atoi(resp.Header.Get("Age")); err == nil {
-		s.age = time.Duration(age) * time.Second
-	}
+	s := sightOf(resp)
 	if req.Method == http.MethodHead {
 		return s, nil
 	}
@@ -130,7 +157,7 @@ func (c *Checker) fetch(ctx context.Context, t freshet.Target, change freshet.Ch
 	if err != nil {
 		return sight{}, fmt.Errorf("fetch %s: %w", t.URL, err)
 	}
-	if n <= wholeUpTo {
+	if n <= wholeUpTo && !s.weak {
 		s.size, s.md5 = n, hex.EncodeToString(h.Sum(nil))
 	}
 	return s, nil
@@ -170,7 +197,7 @@ func judge(seen sight, held Object, exists bool, change freshet.Change) (freshet
 	gone := seen.status == http.StatusNotFound || seen.status == http.StatusForbidden
 	const since = "the origin has changed again since"
 	switch {
-	case seen.status >= 500:
+	case seen.status >= 500 || seen.status == http.StatusTooManyRequests:
 		return freshet.Unreachable, fmt.Sprintf("the edge answered %d", seen.status)
 	case gone && !exists:
 		return freshet.Fresh, ""
@@ -202,7 +229,7 @@ var md5ETag = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // bodyMatches reports whether the bytes are those that the ETag names, where it
 // names any: objects put in parts or encrypted with a KMS key have ETags of
-// another kind.
+// another kind, and bytes under a weak ETag are not hashed.
 func bodyMatches(s sight) bool {
 	return s.md5 == "" || s.encrypted || !md5ETag.MatchString(s.etag) || s.md5 == s.etag
 }

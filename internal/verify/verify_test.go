@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/freshet/freshet"
 )
 
@@ -99,6 +101,10 @@ func TestVerdicts(t *testing.T) {
 		{"a redirect where nothing is", answers(302), origin{}, del, freshet.Stale, "answered 302 for an object that is gone"},
 		{"an edge in trouble", answers(503), holds("new"), put, freshet.Unreachable, "the edge answered 503"},
 		{"an edge in trouble about nothing", answers(500), origin{}, del, freshet.Unreachable, "the edge answered 500"},
+		{"an edge that has had enough", answers(429), holds("new"), put, freshet.Unreachable, "the edge answered 429"},
+		{"an edge that has had enough of nothing", answers(429), origin{}, del, freshet.Unreachable, "the edge answered 429"},
+		{"a weak ETag, and bytes made smaller on the way", serves("nw", "ETag", `W/"`+sum("new")+`"`), holds("new"), put, freshet.Fresh, ""},
+		{"a weak ETag of something old", serves("old", "ETag", `W/"`+sum("old")+`"`), holds("new"), put, freshet.Stale, "the edge serves ETag"},
 		{"an origin in trouble", serves("new"), origin{err: errors.New("disk on fire")}, put, freshet.Unreachable, "ask origin site for a.html: disk on fire"},
 		{"other bytes under the right ETag", serves("new bytes", "ETag", `"`+sum("new")+`"`), holds("new"), put, freshet.Stale, "the body is not what its ETag"},
 		{"bytes cut short under the right ETag", serves("ne", "ETag", `"`+sum("new")+`"`), holds("new"), put, freshet.Stale, "the body is not what its ETag"},
@@ -317,4 +323,52 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 			t.Errorf("ended after %v", took)
 		}
 	})
+}
+
+// TestOneThatWaitsHoldsUpNoOther: between two looks others have their turn.
+func TestOneThatWaitsHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Checker{
+			Client: &http.Client{Transport: byPath{"/stuck": "old", "/a.html": "new"}}, Origin: holds("new"), Patience: time.Minute,
+			Slots: semaphore.NewWeighted(1),
+			Edge:  func(string) (*url.URL, string, bool) { return &url.URL{Scheme: "http", Host: "edge"}, "edge", true },
+		}
+		put := freshet.Change{Op: freshet.OpPut}
+		var stuck sync.WaitGroup
+		for range 100 {
+			stuck.Go(func() {
+				at := target
+				at.URL = "/stuck"
+				if v := c.Check(t.Context(), at, put, never); v.State != freshet.Stale {
+					t.Errorf("verdict %s (%s)", v.State, v.Reason)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		if v := c.Check(t.Context(), target, put, never); v.State != freshet.Fresh || time.Since(began) > time.Second {
+			t.Errorf("%s after %v", v.State, time.Since(began))
+		}
+		stuck.Wait()
+		if took := time.Since(began); took > c.Patience {
+			t.Errorf("all of them took %v, the patience is %v", took, c.Patience)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Slots.Acquire(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if v := c.Check(ctx, target, put, never); v.State != freshet.Unreachable {
+			t.Errorf("cancelled before its turn: %s", v.State)
+		}
+	})
+}
+
+// byPath answers each path like an edge that has a text for it.
+type byPath map[string]string
+
+func (b byPath) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	serves(b[r.URL.Path])(w, r)
+	return w.Result(), nil
 }
