@@ -40,6 +40,14 @@ Examples:
   freshet invalidate --distribution E2EXAMPLE1234 '/*'`
 }
 
+// Validate refuses a time in which nothing could be sent.
+func (c *invalidateCmd) Validate() error {
+	if c.Timeout <= 0 {
+		return fmt.Errorf("--timeout=%v: a time such as 30s or 15m is needed", c.Timeout)
+	}
+	return nil
+}
+
 // result is what --json prints for each request.
 type result struct {
 	freshet.Receipt

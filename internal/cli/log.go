@@ -17,7 +17,7 @@ type logCmd struct {
 	Key    []string `placeholder:"KEY" sep:"none" help:"Only this object key. May be given several times."`
 	State  []string `placeholder:"STATE" help:"Only changes that are in this state now: received, planned, sent, completed, verified, stale or dead. May be given several times."`
 	Last   int      `short:"n" placeholder:"N" help:"Only the last N changes."`
-	Follow bool     `short:"f" help:"Go on with what comes. Needs a running freshet."`
+	Follow bool     `short:"f" help:"Show everything, and go on with what comes. Needs a running freshet."`
 	JSON   bool     `name:"json" help:"One JSON line for each step of each change."`
 }
 
@@ -31,6 +31,17 @@ Examples:
   freshet log --state dead            what could not be done, and why
   freshet log --key index.html --json
   freshet log -f`
+}
+
+// Validate refuses what would be left undone.
+func (c *logCmd) Validate() error {
+	switch {
+	case c.Last < 0:
+		return fmt.Errorf("--last=%d: a number of changes is needed", c.Last)
+	case c.Last > 0 && c.Follow:
+		return errors.New("--last and --follow do not go together: nobody knows yet which changes will be the last")
+	}
+	return nil
 }
 
 // filter decides which records are shown.
@@ -139,9 +150,11 @@ func (h *history) add(f filter) func(journal.Record) error {
 			return nil
 		}
 		id := identity(r)
-		if _, known := h.last[id]; !known {
-			// What was received is routed now, to one or more distributions.
+		if r.Distribution != "" {
+			// What was received is routed, to one or more distributions.
 			delete(h.last, r.ID)
+		}
+		if _, known := h.last[id]; !known {
 			h.order = append(h.order, id)
 		}
 		h.last[id] = r
@@ -153,6 +166,9 @@ func (h *history) add(f filter) func(journal.Record) error {
 func (h *history) choose(f filter, n int) *history {
 	kept := newHistory()
 	for _, id := range h.order {
+		if _, again := kept.last[id]; again {
+			continue // received once more after a restart
+		}
 		if r, ok := h.last[id]; ok && f.state(r.State) {
 			kept.order = append(kept.order, id)
 			kept.last[id] = r

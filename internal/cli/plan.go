@@ -41,6 +41,13 @@ Examples:
   git diff --name-only HEAD~ | freshet plan --json -`
 }
 
+// Validate refuses a dialect that there is not, also where nothing would be read
+// in it.
+func (c *planCmd) Validate() error {
+	_, err := s3event.ParseDialect(c.Dialect)
+	return err
+}
+
 // Run prints a plan.
 func (c *planCmd) Run(_ context.Context, t terminal, r *root) error {
 	cfg, err := r.load()
@@ -49,6 +56,9 @@ func (c *planCmd) Run(_ context.Context, t terminal, r *root) error {
 	}
 	if c.Bucket != "" {
 		cfg.Bucket = c.Bucket
+	}
+	if err := cfg.Check(); err != nil {
+		return exitError{exitUsage, err}
 	}
 	read, err := c.read(t.in, cfg.Bucket)
 	if err != nil {

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWrongUsage(t *testing.T) {
+	tests := []struct {
+		args string
+		want string // in the error
+	}{
+		{"log --last=-1", "--last=-1"},
+		{"log --follow --last=3", "--follow"},
+		{"log --state=gone", `no state is called "gone"`},
+		{"plan --dialect=s4", "s4"},
+		{"plan --format=xml", "xml"},
+		{"plan --bucket=Not_A_Bucket", `"Not_A_Bucket"`},
+		{"invalidate --timeout=0s /x", "--timeout"},
+		{"invalidate x", "must begin with /"},
+		{"invalidate", "<pattern>"},
+		{"up --bucket=Not_A_Bucket", `"Not_A_Bucket"`},
+		{"up --driver=pigeon", `"pigeon"`},
+		{"up /no/such/directory", "/no/such/directory"},
+		{"--no-such-flag", "--no-such-flag"},
+		{"nonsense", "nonsense"},
+	}
+	for _, tt := range tests {
+		var out, err strings.Builder
+		args := append(strings.Fields(tt.args), "--data", t.TempDir())
+		code := Main(t.Context(), args, strings.NewReader("a.html\n"), &out, &err)
+		if code != exitUsage || out.Len() > 0 || !strings.HasPrefix(err.String(), "freshet: ") || !strings.Contains(err.String(), tt.want) {
+			t.Errorf("%s: exit code %d, %q, %q", tt.args, code, out.String(), err.String())
+		}
+	}
+}
+
+func TestHelpIsNoFailure(t *testing.T) {
+	for _, args := range []string{"--help", "up --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help"} {
+		var out, err strings.Builder
+		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
+			t.Errorf("%s: exit code %d, %q", args, code, err.String())
+		}
+	}
+}
