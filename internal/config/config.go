@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -127,11 +128,15 @@ func Load(path string, must bool) (Config, error) {
 // Parse reads the text of a configuration file.
 func Parse(text []byte) (Config, error) {
 	c := Default()
-	if len(bytes.TrimSpace(text)) == 0 {
-		return c, nil
-	}
-	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
+	documents := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+	switch err := documents.Decode(&c); {
+	case errors.Is(err, io.EOF): // nothing but comments
+		return Default(), nil
+	case err != nil:
 		return Config{}, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	if err := documents.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("there is more than one YAML document")
 	}
 	return c, c.Check()
 }
@@ -165,9 +170,17 @@ func (c Config) Check() error {
 	return errors.Join(append(problems, c.Distribution.check())...)
 }
 
+// hostName is what CloudFront takes for an alias: it may begin with a * label.
+var hostName = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
+
 func (d Distribution) check() error {
 	var problems []error
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	for _, a := range d.Aliases {
+		if !hostName.MatchString(a) {
+			complain("distribution.Aliases: %q is no host name", a)
+		}
+	}
 	if strings.HasPrefix(d.DefaultRootObject, "/") {
 		complain("distribution.DefaultRootObject: %q must not begin with /", d.DefaultRootObject)
 	}
