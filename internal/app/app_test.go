@@ -81,6 +81,39 @@ func TestADataDirectoryIsOneProcess(t *testing.T) {
 	}
 }
 
+// TestACrashedRunIsNotRunning: it has left word of itself behind.
+func TestACrashedRunIsNotRunning(t *testing.T) {
+	d := DataDir(t.TempDir())
+	unlock, err := d.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Running(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before it is up: %v", err)
+	}
+	if err := d.writeJSON("running.json", Running{Token: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := d.Running(); err != nil || r.Token != "x" {
+		t.Errorf("while it runs: %v", err)
+	}
+	if err := unlock(); err != nil { // as the system does when a process is killed
+		t.Fatal(err)
+	}
+	if _, err := d.Running(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after a crash: %v", err)
+	}
+	if _, err := DataDir(d.path("missing")).Running(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a directory: %v", err)
+	}
+	if unlock, err = d.lock(); err != nil {
+		t.Fatalf("asking has taken it: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestARetryMeansWhatIsDead: a dead letter keeps its whole plan, of which other
 // changes were done.
 func TestARetryMeansWhatIsDead(t *testing.T) {

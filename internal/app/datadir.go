@@ -99,19 +99,26 @@ func letters(n int) string {
 }
 
 // Running says where a running freshet can be reached. It is written when
-// everything is open and removed at the end; after a crash it is stale.
+// everything is open and removed at the end; after a crash it stays behind.
 type Running struct {
 	Endpoints
 	Token string `json:"token"` // for the control API
 	PID   int    `json:"pid"`
 }
 
-// Running returns what the directory's freshet wrote last. The error is
-// fs.ErrNotExist if none runs.
+// Running returns what the directory's freshet wrote when it was up. The error
+// is fs.ErrNotExist if none runs, or one that is starting.
 func (d DataDir) Running() (Running, error) {
 	var r Running
 	if err := d.readJSON("running.json", &r); err != nil {
 		return Running{}, err
+	}
+	f := flock.New(d.path("lock"), flock.SetPermissions(0o600))
+	switch free, err := f.TryRLock(); {
+	case err != nil:
+		return Running{}, fmt.Errorf("see whether a freshet runs on %s: %w", d, err)
+	case free:
+		return Running{}, errors.Join(fs.ErrNotExist, f.Unlock())
 	}
 	return r, nil
 }
