@@ -41,13 +41,6 @@ Examples:
   git diff --name-only HEAD~ | freshet plan --json -`
 }
 
-// Validate refuses a dialect that there is not, also where nothing would be read
-// in it.
-func (c *planCmd) Validate() error {
-	_, err := s3event.ParseDialect(c.Dialect)
-	return err
-}
-
 // Run prints a plan.
 func (c *planCmd) Run(_ context.Context, t terminal, r *root) error {
 	cfg, err := r.load()
@@ -80,11 +73,16 @@ func (c *planCmd) Run(_ context.Context, t terminal, r *root) error {
 }
 
 func (c *planCmd) read(in io.Reader, bucket string) (batch.Result, error) {
+	// Before anything is read, and also where nothing will be read in it.
+	dialect, err := s3event.ParseDialect(c.Dialect)
+	if err != nil {
+		return batch.Result{}, err
+	}
 	text, err := c.input(in)
 	if err != nil {
 		return batch.Result{}, err
 	}
-	opts := source.Options{Origin: bucket, Now: time.Now(), Dialect: s3event.Dialect(c.Dialect)}
+	opts := source.Options{Origin: bucket, Now: time.Now(), Dialect: dialect}
 	if c.Format != "auto" {
 		opts.Format = source.Format(c.Format)
 	}

@@ -13,7 +13,6 @@ func TestWrongUsage(t *testing.T) {
 		{"log --last=-1", "--last=-1"},
 		{"log --follow --last=3", "--follow"},
 		{"log --state=gone", `no state is called "gone"`},
-		{"plan --dialect=s4", "s4"},
 		{"plan --format=xml", "xml"},
 		{"plan --bucket=Not_A_Bucket", `"Not_A_Bucket"`},
 		{"invalidate --timeout=0s /x", "--timeout"},
@@ -32,6 +31,15 @@ func TestWrongUsage(t *testing.T) {
 		if code != exitUsage || out.Len() > 0 || !strings.HasPrefix(err.String(), "freshet: ") || !strings.Contains(err.String(), tt.want) {
 			t.Errorf("%s: exit code %d, %q, %q", tt.args, code, out.String(), err.String())
 		}
+	}
+}
+
+// TestPlanKnowsItsDialectsForKeysToo: keys are in none.
+func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
+	var out, err strings.Builder
+	args := []string{"plan", "--dialect=s4", "--data", t.TempDir()}
+	if code := Main(t.Context(), args, strings.NewReader("a.html\n"), &out, &err); code == exitDone || out.Len() > 0 || !strings.Contains(err.String(), `"s4"`) {
+		t.Errorf("exit code %d, %q, %q", code, out.String(), err.String())
 	}
 }
 
