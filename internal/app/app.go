@@ -74,6 +74,7 @@ type Up struct {
 	edgeServer   *http.Server
 	apiServer    *http.Server
 	token        string
+	toBucket     *http.Transport            // of everything here that uses the S3 API
 	inventory    map[[2]string]journal.Seen // nil once the pipeline has it
 	closers      []func() error             // in the order of opening
 }
@@ -168,6 +169,8 @@ func (u *Up) startBucket(context.Context) error {
 	if err := u.bucket.Start(); err != nil {
 		return addressError("s3", u.cfg.S3, err)
 	}
+	u.toBucket = &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, IdleConnTimeout: time.Minute}
+	u.onClose(func() error { u.toBucket.CloseIdleConnections(); return nil })
 	return nil
 }
 

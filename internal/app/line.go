@@ -146,7 +146,7 @@ func (u *Up) credentials() aws.CredentialsProvider {
 func (u *Up) bucketOrigin() (edge.Origin, error) {
 	return edge.BucketOrigin(s3origin.Config{
 		Endpoint: "http://" + u.bucket.Addr(), Bucket: u.cfg.Bucket, Region: u.cfg.Region, Credentials: u.credentials(),
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, IdleConnTimeout: time.Minute},
+		Transport: u.toBucket,
 	})
 }
 
@@ -154,6 +154,7 @@ func (u *Up) bucketOrigin() (edge.Origin, error) {
 func (u *Up) mirrorStore() mirror.Store {
 	return mirror.NewStore(s3.New(s3.Options{
 		BaseEndpoint: &u.S3, UsePathStyle: true, Region: u.cfg.Region, Credentials: u.credentials(),
+		HTTPClient: &http.Client{Transport: u.toBucket},
 	}), u.cfg.Bucket)
 }
 
