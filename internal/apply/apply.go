@@ -60,7 +60,7 @@ func Send(ctx context.Context, d cdn.Driver, inv freshet.Invalidation, r Retry) 
 }
 
 // retry runs try as r says. What comes back is try's own error, not the
-// library's wrapping of it.
+// library's wrapping of it, or the reason why ctx is done.
 func retry(ctx context.Context, try func() (freshet.Receipt, error), r Retry, notify backoff.Notify) (freshet.Receipt, error) {
 	options := []backoff.RetryOption{backoff.WithBackOff(r.backoff()), backoff.WithMaxElapsedTime(r.For), backoff.WithNotify(notify)}
 	if r.For <= 0 {
@@ -70,6 +70,9 @@ func retry(ctx context.Context, try func() (freshet.Receipt, error), r Retry, no
 	var permanent *backoff.PermanentError
 	if errors.As(err, &permanent) {
 		err = permanent.Err
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = context.Cause(ctx)
 	}
 	return receipt, err
 }
@@ -114,7 +117,7 @@ func Wait(ctx context.Context, d cdn.Driver, receipt freshet.Receipt, p freshet.
 		select {
 		case <-time.After(p.PollEvery):
 		case <-ctx.Done():
-			return freshet.Receipt{}, ctx.Err()
+			return freshet.Receipt{}, fmt.Errorf("wait for invalidation %s of %s: %w", receipt.ID, receipt.Distribution, context.Cause(ctx))
 		}
 	}
 	poll := func() (freshet.Receipt, error) {

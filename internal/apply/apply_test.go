@@ -289,3 +289,20 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		})
 	}
 }
+
+// TestErrorsSayWhyTheContextEnded, such as that a person's time limit was over.
+func TestErrorsSayWhyTheContextEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := errors.New("not done within a second")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, over)
+		defer cancel()
+		c := newClocked()
+		slow := freshet.Profile{Distribution: "E1", PollEvery: time.Minute}
+		if _, err := apply.Wait(ctx, c, freshet.Receipt{Distribution: "E1", ID: "I1"}, slow); !errors.Is(err, over) {
+			t.Errorf("wait: %v", err)
+		}
+		if _, err := apply.Send(ctx, c, invalidation, apply.Retry{For: time.Minute}); !errors.Is(err, over) {
+			t.Errorf("send: %v", err)
+		}
+	})
+}

@@ -64,7 +64,7 @@ func (c *invalidateCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done within %v; --timeout allows for more", c.Timeout))
 	defer cancel()
 	profile, err := profileOf(ctx, driver, distribution)
 	if err != nil {
