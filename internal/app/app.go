@@ -215,7 +215,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u.apiServer = &http.Server{Handler: u.withControl(handler), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	u.apiServer = &http.Server{Handler: u.withControl(handler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	return nil
 }
 

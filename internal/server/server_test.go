@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -207,5 +208,31 @@ func TestFailures(t *testing.T) {
 	gone.Close()
 	if _, err := (server.Client{URL: gone.URL}).Retry(t.Context(), server.Selection{}); err == nil || !strings.Contains(err.Error(), "ask the running freshet") {
 		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// TestFollowingOutlastsTheReadTimeout, which is for those who are slow to ask.
+func TestFollowingOutlastsTheReadTimeout(t *testing.T) {
+	const timeout = 20 * time.Millisecond
+	s := httptest.NewUnstartedServer(server.New(server.Config{
+		Token: token, Log: slog.New(slog.DiscardHandler),
+		Read: func(ctx context.Context, _ bool, each func(journal.Record) error) error {
+			select {
+			case <-time.After(10 * timeout):
+				return each(journal.Record{Key: "late"})
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		},
+	}))
+	s.Config.ReadTimeout = timeout
+	s.Start()
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		s.Close()
+	})
+	var keys []string
+	if err := (server.Client{URL: s.URL, Token: token}).Read(t.Context(), true, collect(&keys)); err != nil || !slices.Equal(keys, []string{"late"}) {
+		t.Errorf("read %v: %v", keys, err)
 	}
 }
