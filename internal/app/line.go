@@ -113,7 +113,7 @@ func (u *Up) Stat(_ context.Context, origin, key string) (verify.Object, bool, e
 		return verify.Object{}, false, fmt.Errorf("no origin %s here", origin)
 	}
 	o, ok := u.bucket.Stat(key)
-	return verify.Object{ETag: o.ETag, Size: o.Size}, ok, nil
+	return verify.Object{ETag: o.ETag, Size: o.Size, Modified: o.Time}, ok, nil
 }
 
 // reach tells verification how to get to a distribution.

@@ -73,6 +73,9 @@ func (c *planCmd) Run(_ context.Context, t terminal, r *root) error {
 }
 
 func (c *planCmd) read(in io.Reader, bucket string) (batch.Result, error) {
+	if _, err := s3event.ParseDialect(c.Dialect); err != nil {
+		return batch.Result{}, exitError{exitUsage, err}
+	}
 	// Before anything is read, and also where nothing will be read in it.
 	dialect, err := s3event.ParseDialect(c.Dialect)
 	if err != nil {

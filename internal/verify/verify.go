@@ -22,8 +22,9 @@ import (
 
 // Object is what an origin holds under a key.
 type Object struct {
-	ETag string // without quotes
-	Size int64  // bytes
+	ETag     string    // without quotes
+	Size     int64     // bytes
+	Modified time.Time // zero when it is not known
 }
 
 // Origin tells what an origin holds now.
@@ -113,6 +114,13 @@ type sight struct {
 	md5              string // of the whole body; empty when it was not fetched
 	encrypted        bool   // at the origin, with a key of its own
 	weak             bool   // the ETag, so that the bytes may be what the edge made of the object
+	modified         time.Time
+}
+
+// olderThan reports whether the object was written again after the edge fetched
+// it, as is done to change its headers alone. Last-Modified counts seconds.
+func (s sight) olderThan(held Object) bool {
+	return !s.modified.IsZero() && s.modified.Before(held.Modified.Truncate(time.Second))
 }
 
 // sightOf reads the headers of a response.
@@ -128,6 +136,9 @@ func sightOf(resp *http.Response) sight {
 	}
 	if weak {
 		s.size = -1
+	}
+	if modified, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
+		s.modified = modified
 	}
 	if sse := resp.Header.Get("X-Amz-Server-Side-Encryption"); sse != "" && sse != "AES256" {
 		s.encrypted = true
@@ -207,6 +218,8 @@ func judge(seen sight, held Object, exists bool, change freshet.Change) (freshet
 		return freshet.Stale, fmt.Sprintf("the edge answered %d for an object that %s", seen.status, presence(exists))
 	case !bodyMatches(seen):
 		return freshet.Stale, "the body is not what its ETag " + seen.etag + " says"
+	case exists && seen.etag == held.ETag && seen.olderThan(held):
+		return freshet.Stale, fmt.Sprintf("the edge serves the bytes with the headers of %s, the origin's are of %s", seen.modified.Format(http.TimeFormat), held.Modified.UTC().Format(http.TimeFormat))
 	case exists && seen.etag == held.ETag && (seen.size < 0 || seen.size == held.Size):
 		return freshet.Fresh, ""
 	case change.Op == freshet.OpPut && change.ETag != "" && seen.etag == change.ETag:

@@ -42,6 +42,14 @@ func holds(text string) origin {
 	return origin{object: &Object{ETag: sum(text), Size: int64(len(text))}}
 }
 
+// holdsSince is holds with an object that was last written so many seconds and a
+// half after ten o'clock.
+func holdsSince(text string, seconds int) origin {
+	o := holds(text)
+	o.object.Modified = time.Date(2026, 11, 20, 10, 0, seconds, 5e8, time.UTC)
+	return o
+}
+
 // checker looks through an edge that h plays.
 func checker(t *testing.T, h http.HandlerFunc, o Origin) *Checker {
 	t.Helper()
@@ -87,6 +95,9 @@ func TestVerdicts(t *testing.T) {
 		reason string // holds this
 	}{
 		{"the origin's bytes", serves("new"), holds("new"), put, freshet.Fresh, ""},
+		{"the origin's headers", serves("new", "Last-Modified", "Fri, 20 Nov 2026 10:00:07 GMT"), holdsSince("new", 7), put, freshet.Fresh, ""},
+		{"the headers of before, on the same bytes", serves("new", "Last-Modified", "Fri, 20 Nov 2026 10:00:06 GMT"), holdsSince("new", 7), put, freshet.Stale, "with the headers of Fri, 20 Nov 2026 10:00:06 GMT"},
+		{"headers of no known time", serves("new"), holdsSince("new", 7), put, freshet.Fresh, ""},
 		{"the old bytes", serves("old"), holds("new"), put, freshet.Stale, "the edge serves ETag " + sum("old") + ", the origin holds " + sum("new")},
 		{"gone at both", answers(404), origin{}, del, freshet.Fresh, ""},
 		{"forbidden is gone where listing is", answers(403), origin{}, del, freshet.Fresh, ""},
