@@ -53,10 +53,18 @@ func (t *ticker) add(v any) {
 	}
 }
 
-// close shows what is left. Nothing may be added afterwards.
+// lastLines is how long a reader that has stopped reading may hold up the end:
+// a full pipe, or a terminal on which somebody pressed Ctrl-S.
+const lastLines = 500 * time.Millisecond
+
+// close shows what is left, if somebody reads it. Nothing may be added
+// afterwards.
 func (t *ticker) close() {
 	close(t.wake)
-	<-t.ended
+	select {
+	case <-t.ended:
+	case <-time.After(lastLines):
+	}
 }
 
 func (t *ticker) run() {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -64,6 +65,9 @@ func (c *upCmd) Run(ctx context.Context, t terminal, r *root) error {
 	}
 	began := time.Now()
 	u, err := app.Open(ctx, cfg, opts)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped while it started, which is no failure
+	}
 	if err != nil {
 		return err
 	}
