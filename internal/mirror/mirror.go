@@ -31,7 +31,7 @@ type Config struct {
 	OnReady func(Summary)
 
 	// OnProblem hears of what goes wrong and of what will be tried again. It
-	// may be called concurrently. Nil is allowed.
+	// may be called concurrently. If it is nil, the log hears of it.
 	OnProblem func(error)
 
 	Logger *slog.Logger // nil discards
@@ -114,10 +114,11 @@ func (m *mirror) problem(err error) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	m.log.Warn("mirror", "dir", m.root, "err", err)
-	if m.config.OnProblem != nil {
-		m.config.OnProblem(err)
+	if m.config.OnProblem == nil {
+		m.log.Warn("mirror", "dir", m.root, "err", err)
+		return
 	}
+	m.config.OnProblem(err)
 }
 
 // errVanished ends a session whose directory is no longer there.
