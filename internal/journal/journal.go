@@ -194,6 +194,10 @@ func scan(ctx context.Context, s jetstream.Stream, from uint64, each func([]byte
 	if info.State.Msgs == 0 || from > last {
 		return max(from, last+1), nil
 	}
+	// One that the store counts and cannot read would be waited for without end.
+	if _, err := s.GetMsg(ctx, last); err != nil {
+		return from, fmt.Errorf("read %s: its last message, %d, is missing or damaged: %w", info.Config.Name, last, err)
+	}
 	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
 	if err != nil {
 		return from, fmt.Errorf("read %s: %w", info.Config.Name, err)
