@@ -218,10 +218,8 @@ func judge(seen sight, held Object, exists bool, change freshet.Change) (freshet
 		return freshet.Stale, fmt.Sprintf("the edge answered %d for an object that %s", seen.status, presence(exists))
 	case !bodyMatches(seen):
 		return freshet.Stale, "the body is not what its ETag " + seen.etag + " says"
-	case exists && seen.etag == held.ETag && seen.olderThan(held):
-		return freshet.Stale, fmt.Sprintf("the edge serves the bytes with the headers of %s, the origin's are of %s", seen.modified.Format(http.TimeFormat), held.Modified.UTC().Format(http.TimeFormat))
-	case exists && seen.etag == held.ETag && (seen.size < 0 || seen.size == held.Size):
-		return freshet.Fresh, ""
+	case exists && seen.etag == held.ETag:
+		return judgeSame(seen, held)
 	case change.Op == freshet.OpPut && change.ETag != "" && seen.etag == change.ETag:
 		return freshet.Fresh, since
 	case !exists:
@@ -229,6 +227,17 @@ func judge(seen sight, held Object, exists bool, change freshet.Change) (freshet
 	default:
 		return freshet.Stale, fmt.Sprintf("the edge serves ETag %s, the origin holds %s", seen.etag, held.ETag)
 	}
+}
+
+// judgeSame goes on where edge and origin name the same ETag.
+func judgeSame(seen sight, held Object) (freshet.VerdictState, string) {
+	switch {
+	case seen.olderThan(held):
+		return freshet.Stale, fmt.Sprintf("the edge serves the bytes with the headers of %s, the origin's are of %s", seen.modified.Format(http.TimeFormat), held.Modified.UTC().Format(http.TimeFormat))
+	case seen.size >= 0 && seen.size != held.Size:
+		return freshet.Stale, fmt.Sprintf("the edge serves %d bytes under ETag %s, the origin holds %d", seen.size, seen.etag, held.Size)
+	}
+	return freshet.Fresh, ""
 }
 
 func presence(exists bool) string {
