@@ -92,7 +92,6 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	if err != nil {
 		return report(t, err)
 	}
-	kongcompletion.Register(parser)
 	return runCommand(parser, args, t, &code)
 }
 
@@ -109,6 +108,7 @@ func runCommand(parser *kong.Kong, args []string, t terminal, code *int) (result
 			result = *code
 		}
 	}()
+	kongcompletion.Register(parser) // ends here when a shell asks for completions
 	k, err := parser.Parse(args)
 	if err != nil {
 		return report(t, exitError{exitUsage, err})
