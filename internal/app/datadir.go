@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -76,10 +77,25 @@ func (d DataDir) Identity() (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("keys: %w", err)
 	}
-	if f.AccessKey == "" || f.SecretKey == "" || f.Distribution == "" {
-		return Identity{}, fmt.Errorf("keys: %s is incomplete; move it away to have new keys made", d.path("keys.json"))
+	if f.AccessKey == "" || f.SecretKey == "" || !distributionID.MatchString(f.Distribution) {
+		return Identity{}, fmt.Errorf("keys: %s is incomplete or damaged; move it away to have new keys made", d.path("keys.json"))
+	}
+	if err := d.keepPrivate("keys.json"); err != nil {
+		return Identity{}, fmt.Errorf("keys: %w", err)
 	}
 	return Identity{AccessKey: f.AccessKey, SecretKey: sigv4.Secret(f.SecretKey), Distribution: f.Distribution}, nil
+}
+
+var distributionID = regexp.MustCompile(`^E[0-9A-Z]{5,31}$`)
+
+// keepPrivate takes a file back from group and others, as a copy or a restored
+// backup may have given it to them.
+func (d DataDir) keepPrivate(name string) error {
+	info, err := os.Stat(d.path(name))
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return os.Chmod(d.path(name), 0o600)
 }
 
 // KnownIdentity reads the keys and makes none. The error is fs.ErrNotExist when

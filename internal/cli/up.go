@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/freshet/freshet/internal/app"
@@ -20,7 +22,7 @@ type upCmd struct {
 	API       string `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
-	Ephemeral bool   `help:"Keep nothing: use a temporary data directory and remove it at the end."`
+	Ephemeral bool   `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
 	JSON      bool   `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
 }
 
@@ -56,6 +58,8 @@ func (c *upCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err := cfg.Check(); err != nil {
 		return exitError{exitUsage, err}
 	}
+	// Whoever reads the output may leave; caches are kept fresh all the same.
+	signal.Ignore(syscall.SIGPIPE)
 	show := newTicker(t.out, c.JSON)
 	defer show.close()
 	opts := app.Options{

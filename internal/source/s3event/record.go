@@ -178,16 +178,29 @@ func (s sighting) change(d Dialect) (freshet.Change, error) {
 	if err != nil {
 		return freshet.Change{}, err
 	}
-	at, err := time.Parse(time.RFC3339Nano, s.time)
+	at, err := s.at()
 	if err != nil {
-		return freshet.Change{}, fmt.Errorf("time %q is not of the form 2006-01-02T15:04:05.000Z", clip(s.time))
+		return freshet.Change{}, err
 	}
-	c := freshet.Change{Origin: s.bucket, Key: key, Op: s.op, Sequencer: sequencer, Version: s.version, Time: at.UTC(), Cause: s.cause}
+	c := freshet.Change{Origin: s.bucket, Key: key, Op: s.op, Sequencer: sequencer, Version: s.version, Time: at, Cause: s.cause}
 	if s.op == freshet.OpPut {
 		// Delete markers come with the ETag and size of nothing.
 		c.ETag, c.Size = strings.Trim(s.etag, `"`), s.size
 	}
 	return c, nil
+}
+
+// at is zero for a record without a time, such as people write by hand: what it
+// makes stale does not depend on it.
+func (s sighting) at() (time.Time, error) {
+	if s.time == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, s.time)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time %q is not of the form 2006-01-02T15:04:05.000Z", clip(s.time))
+	}
+	return at.UTC(), nil
 }
 
 func (s sighting) decodedKey(d Dialect) (string, error) {
