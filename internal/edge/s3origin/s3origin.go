@@ -93,7 +93,17 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.signer.SignHTTP(r.Context(), credentials, out, unsigned, "s3", t.config.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign request to bucket %s: %w", t.config.Bucket, err)
 	}
-	return t.config.Transport.RoundTrip(out)
+	resp, err := t.config.Transport.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	// The embedded store says these twice.
+	for _, name := range []string{"X-Amz-Id-2", "X-Amz-Request-Id"} {
+		if values := resp.Header[name]; len(values) > 1 {
+			resp.Header[name] = values[:1]
+		}
+	}
+	return resp, nil
 }
 
 func (t *Transport) request(r *http.Request, key string) *http.Request {
