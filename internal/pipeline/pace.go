@@ -9,7 +9,7 @@ import (
 
 // pace decides how long changes gather before a request is made for them. A
 // lone change goes at once. When several arrive while a request is under way,
-// more are likely to come, and the time doubles with each such batch; when the
+// more are likely to come, and the time quadruples with each such batch; when the
 // stream dries up, the batch goes without waiting for the rest of it. There is
 // nothing to configure.
 type pace struct {
@@ -20,6 +20,7 @@ type pace struct {
 
 const (
 	firstWindow   = 20 * time.Millisecond
+	growth        = 4
 	longestWindow = time.Second // CloudFront takes about one request a second without pushing back
 	shortestQuiet = 10 * time.Millisecond
 	longestQuiet  = 100 * time.Millisecond
@@ -45,7 +46,7 @@ func (p *pace) quiet() time.Duration {
 func (p *pace) gathered(n int) {
 	switch {
 	case n > 1:
-		p.window = min(max(2*p.window, firstWindow), longestWindow)
+		p.window = min(max(growth*p.window, firstWindow), longestWindow)
 	case p.window > firstWindow:
 		p.window /= 2
 	default:

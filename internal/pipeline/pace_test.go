@@ -20,7 +20,7 @@ func TestLoneChangeGoesAtOnce(t *testing.T) {
 	}
 }
 
-func TestWindowDoublesWithEachBatchOfMany(t *testing.T) {
+func TestWindowGrowsWithEachBatchOfMany(t *testing.T) {
 	var p pace
 	p.arrived(start)
 	want := firstWindow
@@ -29,7 +29,7 @@ func TestWindowDoublesWithEachBatchOfMany(t *testing.T) {
 		if p.window != want {
 			t.Fatalf("the window is %v, want %v", p.window, want)
 		}
-		want = min(2*want, longestWindow)
+		want = min(growth*want, longestWindow)
 	}
 }
 
