@@ -169,8 +169,11 @@ func TestGoSDKErrors(t *testing.T) {
 }
 
 func TestBoto3(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil || exec.Command(python, "-c", "import boto3").Run() != nil {
+	python := "python3"
+	if exec.Command(python, "-c", "import boto3").Run() != nil {
+		python = "/usr/bin/python3" // for which the system's packages are
+	}
+	if exec.Command(python, "-c", "import boto3").Run() != nil {
 		missing(t, "python3 with boto3")
 	}
 	e := &edge{}
