@@ -28,6 +28,15 @@ func (s *store) place(name, key *string) (dir, file *string, err error) {
 	return &s.dir, &path, nil
 }
 
+// placeCurrent is place for requests that may name a version.
+func (s *store) placeCurrent(name, key, version *string) (dir, file *string, err error) {
+	dir, file, err = s.place(name, key)
+	if err == nil {
+		err = current(version)
+	}
+	return dir, file, err
+}
+
 // current accepts the version IDs that an object without versions has.
 func current(version *string) error {
 	if v := deref(version); v != "" && v != "null" {
@@ -71,10 +80,7 @@ func (s *store) pinned(file string, get func() error, discard func()) error {
 
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
 	key := deref(in.Key)
-	dir, file, err := s.place(in.Bucket, in.Key)
-	if err == nil {
-		err = current(in.VersionId)
-	}
+	dir, file, err := s.placeCurrent(in.Bucket, in.Key, in.VersionId)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +100,7 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
 	key := deref(in.Key)
-	dir, file, err := s.place(in.Bucket, in.Key)
-	if err == nil {
-		err = current(in.VersionId)
-	}
+	dir, file, err := s.placeCurrent(in.Bucket, in.Key, in.VersionId)
 	if err != nil {
 		return nil, err
 	}
@@ -113,10 +116,7 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
 	key := deref(in.Key)
 	var out s3response.GetObjectAttributesResponse
-	dir, file, err := s.place(in.Bucket, in.Key)
-	if err == nil {
-		err = current(in.VersionId)
-	}
+	dir, file, err := s.placeCurrent(in.Bucket, in.Key, in.VersionId)
 	if err != nil {
 		return out, err
 	}
@@ -132,10 +132,7 @@ func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttribu
 // change.
 func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
 	key := deref(in.Key)
-	dir, file, err := s.place(in.Bucket, in.Key)
-	if err == nil {
-		err = current(in.VersionId)
-	}
+	dir, file, err := s.placeCurrent(in.Bucket, in.Key, in.VersionId)
 	if err == nil {
 		err = s.payDebt(key)
 	}

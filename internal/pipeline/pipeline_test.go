@@ -345,7 +345,7 @@ func stale(freshet.Change) freshet.Verdict {
 	return freshet.Verdict{State: freshet.Stale, Reason: "old bytes"}
 }
 
-func TestStaleAfterCompletionIsInvalidatedAgainOnce(t *testing.T) {
+func TestPromiseProvenStaleIsInvalidatedAgainOnce(t *testing.T) {
 	l := newLine(t)
 	l.network.check = func(c freshet.Change) freshet.Verdict {
 		l.network.mu.Lock()
@@ -391,7 +391,7 @@ func TestStaleTwiceIsADeadLetterAndTriedAgainUnderAnotherReference(t *testing.T)
 	}
 }
 
-func TestWhatCannotBeSeenIsNotCalledFresh(t *testing.T) {
+func TestPromiseProvenUnseenIsNotCalledFresh(t *testing.T) {
 	l := newLine(t)
 	l.network.check = func(freshet.Change) freshet.Verdict {
 		return freshet.Verdict{State: freshet.Unreachable, Reason: "the edge answered 502"}
