@@ -8,6 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	// All of the program, so that a change to it is a change to these tests and
+	// no earlier result of theirs counts any more.
+	_ "github.com/freshet/freshet/internal/cli"
 )
 
 // long asks for the variants that take minutes and for a child built with the
