@@ -24,11 +24,12 @@ const (
 	longestWindow = time.Second // CloudFront takes about one request a second without pushing back
 	shortestQuiet = 10 * time.Millisecond
 	longestQuiet  = 100 * time.Millisecond
+	streamEnds    = 3 * longestQuiet // a pause after which what comes is no part of what came
 )
 
 // arrived notes one arrival. One after a long pause is a lone change.
 func (p *pace) arrived(now time.Time) {
-	if gap := now.Sub(p.last); gap < longestWindow {
+	if gap := now.Sub(p.last); gap < streamEnds {
 		p.gap += (gap - p.gap) / 8
 	} else {
 		p.window, p.gap = 0, 0

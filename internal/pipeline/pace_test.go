@@ -52,12 +52,12 @@ func TestWindowShrinksWithEachBatchOfOne(t *testing.T) {
 
 func TestLongPauseForgetsTheStream(t *testing.T) {
 	p := pace{window: longestWindow, gap: longestQuiet, last: start}
-	p.arrived(start.Add(longestWindow))
+	p.arrived(start.Add(streamEnds))
 	if p.window != 0 || p.gap != 0 {
 		t.Errorf("after a long pause the window is %v and the gap %v", p.window, p.gap)
 	}
 	p = pace{window: longestWindow, last: start}
-	p.arrived(start.Add(longestWindow - 1))
+	p.arrived(start.Add(streamEnds - 1))
 	if p.window != longestWindow {
 		t.Errorf("within a stream the window became %v", p.window)
 	}
@@ -96,7 +96,7 @@ func TestPaceKeepsWithinItsBounds(t *testing.T) {
 			if q := p.quiet(); q < shortestQuiet || q > longestQuiet {
 				t.Fatalf("the pause is %v", q)
 			}
-			if p.gap < 0 || p.gap > longestWindow {
+			if p.gap < 0 || p.gap > streamEnds {
 				t.Fatalf("the gap is %v", p.gap)
 			}
 		}
