@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/freshet/freshet"
@@ -92,6 +93,7 @@ type line struct {
 	t       *testing.T
 	dir     string
 	network *network
+	js      jetstream.JetStream
 	queue   *queue.Queue
 	journal *journal.Journal
 	run     *pipeline.Pipeline
@@ -117,6 +119,7 @@ func (l *line) start() {
 	e, err := stream.Open(stream.Config{Dir: l.dir})
 	l.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
+	l.js = e.JetStream()
 	l.queue, err = queue.Open(ctx, e.JetStream())
 	l.must(err)
 	l.journal, err = journal.Open(ctx, e.JetStream())
@@ -214,6 +217,22 @@ func (l *line) put(cs ...freshet.Change) {
 	for _, c := range cs {
 		l.must(l.queue.Put(l.t.Context(), c))
 	}
+}
+
+// delivered waits until the pipeline has been handed n changes that it has not
+// acknowledged.
+func (l *line) delivered(n int) {
+	l.t.Helper()
+	s, err := l.js.Stream(l.t.Context(), "CHANGES")
+	l.must(err)
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		for info := range s.ListConsumers(l.t.Context()).Info() {
+			if info.NumAckPending == n {
+				return
+			}
+		}
+	}
+	l.t.Fatalf("the pipeline has not got %d changes", n)
 }
 
 // settled waits until queue and journal hold nothing unfinished.
@@ -418,6 +437,7 @@ func TestOlderChangesOfAKeyAreSettledWithTheNewest(t *testing.T) {
 	gone := put("a", 3)
 	gone.Op, gone.ETag = freshet.OpDelete, ""
 	l.put(put("a", 2), gone, put("a", 1))
+	l.delivered(4)
 	close(release)
 	if r := l.last(gone, journal.Verified); r.Reason != "" || r.Op != freshet.OpDelete {
 		t.Errorf("newest: %+v", r)

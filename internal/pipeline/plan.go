@@ -14,7 +14,8 @@ import (
 // plan makes the plan of a batch. ok is false when there is nothing to do or ctx
 // is done.
 func (p *Pipeline) plan(ctx context.Context, batch []*change) (w *work, ok bool) {
-	leaders := p.lead(batch)
+	leaders, late := p.lead(batch)
+	p.verifiedNow(ctx, late)
 	if len(leaders) == 0 {
 		return nil, false
 	}
@@ -76,9 +77,10 @@ func (p *Pipeline) forgetProfiles() {
 }
 
 // lead sorts a batch into changes that need a plan of their own, oldest
-// arrivals of an object following the newest, and changes that one already
-// under way settles.
-func (p *Pipeline) lead(batch []*change) []*change {
+// arrivals of an object following the newest, changes that one already under
+// way settles, and late ones: something newer was verified while they waited for
+// their batch.
+func (p *Pipeline) lead(batch []*change) (order, late []*change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	changes := make([]freshet.Change, len(batch))
@@ -87,10 +89,14 @@ func (p *Pipeline) lead(batch []*change) []*change {
 	}
 	latest, superseded := freshet.Latest(changes)
 	leaders := make(map[object]*change, len(latest))
-	var order []*change
 	for _, l := range latest {
 		c := p.underWay[l.ID()]
 		leaders[objectOf(l)] = c
+		if p.covered(l) {
+			c.note = supersededNote
+			late = append(late, c)
+			continue
+		}
 		if prev := p.newest[objectOf(l)]; prev != nil && !prev.settled && older(c.Change, prev.Change) {
 			// It came late: the invalidation under way was made after it.
 			p.follow(prev, c)
@@ -102,7 +108,7 @@ func (p *Pipeline) lead(batch []*change) []*change {
 	for _, s := range superseded {
 		p.follow(leaders[objectOf(s)], p.underWay[s.ID()])
 	}
-	return order
+	return order, late
 }
 
 // follow has c settled together with leader. The caller holds p.mu.

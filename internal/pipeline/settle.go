@@ -33,6 +33,8 @@ func (p *Pipeline) step(ctx context.Context, changes []*change, s journal.State,
 	p.record(ctx, received, records)
 }
 
+const supersededNote = "superseded by a newer change of the same key"
+
 // advance puts the records of m, which is leader or follows it, into state s.
 // The caller holds p.mu.
 func (m *change) advance(leader *change, s journal.State, at time.Time) []journal.Record {
@@ -42,7 +44,7 @@ func (m *change) advance(leader *change, s journal.State, at time.Time) []journa
 		case leader.reason != "":
 			r.Reason = leader.reason
 		case m != leader:
-			r.Reason = "superseded by a newer change of the same key"
+			r.Reason = supersededNote
 		default:
 			r.Reason = m.note
 		}
@@ -312,6 +314,9 @@ func (p *Pipeline) forget(ctx context.Context, changes []*change) {
 			delete(p.underWay, m.ID())
 			p.recent.add(m.ID())
 			p.acknowledge(m.deliveries...)
+			if m.work == nil {
+				continue // it came too late to be planned
+			}
 			if m.work.left--; m.work.left == 0 {
 				done = append(done, m.work)
 			}
