@@ -202,7 +202,8 @@ func (d Distribution) Apply(base distribution.Distribution) distribution.Distrib
 		base.Config.Origins[i].OriginPath = d.OriginPath
 	}
 	b := &base.Config.DefaultCacheBehavior
-	b.QueryString, b.MinTTL, b.DefaultTTL, b.MaxTTL = d.QueryString, d.MinTTL, d.DefaultTTL, d.MaxTTL
+	b.ForwardedValues = &distribution.ForwardedValues{QueryString: d.QueryString}
+	b.MinTTL, b.DefaultTTL, b.MaxTTL = &d.MinTTL, &d.DefaultTTL, &d.MaxTTL
 	return base
 }
 

@@ -190,7 +190,7 @@ func TestApplyLeavesTheBaseAlone(t *testing.T) {
 	}
 	b := got.Config.DefaultCacheBehavior
 	if got.ID != "E1" || got.Config.DefaultRootObject != "home.html" || !reflect.DeepEqual(got.Config.Aliases, d.Aliases) ||
-		!b.QueryString || b.MinTTL != 1 || b.DefaultTTL != 2 || b.MaxTTL != 3 {
+		!b.ForwardedValues.QueryString || *b.MinTTL != 1 || *b.DefaultTTL != 2 || *b.MaxTTL != 3 {
 		t.Errorf("got %+v", got)
 	}
 	for _, o := range got.Config.Origins {

@@ -1,65 +1,158 @@
 // Package distribution is CloudFront's configuration model as data: which
 // origins a distribution has, which behavior answers a path, and for how long
-// what it answers may be cached. Names are those of the CloudFront API.
+// and under which key what it answers is cached. Names are those of the
+// CloudFront API; where the API wraps a list in Quantity and Items, a field is
+// simply the list.
 package distribution
 
 import (
-	"path"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Distribution is a configuration under the ID and domain name CloudFront gave
-// it.
+// it, with the custom policies that its behaviors name.
 type Distribution struct {
-	ID           string    `json:"Id" yaml:"Id"`
-	DomainName   string    `json:"DomainName" yaml:"DomainName"` // the CDN's own host name, without scheme
-	LastModified time.Time `json:"LastModifiedTime" yaml:"LastModifiedTime,omitempty"`
-	Config       Config    `json:"DistributionConfig" yaml:"DistributionConfig"`
+	ID            string        `json:"Id"`
+	DomainName    string        `json:"DomainName"` // the CDN's own host name, without scheme
+	LastModified  time.Time     `json:"LastModifiedTime,omitzero"`
+	Config        Config        `json:"DistributionConfig"`
+	CachePolicies []CachePolicy `json:"CachePolicies,omitempty"` // custom ones; managed ones are known by ID
 }
 
 // Config is CloudFront's DistributionConfig.
+// https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_DistributionConfig.html
 type Config struct {
-	CallerReference      string          `json:"CallerReference" yaml:"CallerReference"`
-	Comment              string          `json:"Comment" yaml:"Comment"`
-	Enabled              bool            `json:"Enabled" yaml:"Enabled"`
-	Aliases              []string        `json:"Aliases,omitempty" yaml:"Aliases,omitempty"`
-	DefaultRootObject    string          `json:"DefaultRootObject" yaml:"DefaultRootObject"` // without leading slash; may hold folders
-	Origins              []Origin        `json:"Origins" yaml:"Origins"`
-	DefaultCacheBehavior CacheBehavior   `json:"DefaultCacheBehavior" yaml:"DefaultCacheBehavior"`
-	CacheBehaviors       []CacheBehavior `json:"CacheBehaviors,omitempty" yaml:"CacheBehaviors,omitempty"` // in order; the first match answers
+	CallerReference      string                `json:"CallerReference"`
+	Comment              string                `json:"Comment"`
+	Enabled              bool                  `json:"Enabled"`
+	Staging              bool                  `json:"Staging,omitempty"`
+	Aliases              []string              `json:"Aliases,omitempty"`
+	DefaultRootObject    string                `json:"DefaultRootObject"` // without leading slash; may hold folders
+	Origins              []Origin              `json:"Origins"`
+	OriginGroups         []OriginGroup         `json:"OriginGroups,omitempty"`
+	DefaultCacheBehavior CacheBehavior         `json:"DefaultCacheBehavior"`
+	CacheBehaviors       []CacheBehavior       `json:"CacheBehaviors,omitempty"` // in order; the first match answers
+	CustomErrorResponses []CustomErrorResponse `json:"CustomErrorResponses,omitempty"`
+	CacheTagConfig       *CacheTagConfig       `json:"CacheTagConfig,omitempty"` // nil: the distribution has no cache tags
+
+	// What follows does not decide what is cached, but is part of a distribution.
+	PriceClass                    string                         `json:"PriceClass,omitempty"`
+	HTTPVersion                   string                         `json:"HttpVersion,omitempty"`
+	IsIPV6Enabled                 bool                           `json:"IsIPV6Enabled,omitempty"`
+	WebACLID                      string                         `json:"WebACLId,omitempty"`
+	ViewerCertificate             *ViewerCertificate             `json:"ViewerCertificate,omitempty"`
+	Logging                       *Logging                       `json:"Logging,omitempty"`
+	Restrictions                  *Restrictions                  `json:"Restrictions,omitempty"`
+	ContinuousDeploymentPolicyID  string                         `json:"ContinuousDeploymentPolicyId,omitempty"`
+	AnycastIPListID               string                         `json:"AnycastIpListId,omitempty"`
+	ConnectionMode                string                         `json:"ConnectionMode,omitempty"`
+	ConnectionFunctionAssociation *ConnectionFunctionAssociation `json:"ConnectionFunctionAssociation,omitempty"`
+	TenantConfig                  *TenantConfig                  `json:"TenantConfig,omitempty"`
+	ViewerMtlsConfig              *ViewerMtlsConfig              `json:"ViewerMtlsConfig,omitempty"`
 }
 
-// Origin is where a distribution fetches from.
-type Origin struct {
-	ID         string `json:"Id" yaml:"Id"`
-	DomainName string `json:"DomainName" yaml:"DomainName"`
-	OriginPath string `json:"OriginPath" yaml:"OriginPath"` // begins with a slash and ends without; may be empty
+// CustomErrorResponse is what viewers get in place of an error of the origin,
+// and for how long the error is cached.
+type CustomErrorResponse struct {
+	ErrorCode          int    `json:"ErrorCode"`
+	ResponsePagePath   string `json:"ResponsePagePath,omitempty"`   // begins with a slash; empty: the origin's own answer
+	ResponseCode       int    `json:"ResponseCode,omitempty"`       // 0: the origin's own
+	ErrorCachingMinTTL *int64 `json:"ErrorCachingMinTTL,omitempty"` // seconds; nil: 10
 }
 
-// CacheBehavior says how requests whose path matches PathPattern are answered.
-// TTLs are seconds.
-type CacheBehavior struct {
-	PathPattern    string `json:"PathPattern,omitempty" yaml:"PathPattern,omitempty"` // empty in the default behavior
-	TargetOriginID string `json:"TargetOriginId" yaml:"TargetOriginId"`
-	QueryString    bool   `json:"QueryString" yaml:"QueryString"` // query strings are part of the cache key and are forwarded
-	MinTTL         int64  `json:"MinTTL" yaml:"MinTTL"`
-	DefaultTTL     int64  `json:"DefaultTTL" yaml:"DefaultTTL"`
-	MaxTTL         int64  `json:"MaxTTL" yaml:"MaxTTL"`
+// CacheTagConfig switches cache tags on.
+type CacheTagConfig struct {
+	HeaderName string `json:"HeaderName"` // of the origin's response; holds comma-separated tags
 }
 
-// CloudFront's TTLs where nothing else was configured, in seconds.
-// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
-const (
-	DefaultMinTTL     = 0
-	DefaultDefaultTTL = 86400
-	DefaultMaxTTL     = 31536000
-)
+// ViewerCertificate is how viewers' TLS connections are answered.
+type ViewerCertificate struct {
+	CloudFrontDefaultCertificate bool   `json:"CloudFrontDefaultCertificate,omitempty"`
+	ACMCertificateARN            string `json:"ACMCertificateArn,omitempty"`
+	IAMCertificateID             string `json:"IAMCertificateId,omitempty"`
+	Certificate                  string `json:"Certificate,omitempty"`
+	CertificateSource            string `json:"CertificateSource,omitempty"`
+	MinimumProtocolVersion       string `json:"MinimumProtocolVersion,omitempty"`
+	SSLSupportMethod             string `json:"SSLSupportMethod,omitempty"`
+}
 
-// ErrorCachingMinTTL is how long an error is cached when the origin does not
-// say otherwise.
-const ErrorCachingMinTTL = 10 * time.Second
+// Logging is where standard access logs go.
+type Logging struct {
+	Enabled        bool   `json:"Enabled,omitempty"`
+	IncludeCookies bool   `json:"IncludeCookies,omitempty"`
+	Bucket         string `json:"Bucket,omitempty"`
+	Prefix         string `json:"Prefix,omitempty"`
+}
+
+// Restrictions are by country.
+type Restrictions struct {
+	GeoRestriction GeoRestriction `json:"GeoRestriction"`
+}
+
+// GeoRestriction lists two-letter country codes.
+type GeoRestriction struct {
+	RestrictionType string   `json:"RestrictionType"` // none, whitelist or blacklist
+	Locations       []string `json:"Locations,omitempty"`
+}
+
+// ConnectionFunctionAssociation names a connection function.
+type ConnectionFunctionAssociation struct {
+	ID string `json:"Id"`
+}
+
+// TenantConfig marks a multi-tenant distribution.
+type TenantConfig struct {
+	ParameterDefinitions []ParameterDefinition `json:"ParameterDefinitions,omitempty"`
+}
+
+// ParameterDefinition is a parameter that tenants set.
+type ParameterDefinition struct {
+	Name       string              `json:"Name"`
+	Definition ParameterConstraint `json:"Definition"`
+}
+
+// ParameterConstraint is the schema of a tenant's parameter.
+type ParameterConstraint struct {
+	StringSchema StringSchema `json:"StringSchema"`
+}
+
+// StringSchema constrains a text.
+type StringSchema struct {
+	Required     bool   `json:"Required"`
+	Comment      string `json:"Comment,omitempty"`
+	DefaultValue string `json:"DefaultValue,omitempty"`
+}
+
+// ViewerMtlsConfig asks viewers for certificates.
+type ViewerMtlsConfig struct {
+	Mode             string            `json:"Mode,omitempty"`
+	TrustStoreConfig *TrustStoreConfig `json:"TrustStoreConfig,omitempty"`
+}
+
+// TrustStoreConfig says which viewers' certificates are trusted.
+type TrustStoreConfig struct {
+	TrustStoreID                string `json:"TrustStoreId"`
+	AdvertiseTrustStoreCANames  bool   `json:"AdvertiseTrustStoreCaNames,omitempty"`
+	IgnoreCertificateExpiration bool   `json:"IgnoreCertificateExpiry,omitempty"`
+}
+
+// DefaultErrorCachingMinTTL is how long an error is cached when neither the
+// configuration nor the origin says otherwise.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
+const DefaultErrorCachingMinTTL = 10 * time.Second
+
+// CachingTTL is how long the error is cached at least.
+func (r CustomErrorResponse) CachingTTL() time.Duration {
+	if r.ErrorCachingMinTTL == nil {
+		return DefaultErrorCachingMinTTL
+	}
+	return time.Duration(*r.ErrorCachingMinTTL) * time.Second
+}
+
+// LocalSuffix ends the domain name of every distribution of the embedded edge.
+const LocalSuffix = ".cloudfront.localhost"
 
 // ForBucket returns a distribution with CloudFront's defaults in front of one
 // bucket of the embedded store.
@@ -73,98 +166,19 @@ func ForBucket(id, bucket string) Distribution {
 			Enabled:              true,
 			DefaultRootObject:    "index.html",
 			Origins:              []Origin{{ID: bucket, DomainName: bucket + ".s3.localhost"}},
-			DefaultCacheBehavior: CacheBehavior{TargetOriginID: bucket, MinTTL: DefaultMinTTL, DefaultTTL: DefaultDefaultTTL, MaxTTL: DefaultMaxTTL},
+			DefaultCacheBehavior: CacheBehavior{
+				TargetOriginID: bucket, ForwardedValues: &ForwardedValues{},
+				MinTTL: new(int64(DefaultMinTTL)), DefaultTTL: new(int64(DefaultDefaultTTL)), MaxTTL: new(int64(DefaultMaxTTL)),
+			},
 		},
 	}
-}
-
-// LocalSuffix ends the domain name of every distribution of the embedded edge.
-const LocalSuffix = ".cloudfront.localhost"
-
-var bucketHost = regexp.MustCompile(`^(.+)\.s3(?:\.localhost|(?:-fips|-accelerate)?(?:\.dualstack)?(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?|-website[.-][a-z0-9-]+\.amazonaws\.com(?:\.cn)?)$`)
-
-// Bucket returns the name of the S3 bucket that the origin's domain name stands
-// for, and whether it stands for one.
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
-func (o Origin) Bucket() (string, bool) {
-	m := bucketHost.FindStringSubmatch(strings.ToLower(o.DomainName))
-	if m == nil {
-		return "", false
-	}
-	return m[1], true
 }
 
 // Hosts returns the names under which viewers reach the distribution: the CDN's
 // own first, then the aliases.
 func (d Distribution) Hosts() []string {
+	if d.DomainName == "" {
+		return slices.Clone(d.Config.Aliases)
+	}
 	return append([]string{d.DomainName}, d.Config.Aliases...)
-}
-
-// Origin returns the origin with the given ID.
-func (c Config) Origin(id string) (Origin, bool) {
-	for _, o := range c.Origins {
-		if o.ID == id {
-			return o, true
-		}
-	}
-	return Origin{}, false
-}
-
-// Behavior returns the behavior that answers path, which begins with a slash
-// and has no query string: the first of CacheBehaviors that matches, or else
-// the default. Dot segments and repeated slashes in path do not count, so
-// /a/../b is answered by the behavior of /b; the origin gets path as it is.
-func (c Config) Behavior(path string) CacheBehavior {
-	path = normalized(path)
-	for _, b := range c.CacheBehaviors {
-		if Match(b.PathPattern, path) {
-			return b
-		}
-	}
-	return c.DefaultCacheBehavior
-}
-
-// normalized removes what RFC 3986 says does not distinguish paths. A path that
-// ends in a dot segment ends in a slash without it.
-func normalized(p string) string {
-	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
-		return p
-	}
-	clean := path.Clean(p)
-	last := p[strings.LastIndexByte(p, '/')+1:]
-	if clean != "/" && (last == "" || last == "." || last == "..") {
-		clean += "/"
-	}
-	return clean
-}
-
-// Caches reports whether the behavior may keep a response at all.
-func (b CacheBehavior) Caches() bool { return b.MaxTTL > 0 }
-
-// Match reports whether a behavior's path pattern matches path. * stands for
-// any run of characters, slashes included, ? for exactly one; letter case
-// counts; a missing leading slash makes no difference.
-func Match(pattern, path string) bool {
-	return glob(strings.TrimPrefix(pattern, "/"), strings.TrimPrefix(path, "/"))
-}
-
-// glob backtracks to the last * only, so it takes at most len(pattern)*len(s)
-// steps.
-func glob(pattern, s string) bool {
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p, i = p+1, i+1
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -36,7 +36,7 @@ func TestBucketOrigin(t *testing.T) {
 		t.Fatal(err)
 	}
 	resolve := func(distribution.Distribution, distribution.Origin) (Origin, error) { return reached, nil }
-	prefixed := behaving(func(b *distribution.CacheBehavior) { b.QueryString = true })
+	prefixed := behaving(func(b *distribution.CacheBehavior) { b.ForwardedValues.QueryString = true })
 	prefixed.Config.Origins[0].OriginPath = "/v1/a b"
 	bare := dist("E2")
 	bare.Config.DefaultRootObject = ""

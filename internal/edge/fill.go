@@ -115,7 +115,7 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	entry.body = f.old.body
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
-	entry.life = lifetimeOf(q.behavior, entry.status, judged, resp.received)
+	entry.life = lifetimeOf(q.caching, entry.status, judged, resp.received)
 	if !entry.life.store || !q.site.keep(entry) {
 		q.site.store.drop(f.old)
 	}
@@ -137,7 +137,7 @@ func (e *Edge) standIn(f *fill, q *query) bool {
 	if f.old == nil || !f.old.standsIn(now) || !q.site.epochs.valid(&f.old.stamp, f.old.names) {
 		return false
 	}
-	f.old.retry.Store(now.Add(distribution.ErrorCachingMinTTL).UnixNano())
+	f.old.retry.Store(now.Add(distribution.DefaultErrorCachingMinTTL).UnixNano())
 	f.settle(f.old, nil, refreshHit, true)
 	return true
 }
@@ -154,7 +154,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 	h, body := errorPage(status, "The origin gave no usable answer.")
 	entry := f.entry(status, h, time.Now(), 0)
 	entry.body = body
-	entry.life = lifetimeOf(q.behavior, status, h, entry.received)
+	entry.life = lifetimeOf(q.caching, status, h, entry.received)
 	if e.ctx.Err() != nil {
 		entry.life = lifetime{} // it is us who stopped
 	}
@@ -167,7 +167,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 // receive settles the fill with a response and then takes in its body.
 func (e *Edge) receive(f *fill, q *query, resp *response) {
 	head := f.entry(resp.StatusCode, fromOrigin(resp.Header), resp.received, upstreamAge(resp.Header))
-	head.life = lifetimeOf(q.behavior, head.status, resp.Header, head.received)
+	head.life = lifetimeOf(q.caching, head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
 	s := newStream(resp.ContentLength, !kept)
 	s.unread = func() { resp.cancel(errNoReaders) }

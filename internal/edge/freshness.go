@@ -22,7 +22,7 @@ type lifetime struct {
 
 // lifetimeOf applies CloudFront's rules to a response that was received now.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
-func lifetimeOf(b distribution.CacheBehavior, status int, h http.Header, now time.Time) lifetime {
+func lifetimeOf(b *distribution.Caching, status int, h http.Header, now time.Time) lifetime {
 	switch {
 	case !b.Caches():
 		return lifetime{}
@@ -60,7 +60,7 @@ func storingOf(status int) storing {
 	}
 }
 
-func contentLifetime(b distribution.CacheBehavior, h http.Header, now time.Time) lifetime {
+func contentLifetime(b *distribution.Caching, h http.Header, now time.Time) lifetime {
 	d := parseCacheControl(h["Cache-Control"])
 	l := lifetime{fresh: contentTTL(b, d, h, now), staleOnError: !d.mustRevalidate, staleFor: -1}
 	if d.noCache || d.noStore || d.private {
@@ -86,7 +86,7 @@ func contentLifetime(b distribution.CacheBehavior, h http.Header, now time.Time)
 // contentTTL is CloudFront's table of TTLs. What an upstream cache already used
 // up, as Age says, counts against what the origin asked for, but not against
 // the distribution's own minimum and default.
-func contentTTL(b distribution.CacheBehavior, d directives, h http.Header, now time.Time) time.Duration {
+func contentTTL(b *distribution.Caching, d directives, h http.Header, now time.Time) time.Duration {
 	lowest := time.Duration(max(b.MinTTL, 0)) * time.Second
 	asked, says := d.lifetime()
 	switch {
@@ -103,7 +103,7 @@ func contentTTL(b distribution.CacheBehavior, d directives, h http.Header, now t
 }
 
 // maxTTL is the behavior's maximum, raised to its minimum where that is larger.
-func maxTTL(b distribution.CacheBehavior) time.Duration { return capped(max(b.MaxTTL, b.MinTTL)) }
+func maxTTL(b *distribution.Caching) time.Duration { return capped(max(b.MaxTTL, b.MinTTL)) }
 
 func capped(seconds int64) time.Duration {
 	return time.Duration(min(max(seconds, 0), int64(longest/time.Second))) * time.Second
@@ -123,12 +123,12 @@ func untilExpires(h http.Header, now time.Time) time.Duration {
 	return min(expires.Sub(now), longest)
 }
 
-func errorLifetime(b distribution.CacheBehavior, status int, h http.Header) lifetime {
+func errorLifetime(b *distribution.Caching, status int, h http.Header) lifetime {
 	asked, says := parseCacheControl(h["Cache-Control"]).lifetime()
 	if how := storingOf(status); how == never || how == asErrorIfItSaysSo && !says {
 		return lifetime{}
 	}
-	fresh := min(max(distribution.ErrorCachingMinTTL, asked), maxTTL(b))
+	fresh := min(max(distribution.DefaultErrorCachingMinTTL, asked), maxTTL(b))
 	return lifetime{store: fresh > 0, fresh: fresh}
 }
 

@@ -11,11 +11,11 @@ import (
 func TestLifetime(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
-	open := distribution.CacheBehavior{MinTTL: 0, DefaultTTL: 86400, MaxTTL: 1000}
-	floor := distribution.CacheBehavior{MinTTL: 60, DefaultTTL: 30, MaxTTL: 1000}
+	open := distribution.Caching{MinTTL: 0, DefaultTTL: 86400, MaxTTL: 1000}
+	floor := distribution.Caching{MinTTL: 60, DefaultTTL: 30, MaxTTL: 1000}
 	tests := []struct {
 		rule     string
-		behavior distribution.CacheBehavior
+		behavior distribution.Caching
 		status   int
 		headers  []string
 		fresh    int // seconds
@@ -48,7 +48,7 @@ func TestLifetime(t *testing.T) {
 		{"max-age=0 is kept for revalidation", open, 200, []string{"Cache-Control", "max-age=0", "Last-Modified", at(-time.Hour)}, 0, true, true},
 		{"Age counts", open, 200, []string{"Cache-Control", "max-age=100", "Age", "30"}, 70, true, true},
 		{"Age beyond the lifetime", open, 200, []string{"Cache-Control", "max-age=100", "Age", "300", "Etag", `"x"`}, 0, true, true},
-		{"more than 100 years", distribution.CacheBehavior{MaxTTL: 1 << 60}, 200, []string{"Cache-Control", "max-age=99999999999999999999"}, int(longest / time.Second), true, true},
+		{"more than 100 years", distribution.Caching{MaxTTL: 1 << 60}, 200, []string{"Cache-Control", "max-age=99999999999999999999"}, int(longest / time.Second), true, true},
 		{"stale-if-error=0 ends standing in", open, 200, []string{"Cache-Control", "max-age=9, stale-if-error=0"}, 9, true, false},
 		{"must-revalidate ends standing in", open, 200, []string{"Cache-Control", "max-age=9, must-revalidate"}, 9, true, false},
 		{"redirects are stored", open, 301, []string{"Cache-Control", "max-age=9"}, 9, true, true},
@@ -59,14 +59,14 @@ func TestLifetime(t *testing.T) {
 		{"404 with a short max-age", open, 404, []string{"Cache-Control", "max-age=1"}, 10, true, false},
 		{"404 within the maximum", open, 404, []string{"Cache-Control", "max-age=5000"}, 1000, true, false},
 		{"404 with s-maxage", open, 404, []string{"Cache-Control", "s-maxage=30, max-age=100"}, 30, true, false},
-		{"404 where nothing is cached", distribution.CacheBehavior{}, 404, nil, 0, false, false},
-		{"200 where nothing is cached", distribution.CacheBehavior{}, 200, []string{"Cache-Control", "max-age=100"}, 0, false, false},
+		{"404 where nothing is cached", distribution.Caching{}, 404, nil, 0, false, false},
+		{"200 where nothing is cached", distribution.Caching{}, 200, []string{"Cache-Control", "max-age=100"}, 0, false, false},
 		{"206 unasked", open, 206, []string{"Cache-Control", "max-age=100"}, 0, false, false},
 	}
 	for _, status := range []int{414, 500, 501, 502, 503, 504} {
 		tests = append(tests, struct {
 			rule     string
-			behavior distribution.CacheBehavior
+			behavior distribution.Caching
 			status   int
 			headers  []string
 			fresh    int
@@ -76,7 +76,7 @@ func TestLifetime(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
-			got := lifetimeOf(tt.behavior, tt.status, headerWith(tt.headers...), now)
+			got := lifetimeOf(&tt.behavior, tt.status, headerWith(tt.headers...), now)
 			if got.fresh != time.Duration(tt.fresh)*time.Second || got.store != tt.store || got.staleOnError != tt.stale {
 				t.Errorf("got %+v, want fresh %d s, store %v, stale %v", got, tt.fresh, tt.store, tt.stale)
 			}
@@ -87,7 +87,7 @@ func TestLifetime(t *testing.T) {
 // 400, 403, 405, 412 and 415 are cached only if the origin gives a lifetime;
 // others than these and the content statuses never are.
 func TestLifetimeOfErrorsThatMustSaySo(t *testing.T) {
-	b := distribution.CacheBehavior{DefaultTTL: 86400, MaxTTL: 1000}
+	b := &distribution.Caching{DefaultTTL: 86400, MaxTTL: 1000}
 	for _, status := range []int{400, 403, 405, 412, 415} {
 		if l := lifetimeOf(b, status, headerWith(), time.Now()); l.store {
 			t.Errorf("%d is stored without a lifetime: %+v", status, l)

@@ -172,8 +172,8 @@ func TestOriginRequest(t *testing.T) {
 	d.Config.Origins[0].OriginPath = "/base dir"
 	d.Config.Origins = append(d.Config.Origins, distribution.Origin{ID: "api"})
 	d.Config.CacheBehaviors = []distribution.CacheBehavior{
-		{PathPattern: "/live/*", TargetOriginID: "api"}, // caches nothing
-		{PathPattern: "q/*", TargetOriginID: "api", QueryString: true, DefaultTTL: 9, MaxTTL: 9},
+		{PathPattern: "/live/*", TargetOriginID: "api", DefaultTTL: new(int64(0)), MaxTTL: new(int64(0))}, // caches nothing
+		{PathPattern: "q/*", TargetOriginID: "api", ForwardedValues: &distribution.ForwardedValues{QueryString: true}, DefaultTTL: new(int64(9)), MaxTTL: new(int64(9))},
 	}
 	o := fixed(200, "x")
 	e := open(t, nil, Config{Distributions: []distribution.Distribution{d}, Resolve: func(_ distribution.Distribution, which distribution.Origin) (Origin, error) {
@@ -236,7 +236,7 @@ func TestOriginRequest(t *testing.T) {
 func TestQueryStringInKey(t *testing.T) {
 	count := func(query bool) int {
 		o := fixed(200, "x")
-		e := open(t, o, Config{Distributions: []distribution.Distribution{behaving(func(b *distribution.CacheBehavior) { b.QueryString = query })}})
+		e := open(t, o, Config{Distributions: []distribution.Distribution{behaving(func(b *distribution.CacheBehavior) { b.ForwardedValues.QueryString = query })}})
 		for _, target := range []string{"/a", "/a?", "/a?x=1&y=2", "/a?y=2&x=1", "/a?x=1&y=2"} {
 			get(e, target)
 			settle(t, e)

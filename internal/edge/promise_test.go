@@ -120,7 +120,7 @@ func hide(t *testing.T, url string) *hidden {
 		}
 		return w.o.RoundTrip(r)
 	})
-	d := behaving(func(b *distribution.CacheBehavior) { b.QueryString = true })
+	d := behaving(func(b *distribution.CacheBehavior) { b.ForwardedValues.QueryString = true })
 	w.e = &retargeted{open(t, honest, Config{Distributions: []distribution.Distribution{d}})}
 	return w
 }
@@ -256,7 +256,7 @@ func TestInvalidateErrors(t *testing.T) {
 
 // A tilde cannot be invalidated, in any spelling; only a wildcard before it can.
 func TestTildeCannotBeInvalidated(t *testing.T) {
-	d := behaving(func(b *distribution.CacheBehavior) { b.QueryString = true })
+	d := behaving(func(b *distribution.CacheBehavior) { b.ForwardedValues.QueryString = true })
 	e := open(t, fixed(200, "x"), Config{Distributions: []distribution.Distribution{d}})
 	urls := []string{"/v~1", "/v%7E1", "/v?a=%7E1"}
 	for _, url := range urls {

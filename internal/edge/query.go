@@ -11,7 +11,7 @@ import (
 // query is what a viewer asks for, in terms of a distribution.
 type query struct {
 	site      *site
-	behavior  distribution.CacheBehavior
+	caching   *distribution.Caching // of the behavior that answers
 	origin    *origin
 	key       key
 	viewed    string // path as the viewer spelled it
@@ -81,13 +81,14 @@ func chained(via []string) bool {
 
 func (s *site) query(path, text string) query {
 	q := query{site: s, viewed: path, path: path}
-	q.behavior = s.config.Config.Behavior(matchedPath(path))
-	q.origin = s.origins[q.behavior.TargetOriginID]
+	i := s.config.Config.BehaviorIndex(matchedPath(path))
+	q.caching = &s.caching[i]
+	q.origin = s.origins[s.config.Config.BehaviorAt(i).TargetOriginID]
 	q.key = key{s.number, path}
 	if path == "/" && s.root != "" {
 		q.path = s.root
 	}
-	if q.behavior.QueryString && text != "" {
+	if q.caching.QueryStrings.Mode != distribution.None && text != "" {
 		q.text, q.forwarded = text, text
 		q.key.url = path + "?" + text
 	}

@@ -17,7 +17,8 @@ type site struct {
 	number  uint32
 	config  distribution.Distribution
 	origins map[string]*origin
-	root    string // path of the default root object, as a viewer would spell it; empty if there is none
+	caching []distribution.Caching // of each behavior, the default last
+	root    string                 // path of the default root object, as a viewer would spell it; empty if there is none
 	epochs  *epochs
 	store   *store // shared with the other sites
 
@@ -42,10 +43,16 @@ func newSite(number uint32, d distribution.Distribution, c Config, s *store, fal
 			return nil, fmt.Errorf("origin %q of distribution %s: %w", o.ID, d.ID, err)
 		}
 	}
-	for _, b := range append([]distribution.CacheBehavior{d.Config.DefaultCacheBehavior}, d.Config.CacheBehaviors...) {
+	for i := range len(d.Config.CacheBehaviors) + 1 {
+		b := made.config.Config.BehaviorAt(i)
 		if made.origins[b.TargetOriginID] == nil {
 			return nil, fmt.Errorf("distribution %s has a behavior for the origin %q, which it does not have", d.ID, b.TargetOriginID)
 		}
+		caching, err := d.Caching(b)
+		if err != nil {
+			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
+		}
+		made.caching = append(made.caching, caching)
 	}
 	return made, nil
 }

@@ -97,7 +97,7 @@ func distributions() []distribution.Distribution {
 	rich.Config.Comment = "<&> é"
 	rich.Config.Origins = append(rich.Config.Origins, distribution.Origin{ID: "app", DomainName: "app.example.com", OriginPath: "/v1"},
 		distribution.Origin{ID: "site", DomainName: "b.s3-website-eu-west-1.amazonaws.com"})
-	rich.Config.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "app", QueryString: true, MaxTTL: 60}}
+	rich.Config.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "app", ForwardedValues: &distribution.ForwardedValues{QueryString: true}, MaxTTL: new(int64(60))}}
 	return []distribution.Distribution{rich, distribution.ForBucket("E1PLAIN", "site")}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/xml"
 	"strings"
 
@@ -225,14 +226,15 @@ func originDocument(o distribution.Origin) originXML {
 
 func behaviorDocument(b distribution.CacheBehavior) behaviorXML {
 	methods := []string{"HEAD", "GET"}
+	forwarded := cmp.Or(b.ForwardedValues, &distribution.ForwardedValues{})
 	return behaviorXML{
 		PathPattern:          b.PathPattern,
 		TargetOriginID:       b.TargetOriginID,
 		ViewerProtocolPolicy: "allow-all",
 		AllowedMethods:       methodsXML{Quantity: len(methods), Items: methods, Cached: len(methods), CachedBy: methods},
-		ForwardedValues:      forwardedXML{QueryString: b.QueryString, Cookies: "none"},
-		MinTTL:               b.MinTTL,
-		DefaultTTL:           b.DefaultTTL,
-		MaxTTL:               b.MaxTTL,
+		ForwardedValues:      forwardedXML{QueryString: forwarded.QueryString, Cookies: "none"},
+		MinTTL:               *cmp.Or(b.MinTTL, new(int64(distribution.DefaultMinTTL))),
+		DefaultTTL:           *cmp.Or(b.DefaultTTL, new(int64(distribution.DefaultDefaultTTL))),
+		MaxTTL:               *cmp.Or(b.MaxTTL, new(int64(distribution.DefaultMaxTTL))),
 	}
 }
