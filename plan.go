@@ -9,11 +9,12 @@ import (
 // Target is one URL that a change makes stale at one distribution.
 type Target struct {
 	Distribution string  `json:"distribution"`
-	Origin       string  `json:"origin"`  // of the change
-	Key          string  `json:"key"`     // of the change
-	URL          string  `json:"url"`     // canonical path, with the query string where it is in the cache key
-	Pattern      Pattern `json:"pattern"` // removes URL; a wildcard where URL has no exact pattern
-	Served       bool    `json:"served"`  // the origin answers URL with the object itself, so a probe can compare them
+	Origin       string  `json:"origin"`          // of the change
+	Key          string  `json:"key"`             // of the change
+	URL          string  `json:"url"`             // canonical path, with the query string where it is in the cache key
+	Pattern      Pattern `json:"pattern"`         // removes URL; a wildcard where URL has no exact pattern
+	Served       bool    `json:"served"`          // the origin answers URL with the object itself, so a probe can compare them
+	Group        string  `json:"group,omitempty"` // consistency group of the key
 	Reason       string  `json:"reason"`
 }
 
@@ -26,8 +27,19 @@ type Profile struct {
 	MaxWildcards     int           `json:"max_wildcards"`   // per request
 	Tags             bool          `json:"tags"`            // understands #tag
 	PatternPrice     float64       `json:"pattern_price"`   // US dollars for each pattern
-	PollEvery        time.Duration `json:"poll_every"`      // first wait between two looks at a running invalidation; doubles
+	Quota            Quota         `json:"quota"`
+	PollEvery        time.Duration `json:"poll_every"` // first wait between two looks at a running invalidation; doubles
 	CompletionWithin time.Duration `json:"completion_within"`
+}
+
+// Quota is how much a CDN takes at a time. CloudFront has published two models
+// of it; zero means that a limit is not known or does not exist.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
+type Quota struct {
+	PatternsPerSecond   float64 `json:"patterns_per_second,omitempty"`   // of an account
+	WildcardsPerSecond  float64 `json:"wildcards_per_second,omitempty"`  // of an account
+	PatternsInProgress  int     `json:"patterns_in_progress,omitempty"`  // at a distribution, wildcards included
+	WildcardsInProgress int     `json:"wildcards_in_progress,omitempty"` // at a distribution
 }
 
 // Split cuts patterns into the runs that go into one request each: exact paths
@@ -59,8 +71,41 @@ func chunk(patterns []Pattern, limit int) [][]Pattern {
 type Invalidation struct {
 	Distribution    string    `json:"distribution"`
 	CallerReference string    `json:"caller_reference"`
-	Patterns        []Pattern `json:"patterns"` // sorted, no duplicates
-	Targets         []Target  `json:"targets"`  // what the patterns are for
+	Patterns        []Pattern `json:"patterns"`          // sorted, no duplicates
+	Targets         []Target  `json:"targets"`           // what the patterns are for
+	Effects         []Effect  `json:"effects,omitempty"` // of the patterns that remove more than one URL, in their order
+}
+
+// Effect is what a pattern does that removes more than one URL.
+type Effect struct {
+	Pattern     Pattern `json:"pattern"`
+	Targets     int     `json:"targets"`      // how many it is for
+	ColdObjects int64   `json:"cold_objects"` // that it makes cold without their having changed; assumed where there is no inventory
+	ColdBytes   int64   `json:"cold_bytes"`
+}
+
+// Estimate is what one way to make a distribution fresh costs.
+type Estimate struct {
+	Patterns    int     `json:"patterns"`
+	Wildcards   int     `json:"wildcards,omitempty"`
+	Dollars     float64 `json:"dollars"`      // for the patterns, beyond those that are free
+	ColdObjects int64   `json:"cold_objects"` // made cold without having changed
+	ColdBytes   int64   `json:"cold_bytes"`
+	Cost        float64 `json:"cost"`             // Dollars and what refilling is worth, in dollars
+	Misses      int     `json:"misses,omitempty"` // URLs that would stay stale
+}
+
+// Costing explains a plan's choice at one distribution.
+type Costing struct {
+	Distribution string    `json:"distribution"`
+	Plan         Estimate  `json:"plan"`
+	PerURL       *Estimate `json:"per_url,omitempty"`    // a pattern for each URL; nil where that is against the limits or guard rails
+	PerObject    Estimate  `json:"per_object"`           // a path for each object, as it is usually done
+	Everything   Estimate  `json:"everything"`           // /*
+	Known        *int64    `json:"known,omitempty"`      // objects in the inventory; nil where there is none
+	Assumption   string    `json:"assumption,omitempty"` // what was assumed in its place
+	AtLeast      *float64  `json:"at_least,omitempty"`   // no valid plan costs less; nil where Plan is proven to be the cheapest
+	KeptFrom     []string  `json:"kept_from,omitempty"`  // guard rails but for which the plan would be cheaper
 }
 
 // Plan is all that one batch will do, complete before anything is sent.
@@ -70,6 +115,7 @@ type Plan struct {
 	Superseded    []Change       `json:"superseded,omitempty"` // older changes of the same objects, settled with them
 	Unrouted      []Unrouted     `json:"unrouted,omitempty"`   // changes that no distribution caches
 	Invalidations []Invalidation `json:"invalidations"`
+	Costs         []Costing      `json:"costs,omitempty"` // one for each distribution
 }
 
 // Unrouted is a change that makes nothing stale, with the reason.

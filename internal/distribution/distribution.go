@@ -161,11 +161,11 @@ func ForBucket(id, bucket string) Distribution {
 		ID:         id,
 		DomainName: strings.ToLower(id) + LocalSuffix,
 		Config: Config{
-			CallerReference:      id,
-			Comment:              "freshet: bucket " + bucket,
-			Enabled:              true,
-			DefaultRootObject:    "index.html",
-			Origins:              []Origin{{ID: bucket, DomainName: bucket + ".s3.localhost"}},
+			CallerReference:   id,
+			Comment:           "freshet: bucket " + bucket,
+			Enabled:           true,
+			DefaultRootObject: "index.html",
+			Origins:           []Origin{{ID: bucket, DomainName: bucket + ".s3.localhost"}},
 			DefaultCacheBehavior: CacheBehavior{
 				TargetOriginID: bucket, ForwardedValues: &ForwardedValues{},
 				MinTTL: new(int64(DefaultMinTTL)), DefaultTTL: new(int64(DefaultDefaultTTL)), MaxTTL: new(int64(DefaultMaxTTL)),

@@ -172,6 +172,7 @@ func ProfileOf(id string, hosts []string) freshet.Profile {
 		MaxPatterns:      maxPatterns,
 		MaxWildcards:     maxWildcards,
 		PatternPrice:     PatternPrice,
+		Quota:            freshet.Quota{PatternsPerSecond: 150, WildcardsPerSecond: 1, PatternsInProgress: 3000, WildcardsInProgress: 15},
 		PollEvery:        pollEvery,
 		CompletionWithin: completionWithin,
 	}
