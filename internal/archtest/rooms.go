@@ -22,13 +22,14 @@ var House = []Room{
 	{Dir: "internal/distribution/cloudformation", Kind: Pure},
 	{Dir: "internal/route", Kind: Pure, May: []string{".", "internal/distribution"}},
 	{Dir: "internal/inventory", Kind: Pure, May: []string{"."}},
+	{Dir: "internal/inventory/lines", Kind: Pure},
 	{Dir: "internal/plan", Kind: Pure, May: []string{".", "internal/inventory", "internal/plan/cover"}},
 	{Dir: "internal/plan/cover", Kind: Pure, May: []string{".", "internal/inventory"}},
 
 	// The rim: talks to the world, decides nothing.
 	{Dir: "internal/distribution/load", May: []string{".", "internal/distribution", "internal/distribution/*"}},
-	{Dir: "internal/inventory/listing", May: []string{".", "internal/inventory"}},
-	{Dir: "internal/inventory/accesslog", May: []string{".", "internal/inventory"}},
+	{Dir: "internal/inventory/listing", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
+	{Dir: "internal/inventory/accesslog", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/cdn", May: []string{"."}},
 	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},
 	{Dir: "internal/cdn/cdntest", May: []string{".", "internal/cdn"}},
