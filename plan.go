@@ -135,6 +135,12 @@ func CallerReference(distribution string, changes []Change, patterns []Pattern, 
 	for i, c := range changes {
 		ids[i] = c.ID()
 	}
+	return CallerReferenceOf(distribution, ids, patterns, attempt)
+}
+
+// CallerReferenceOf is CallerReference for changes that are given by their IDs.
+// It sorts ids.
+func CallerReferenceOf(distribution string, ids []string, patterns []Pattern, attempt int) string {
 	names := make([]string, len(patterns))
 	for i, p := range patterns {
 		names[i] = string(p)
