@@ -77,12 +77,13 @@ func atOrigin(d distribution.Distribution, o distribution.Origin, c freshet.Chan
 	var targets []freshet.Target
 	for _, s := range spellings(key, d.Config.DefaultRootObject) {
 		b := d.Config.Behavior(s.path)
-		if b.TargetOriginID != o.ID || !b.Caches() {
+		caching, err := d.Caching(b)
+		if !d.Config.Feeds(b.TargetOriginID, o.ID) || err == nil && !caching.Caches() {
 			continue
 		}
 		t := freshet.Target{Distribution: d.ID, Origin: c.Origin, Key: c.Key, URL: s.path, Served: s.served, Reason: s.reason}
 		targets = append(targets, withPattern(t))
-		if b.QueryString {
+		if caching.QueryStrings.Mode != distribution.None {
 			t.URL, t.Served = s.path+"?*", false
 			t.Reason = s.reason + ", with any query string, since the cache key has it"
 			targets = append(targets, withPattern(t))
