@@ -160,11 +160,10 @@ func readLines(in *bufio.Reader, p lineParser, out emit) error {
 		if err == nil && found {
 			err = check(o)
 		}
-		var end fatal
-		switch {
-		case errors.As(err, &end):
-			return fmt.Errorf("line %d: %w", r.Number(), end.error)
-		case err != nil:
+		if err != nil {
+			if end, ok := errors.AsType[fatal](err); ok {
+				return fmt.Errorf("line %d: %w", r.Number(), end.error)
+			}
 			o, found, err = Object{}, true, &RecordError{At: fmt.Sprintf("line %d", r.Number()), Err: err}
 		}
 		if found && !out(o, err) {
