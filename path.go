@@ -91,6 +91,9 @@ func KeyPaths(key string) []string {
 }
 
 func keyPath(key, space string) string {
+	if isCanonical(key) && strings.IndexByte(key, '+') < 0 && strings.IndexByte(key, '?') < 0 {
+		return "/" + key
+	}
 	b := make([]byte, 1, len(key)+8)
 	b[0] = '/'
 	for i := 0; i < len(key); i++ {
@@ -106,14 +109,59 @@ func keyPath(key, space string) string {
 	return string(b)
 }
 
+// CanonicalQuery spells a query string, or a part of one, as invalidation
+// patterns can: escapes that a pattern must have are made, and those the viewer
+// made stay as they are, since CloudFront compares query strings as they were
+// written.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/QueryStringParameters.html
+func CanonicalQuery(query string) string {
+	if isCanonical(query) {
+		return query
+	}
+	b := make([]byte, 0, len(query)+8)
+	for i := 0; i < len(query); i++ {
+		switch c := query[i]; {
+		case c == '%' && i+2 < len(query) && isHex(query[i+1]) && isHex(query[i+2]):
+			b = append(b, query[i:i+3]...)
+			i += 2
+		case mustEscape(c):
+			b = appendEscaped(b, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
 // PathPattern returns the pattern that removes a canonical path (with its query
 // string, if any) from the cache and as little else as possible. exact is false
-// where CloudFront has no exact spelling: a ~ cannot be matched at all, so a
-// wildcard ends before the first one; a path that ends in * is a wildcard
-// whether wanted or not.
+// where CloudFront has no exact spelling: a ~ cannot be matched at all, escaped
+// or not, so a wildcard ends before the first one; a path longer than
+// MaxPatternLength needs a wildcard that ends earlier; a path that ends in * is
+// a wildcard whether wanted or not.
 func PathPattern(path string) (p Pattern, exact bool) {
-	if i := strings.IndexByte(path, '~'); i >= 0 {
-		return Pattern(path[:i] + "*"), false
+	if i := tilde(path); i >= 0 {
+		path = path[:i] + "*"
+	}
+	if len(path) > MaxPatternLength {
+		end := MaxPatternLength - 1
+		// No pattern ends within an escape.
+		if i := strings.LastIndexByte(path[:end], '%'); i >= end-2 {
+			end = i
+		}
+		path = path[:end] + "*"
 	}
 	return Pattern(path), !strings.HasSuffix(path, "*")
+}
+
+// tilde returns where the first ~ stands, raw or escaped as a query string may
+// have it, or -1.
+func tilde(path string) int {
+	first := -1
+	for _, spelling := range [...]string{"~", "%7E", "%7e"} {
+		if i := strings.Index(path, spelling); i >= 0 && (first < 0 || i < first) {
+			first = i
+		}
+	}
+	return first
 }

@@ -68,19 +68,19 @@ func TestURLsOfAKey(t *testing.T) {
 		{"origin path is whole segments", originPath, "site-old/z.html", nil},
 		{"the origin path itself is no object", originPath, "site/", nil},
 		{"index document under an origin path", originPath, "site/index.html", []string{"=/index.html", "=/"}},
-		{"query strings in the cache key", func(c *distribution.Config) { c.DefaultCacheBehavior.QueryString = true }, "a.js", []string{"=/a.js", "/a.js?*"}},
-		{"no caching", func(c *distribution.Config) { c.DefaultCacheBehavior.MaxTTL = 0 }, "a.js", nil},
+		{"query strings in the cache key", func(c *distribution.Config) { c.DefaultCacheBehavior.ForwardedValues.QueryString = true }, "a.js", []string{"=/a.js", "/a.js?*"}},
+		{"no caching", func(c *distribution.Config) { c.DefaultCacheBehavior.MaxTTL = new(int64) }, "a.js", nil},
 		{"disabled", func(c *distribution.Config) { c.Enabled = false }, "a.js", nil},
 		{"another behavior does not cache", func(c *distribution.Config) {
-			c.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/live/*", TargetOriginID: "site"}}
+			c.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/live/*", TargetOriginID: "site", MaxTTL: new(int64)}}
 		}, "live/index.html", []string{"/live"}},
 		{"another behavior has another origin", func(c *distribution.Config) {
 			c.Origins = append(c.Origins, distribution.Origin{ID: "app", DomainName: "app.example.com"})
-			c.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "app", MaxTTL: 1}}
+			c.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "app"}}
 		}, "api/x", nil},
 		{"two origins of one bucket", func(c *distribution.Config) {
 			c.Origins = append(c.Origins, distribution.Origin{ID: "old", DomainName: "site.s3.eu-west-1.amazonaws.com", OriginPath: "/v1"})
-			c.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/old/*", TargetOriginID: "old", MaxTTL: 1}}
+			c.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/old/*", TargetOriginID: "old"}}
 		}, "v1/old/x", []string{"=/v1/old/x", "=/old/x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
