@@ -90,7 +90,7 @@ func (jsonLines) parse(line []byte) (Object, bool, error) {
 		Key      exact    `json:"key"`
 		Size     int64    `json:"size"`
 		Tags     []string `json:"tags"`
-		Requests int64    `json:"requests"`
+		Requests *int64   `json:"requests"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -100,7 +100,10 @@ func (jsonLines) parse(line []byte) (Object, bool, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return Object{}, true, errors.New("more follows the record on its line")
 	}
-	o := Object{Bucket: record.Bucket, Key: string(record.Key), Size: record.Size, Tags: record.Tags, Requests: record.Requests}
+	o := Object{Bucket: record.Bucket, Key: string(record.Key), Size: record.Size, Tags: record.Tags, Counted: record.Requests != nil}
+	if o.Counted {
+		o.Requests = *record.Requests
+	}
 	for _, tag := range o.Tags {
 		if _, err := freshet.ParsePattern("#" + tag); err != nil {
 			return Object{}, true, fmt.Errorf("key %q: %w", clip(o.Key), err)

@@ -28,6 +28,7 @@ type Object struct {
 	Size     int64    // bytes; 0 also where the listing does not say
 	Tags     []string // cache tags, without a #
 	Requests int64    // 0 also where the listing does not say
+	Counted  bool     // the listing does say how often the object is asked for
 }
 
 // Options say what a listing does not say itself. The zero value is enough for

@@ -106,8 +106,11 @@ func show(l *Listing) string {
 			continue
 		}
 		fmt.Fprintf(&b, "%q %q %d", o.Bucket, o.Key, o.Size)
-		if o.Tags != nil || o.Requests != 0 {
-			fmt.Fprintf(&b, " %q %d", o.Tags, o.Requests)
+		if o.Tags != nil {
+			fmt.Fprintf(&b, " %q", o.Tags)
+		}
+		if o.Counted {
+			fmt.Fprintf(&b, ", %d requests", o.Requests)
 		}
 		b.WriteByte('\n')
 	}

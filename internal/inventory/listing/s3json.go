@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -16,7 +17,9 @@ import (
 // jsonReader reads S3's listings as the AWS CLI prints them: one document or
 // several, one after the other, each with Contents (or Versions and
 // DeleteMarkers), or the bare array of objects or keys that --query leaves of
-// them.
+// them. Keys are taken as they stand. Those that the CLI was told to leave encoded
+// (--encoding-type url) cannot be known for what they are where it printed no
+// EncodingType, as it does when it pages.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 type jsonReader struct {
 	dec     *json.Decoder
@@ -25,6 +28,9 @@ type jsonReader struct {
 	record  int64
 	known   bool  // the document at hand has a member that listings have
 	cut     error // the last document says that more follows
+	urlType bool  // the document at hand has the EncodingType url
+	escapes bool  // a key of it may have escapes
+	decoded bool  // a key of it can have none
 }
 
 func (l *Listing) readJSON(in *bufio.Reader, out emit) error {
@@ -66,7 +72,7 @@ func (j *jsonReader) document() error {
 	if err != nil {
 		return err
 	}
-	j.cut, j.known = nil, false
+	j.cut, j.known, j.urlType, j.escapes, j.decoded = nil, false, false, false, false
 	switch token {
 	case nil: // what --query leaves of an empty bucket
 		return nil
@@ -90,8 +96,11 @@ func (j *jsonReader) members() error {
 		}
 	}
 	_, err := j.dec.Token()
-	if err == nil && !j.known {
-		err = errors.New("the document is no listing: it has no Contents")
+	switch {
+	case err == nil && !j.known:
+		return errors.New("the document is no listing: it has no Contents")
+	case err == nil && j.urlType && j.escapes && !j.decoded:
+		return errors.New("the keys may be URL-encoded: list without --encoding-type and without --no-paginate")
 	}
 	return err
 }
@@ -181,6 +190,7 @@ func (j *jsonReader) object() error {
 // the decoder behind the object, so that reading goes on.
 func (j *jsonReader) pass(r s3Object, err error) error {
 	o := Object{Key: string(r.Key), Size: r.Size}
+	j.spelling(o.Key)
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case err != nil && !errors.As(err, &wrongType) && !errors.Is(err, errNotExact):
@@ -232,15 +242,33 @@ func (j *jsonReader) more(name string) error {
 	return nil
 }
 
+// encoding notes an EncodingType. It does not say whether keys are encoded: the
+// AWS CLI asks for encoded keys by itself, decodes them and leaves the mark in,
+// but when it is told to ask for them it does not decode them.
 func (j *jsonReader) encoding() error {
 	token, err := j.dec.Token()
-	if err == nil && token == "url" {
-		return errors.New("the keys are URL-encoded: list without --encoding-type")
-	}
 	if _, nested := token.(json.Delim); err == nil && nested {
 		return errors.New("EncodingType is expected to be a text")
 	}
+	j.urlType = token == "url"
 	return err
+}
+
+// spelling notes whether a key may be encoded. What an encoded key cannot hold
+// shows that its document was decoded.
+func (j *jsonReader) spelling(key string) {
+	for i := range len(key) {
+		switch c := key[i]; {
+		case c == '+':
+			j.escapes = true
+		case c == '%':
+			_, err := url.PathUnescape(key[i:min(i+3, len(key))])
+			j.escapes = true
+			j.decoded = j.decoded || err != nil
+		case c <= ' ' || c >= 0x7F || c == '"' || c == '<' || c == '>':
+			j.decoded = true
+		}
+	}
 }
 
 // skip reads over the next value, however long it is.
