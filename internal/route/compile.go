@@ -47,11 +47,7 @@ func compile(rules Rules, ids []string) (compiled, error) {
 		c.index = []string{"index.html"}
 	}
 	var problems []error
-	report := func(name string, err error) {
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", name, err))
-		}
-	}
+	report := func(name string, err error) { problems = append(problems, named(name, err)...) }
 	for i, name := range c.index {
 		if name == "" || strings.Contains(name, "/") {
 			report(fmt.Sprintf("index_documents[%d]", i), fmt.Errorf("%q is no file name", name))
@@ -85,6 +81,20 @@ func compile(rules Rules, ids []string) (compiled, error) {
 		problems = c.overlaps()
 	}
 	return c, joined(problems)
+}
+
+// named puts a name before each of the errors that err joins.
+func named(name string, err error) (all []error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is wrapped further down has a sentence around it
+		for _, one := range several.Unwrap() {
+			all = append(all, named(name, one)...)
+		}
+		return all
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{fmt.Errorf("%s: %w", name, err)}
 }
 
 // oneOf reports whether value is the second of two words and not the first,
@@ -133,6 +143,7 @@ func compileRewrite(w Rewrite) (rule, error) {
 	if u.query != nil {
 		return r, fmt.Errorf("url %q has a query string: a rewrite is of a path", w.URL)
 	}
+	u.all = r.key.allIn(&u)
 	r.urls = []urlTemplate{u}
 	return r, r.key.agrees(&u)
 }

@@ -36,6 +36,7 @@ type traced struct {
 	behavior int    // -1 for a way that stands for many URLs
 	reason   string // why there is no target; empty where there is
 	added    []freshet.Target
+	runs     []stretch // of a way for many URLs: what of it may be cached
 }
 
 // The weights of reasons for not routing a change: what comes closest to a
@@ -146,7 +147,7 @@ func (f *finder) offer(s *site, fd *feed, w *way) {
 		f.addURL(&s.behaviors[i], s.ID, w, f.served(fd, w, i))
 	}
 	if f.trace != nil {
-		f.trace(traced{s, fd, w, i, reason, f.targets[before:]})
+		f.trace(traced{s, fd, w, i, reason, f.targets[before:], nil})
 	}
 }
 
@@ -193,17 +194,19 @@ func (f *finder) addURL(b *behavior, id string, w *way, served bool) {
 // caches which, unless fd is nil, leads to that origin.
 func (f *finder) offerMany(s *site, fd *feed, w *way) {
 	reason, before := "", len(f.targets)
-	if f.spared && !w.lists {
+	runs := s.reach(w.many, w.path, func(i int) bool { return s.behaviors[i].caches && (fd == nil || fd.leads[i]) })
+	switch {
+	case f.spared && !w.lists:
 		reason = newObject
 		f.refuse(skippedNew, reason)
-	} else if runs := s.reach(w.many, w.path, func(i int) bool { return s.behaviors[i].caches && (fd == nil || fd.leads[i]) }); len(runs) > 0 {
-		f.addAll(s, runs, w.reason)
-	} else {
+	case len(runs) == 0:
 		reason = "no behavior of " + s.ID + " caches such a URL from this origin"
 		f.refuse(notCached, reason)
+	default:
+		f.addAll(s, runs, w.reason)
 	}
 	if f.trace != nil {
-		f.trace(traced{s, fd, w, -1, reason, f.targets[before:]})
+		f.trace(traced{s, fd, w, -1, reason, f.targets[before:], runs})
 	}
 }
 
@@ -235,7 +238,7 @@ func (f *finder) errorPage(s *site, fd *fed) {
 		f.addAll(s, p.stretches, p.reason)
 	}
 	if f.trace != nil {
-		f.trace(traced{s, fd.feed, &way{path: "/", many: language{}, reason: p.reason}, -1, reason, f.targets[before:]})
+		f.trace(traced{s, fd.feed, &way{path: "/", many: language{}, reason: p.reason}, -1, reason, f.targets[before:], p.stretches})
 	}
 }
 

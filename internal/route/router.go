@@ -70,28 +70,35 @@ func newRouter(distributions []distribution.Distribution, rules Rules) (*Router,
 
 // connect finds out which buckets feed which sites.
 func (r *Router) connect() {
-	feeds := make([]map[string][]fed, len(r.sites)) // of each site, by bucket
-	for i, s := range r.sites {
-		feeds[i] = make(map[string][]fed)
+	for _, s := range r.sites {
 		for _, o := range s.Config.Origins {
 			if f := newFeed(s, o); f != nil {
-				feeds[i][f.bucket] = append(feeds[i][f.bucket], fed{f, s.pages(f, r.rules.expire)})
+				s.feeds = append(s.feeds, fed{f, s.pages(f, r.rules.expire)})
 				r.stops[f.bucket] = nil
 			}
 		}
 	}
-	r.elsewhere = []stop{}
-	for i, s := range r.sites {
+	for _, s := range r.sites {
 		named := r.rules.names(s.ID)
 		for bucket := range r.stops {
-			if len(feeds[i][bucket]) > 0 || named {
-				r.stops[bucket] = append(r.stops[bucket], stop{s, feeds[i][bucket]})
+			if feeds := s.feedsOf(bucket); len(feeds) > 0 || named {
+				r.stops[bucket] = append(r.stops[bucket], stop{s, feeds})
 			}
 		}
 		if named {
 			r.elsewhere = append(r.elsewhere, stop{site: s})
 		}
 	}
+}
+
+// feedsOf returns the origins of s that are bucket.
+func (s *site) feedsOf(bucket string) (feeds []fed) {
+	for _, f := range s.feeds {
+		if f.bucket == bucket {
+			feeds = append(feeds, f)
+		}
+	}
+	return feeds
 }
 
 // names reports whether a rule derives URLs at the distribution with that ID
@@ -171,11 +178,3 @@ func (r *Router) Own(origin, key string) []Own {
 	}
 	return all
 }
-
-// ExplainKey shows the way from an object to its URLs.
-func (r *Router) ExplainKey(origin, key string) Explanation {
-	return Explanation{Origin: origin, Key: key}
-}
-
-// ExplainURL shows the way from a URL to the objects behind it.
-func (r *Router) ExplainURL(host, url string) Explanation { return Explanation{Host: host, URL: url} }

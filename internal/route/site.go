@@ -14,6 +14,7 @@ import (
 type site struct {
 	distribution.Distribution
 	behaviors []behavior // the default last
+	feeds     []fed      // origins that are buckets, in order
 	off       string     // why nothing is routed to it; empty where it is enabled
 }
 
@@ -252,16 +253,15 @@ func longest(responses []distribution.CustomErrorResponse) distribution.CustomEr
 func errorReason(id string, responses []distribution.CustomErrorResponse, expire bool) string {
 	var codes []string
 	for _, r := range responses {
-		codes = append(codes, fmt.Sprint(r.ErrorCode))
+		codes = append(codes, fmt.Sprintf("%d (cached for %d s)", r.ErrorCode, int64(r.CachingTTL().Seconds())))
 	}
-	what := fmt.Sprintf("error page of %s at %s", strings.Join(codes, " and "), id)
-	ttl := int64(longest(responses).CachingTTL().Seconds())
+	what := fmt.Sprintf("error page of %s for %s", id, strings.Join(codes, " and "))
 	switch {
-	case ttl <= 0:
-		return what + ": errors are not cached, their TTL is 0"
+	case longest(responses).CachingTTL() <= 0:
+		return what + ", which is not cached"
 	case expire:
-		return fmt.Sprintf("%s: URLs that show it are left to run out after %d s, since error_pages is expire", what, ttl)
+		return what + ": error_pages is expire, so URLs that show it do so until then"
 	default:
-		return fmt.Sprintf("%s: any URL that ended in the error shows it for %d s (error_pages: expire would wait for that)", what, ttl)
+		return what + ": any URL that ended in it shows the page until then, unless it is cleared (error_pages: expire would wait)"
 	}
 }

@@ -121,15 +121,15 @@ const mostReadings = 64
 // there are more than mostReadings.
 func (t *template) readings(s string) (all [][]string, complete bool) {
 	last := len(t.holes)
-	rest, ok := strings.CutPrefix(s, t.literals[0])
-	if !ok || !strings.HasSuffix(rest, t.literals[last]) {
-		return nil, true
-	}
 	if last == 0 {
-		if rest != "" {
+		if s != t.literals[0] {
 			return nil, true
 		}
 		return [][]string{{}}, true
+	}
+	rest, ok := strings.CutPrefix(s, t.literals[0])
+	if !ok || !strings.HasSuffix(rest, t.literals[last]) {
+		return nil, true
 	}
 	r := reader{t: t, values: make([]string, last)}
 	r.read(0, rest)
