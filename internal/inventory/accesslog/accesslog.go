@@ -14,7 +14,8 @@ import (
 
 // Hit is one line of a log: a request and how it was answered.
 type Hit struct {
-	Host     string // that the viewer asked for, in lower case and without a port
+	Host     string // that the viewer asked for, in lower case and without a port; Domain if the log does not say
+	Domain   string // of the distribution at CloudFront, such as d111111abcdef8.cloudfront.net; empty if the log lacks the column
 	Method   string
 	Path     string // in the spelling of freshet.CanonicalPath; empty where the log has none, as for a request that was refused unread
 	Query    string // as the viewer spelled it, without the question mark
@@ -57,7 +58,7 @@ func Read(r io.Reader) iter.Seq2[Hit, error] {
 		for {
 			h, ok, err := l.next()
 			switch {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return
 			case err == nil && ok && !yield(h, nil):
 				return
@@ -88,7 +89,7 @@ type log struct {
 func (l *log) next() (Hit, bool, error) {
 	line, err := l.lines.Next()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return Hit{}, false, err
 	case errors.Is(err, lines.ErrTooLong):
 		return Hit{}, false, l.bad(err)

@@ -88,7 +88,7 @@ func show(r io.Reader) string {
 			fmt.Fprintf(&b, "error: %v\n", err)
 			continue
 		}
-		fmt.Fprintf(&b, "%s %s %q %q %d %d %q %q %q\n", h.Time.Format(time.RFC3339Nano), h.Method, h.Host, h.Path, h.Status, h.Bytes, h.Query, h.Location, h.Result)
+		fmt.Fprintf(&b, "%s %s %q %q %d %d %q %q %q\n", h.Time.Format(time.RFC3339Nano), h.Method, h.Host+"<"+h.Domain, h.Path, h.Status, h.Bytes, h.Query, h.Location, h.Result)
 	}
 	return b.String()
 }

@@ -35,8 +35,9 @@ func (l *log) hit(r record) (h Hit, err error) {
 	if h.Path, h.Query, err = splitURL(r.stem, r.query); err != nil {
 		return Hit{}, err
 	}
+	h.Domain = l.host(r.domain)
 	if h.Host = l.host(r.host); h.Host == "" {
-		h.Host = l.host(r.domain)
+		h.Host = h.Domain
 	}
 	h.Method, h.Location, h.Result = l.name(r.method), l.name(r.location), l.name(r.result)
 	if h.Method == "" && h.Path != "" {

@@ -31,8 +31,11 @@ type Weight struct {
 // half that is asked for least is forgotten, and Tally says how much that was
 // and how wrong the rest can be by it. It is not safe for concurrent use.
 type Weights struct {
-	MaxURLs int              // 0 means the constant MaxURLs
-	URL     func(Hit) string // what a hit counts for; nil means its path, without the query string
+	MaxURLs int // 0 means the constant MaxURLs
+	// Under says for which host (or whatever else stands for a site) and URL a hit
+	// counts; without a URL it is ignored. nil means the hit's host and its path
+	// without the query string.
+	Under func(Hit) (host, url string)
 
 	urls      map[target]*weight
 	locations map[string]int // in the order of their first hits
@@ -49,7 +52,7 @@ type weight struct {
 // Tally says what became of the lines of all logs.
 type Tally struct {
 	Counted   int64     // hits summed up, those forgotten since included
-	Ignored   int64     // hits that warm no cache: other methods than GET and HEAD, no status or one from 400
+	Ignored   int64     // hits that warm no cache: other methods than GET and HEAD, no status or one from 400, no URL
 	Bad       int64     // lines that could not be read
 	FirstBad  error     // the first of them, with its number
 	Forgotten Forgotten // URLs that were left out to bound the memory
@@ -91,18 +94,18 @@ func (w *Weights) AddLog(name string, hits iter.Seq2[Hit, error]) error {
 // Add adds one hit. Only GET and HEAD requests count that were answered with a
 // status below 400, since nothing else is worth keeping warm.
 func (w *Weights) Add(h Hit) {
-	url := h.Path
-	if w.URL != nil && url != "" {
-		url = w.URL(h)
+	host, url := h.Host, h.Path
+	if w.Under != nil && url != "" {
+		host, url = w.Under(h)
 	}
 	if h.Method != "GET" && h.Method != "HEAD" || h.Status < 100 || h.Status >= 400 || url == "" {
 		w.tally.Ignored++
 		return
 	}
 	w.tally.Counted++
-	at := w.urls[target{h.Host, url}]
+	at := w.urls[target{host, url}]
 	if at == nil {
-		at = w.insert(target{h.Host, url})
+		at = w.insert(target{host, url})
 	}
 	at.requests++
 	at.bytes += h.Bytes

@@ -63,20 +63,21 @@ func TestWeights(t *testing.T) {
 }
 
 func TestWeightsByURL(t *testing.T) {
-	w := Weights{URL: func(h Hit) string {
+	w := Weights{Under: func(h Hit) (string, string) {
 		if h.Query == "" {
-			return h.Path
+			return "E1", h.Path
 		}
-		return h.Path + "?" + h.Query
+		return "E1", h.Path + "?" + h.Query
 	}}
 	for _, query := range []string{"", "v=1", "v=1", "v=2"} {
-		w.Add(Hit{Method: "GET", Path: "/a", Query: query, Status: 200})
+		w.Add(Hit{Host: "h", Method: "GET", Path: "/a", Query: query, Status: 200})
 	}
+	w.Add(Hit{Host: "h", Method: "GET", Status: 200}) // no path, nothing to count it for
 	var got []string
 	for weight := range w.All() {
-		got = append(got, fmt.Sprint(weight.URL, " ", weight.Requests))
+		got = append(got, fmt.Sprint(weight.Host, weight.URL, " ", weight.Requests))
 	}
-	if want := []string{"/a?v=1 2", "/a 1", "/a?v=2 1"}; !slices.Equal(got, want) {
+	if want := []string{"E1/a?v=1 2", "E1/a 1", "E1/a?v=2 1"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

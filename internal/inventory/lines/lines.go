@@ -25,7 +25,7 @@ var ErrTooLong = fmt.Errorf("the line is longer than %d bytes", Max)
 // out. Files that are known not to be text in UTF-8 are refused with what to do
 // instead. An r without a byte is an empty text.
 func Open(r io.Reader) (*bufio.Reader, error) {
-	in := bufio.NewReaderSize(r, PeekSize)
+	in := bufio.NewReaderSize(bareEnd{r}, PeekSize)
 	head, err := peek(in, 2)
 	if err != nil {
 		return nil, err
@@ -49,9 +49,21 @@ func Open(r io.Reader) (*bufio.Reader, error) {
 	return in, err
 }
 
+// bareEnd keeps an error that wraps io.EOF, such as that of a connection which
+// was lost, from being taken for the end of the text.
+type bareEnd struct{ in io.Reader }
+
+func (r bareEnd) Read(p []byte) (int, error) {
+	n, err := r.in.Read(p)
+	if err != nil && err != io.EOF && errors.Is(err, io.EOF) { //nolint:errorlint // bare and wrapped are told apart
+		err = fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
+	}
+	return n, err
+}
+
 func peek(in *bufio.Reader, n int) ([]byte, error) {
 	head, err := in.Peek(n)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return head, err
@@ -92,10 +104,10 @@ func (r *Reader) Next() ([]byte, error) {
 	if len(line) > 0 {
 		r.number++
 	}
-	if err == bufio.ErrBufferFull {
+	if errors.Is(err, bufio.ErrBufferFull) {
 		line, err = r.rest(line)
 	}
-	if err == io.EOF && len(line) > 0 {
+	if errors.Is(err, io.EOF) && len(line) > 0 {
 		err = nil
 	}
 	if err != nil {
@@ -110,13 +122,13 @@ func (r *Reader) rest(part []byte) ([]byte, error) {
 	r.long = append(r.long[:0], part...)
 	tooLong := false
 	err := bufio.ErrBufferFull
-	for err == bufio.ErrBufferFull {
+	for errors.Is(err, bufio.ErrBufferFull) {
 		part, err = r.in.ReadSlice('\n')
 		if tooLong = tooLong || len(r.long)+len(part) > Max+2; !tooLong {
 			r.long = append(r.long, part...)
 		}
 	}
-	if tooLong && (err == nil || err == io.EOF) {
+	if tooLong && (err == nil || errors.Is(err, io.EOF)) {
 		return nil, ErrTooLong
 	}
 	return r.long, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func read(t *testing.T, r io.Reader) []string {
 	for l := NewReader(in); ; {
 		line, err := l.Next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return all
 		case errors.Is(err, ErrTooLong):
 			all = append(all, "too long")
@@ -78,7 +79,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestReadError(t *testing.T) {
-	broken := errors.New("broken")
+	broken := fmt.Errorf("%w and broken", io.EOF)
 	for _, text := range []string{"", "a", "a\nb", strings.Repeat("x", 2*PeekSize), strings.Repeat("x", 2*Max)} {
 		got := read(t, io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken)))
 		if len(got) == 0 || !strings.HasSuffix(got[len(got)-1], "broken") {

@@ -80,7 +80,7 @@ func TestAWSCommandLine(t *testing.T) {
 		t.Skipf("aws is not installed: %v", err)
 	}
 	server := httptest.NewServer(http.HandlerFunc(fakeS3))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	const all, none = 4, 0
 	tests := []struct {
 		args    string
@@ -111,6 +111,7 @@ func TestAWSCommandLine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
 			l := Read(strings.NewReader(aws(t, server.URL, tt.args)), Options{})
 			n := 0
 			var final error

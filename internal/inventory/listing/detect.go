@@ -53,7 +53,7 @@ func formatNames() (names []string) {
 // keys: each other format has a mark of its own.
 func detect(in *bufio.Reader, columns bool) (Format, error) {
 	head, err := in.Peek(lines.PeekSize)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return Auto, err
 	}
 	if columns {
@@ -115,7 +115,7 @@ func isOtherOutput(head, first []byte) bool {
 // isLS accepts the columns of aws s3 ls, with the mark of a folder too, and its
 // trailer, which is all there is of an empty bucket.
 func isLS(line []byte) bool {
-	_, rest, dated := cutDate(line)
+	rest, dated := cutDate(line)
 	rest = bytes.TrimLeft(rest, " ")
 	return dated && len(rest) > 0 && isDigit(rest[0]) ||
 		bytes.HasPrefix(line, []byte("PRE ")) || bytes.HasPrefix(line, []byte("Total Objects: "))

@@ -114,7 +114,7 @@ func (jsonLines) parse(line []byte) (Object, bool, error) {
 
 // noEOF names the end of a record that is cut short.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

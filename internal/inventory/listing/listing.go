@@ -147,7 +147,7 @@ func readLines(in *bufio.Reader, p lineParser, out emit) error {
 	r := lines.NewReader(in)
 	for {
 		line, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return p.end()
 		}
 		if err != nil && !errors.Is(err, lines.ErrTooLong) {

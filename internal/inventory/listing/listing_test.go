@@ -137,7 +137,7 @@ func TestStopsWhenAsked(t *testing.T) {
 
 // The reader's own error is never taken for the end of a listing.
 func TestReadError(t *testing.T) {
-	broken := errors.New("broken")
+	broken := fmt.Errorf("broken: %w", io.ErrUnexpectedEOF)
 	for _, text := range []string{"", "{", `{"Contents":[{"Key":"a"},`, `{"Contents":[]}`, "a\n", "a", "\"s\",\"a\",\"1\"\n", "2026-01-02 03:04:05          1 a\n", "[", "1\ta"} {
 		var last error
 		for _, err := range Read(io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken)), Options{}).Objects() {
@@ -145,6 +145,12 @@ func TestReadError(t *testing.T) {
 		}
 		if !errors.Is(last, broken) {
 			t.Errorf("%q ends with %v", text, last)
+		}
+		for _, err := range Read(io.MultiReader(strings.NewReader(text), iotest.ErrReader(fmt.Errorf("lost: %w", io.EOF))), Options{}).Objects() {
+			last = err
+		}
+		if last == nil || !strings.Contains(last.Error(), "lost") {
+			t.Errorf("%q whose connection is lost ends with %v", text, last)
 		}
 	}
 }

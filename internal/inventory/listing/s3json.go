@@ -40,7 +40,7 @@ func (l *Listing) readJSON(in *bufio.Reader, out emit) error {
 	for {
 		err := j.document()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return j.cut
 		case errors.Is(err, errEnough):
 			return err

@@ -71,7 +71,7 @@ func (p *lsParser) total(of string, value []byte, read *int64) error {
 func (p *lsParser) end() error { return nil }
 
 func parseLS(line []byte) (Object, error) {
-	_, rest, ok := cutDate(line)
+	rest, ok := cutDate(line)
 	if !ok {
 		return Object{}, fmt.Errorf("%q does not begin with a date and a time", clip(line))
 	}
@@ -111,15 +111,15 @@ func isHuman(text []byte) bool {
 }
 
 // cutDate takes a date and a time off the line.
-func cutDate(line []byte) (date, rest []byte, ok bool) {
+func cutDate(line []byte) (rest []byte, ok bool) {
 	const like = "0000-00-00 00:00:00 "
 	if len(line) < len(like) {
-		return nil, nil, false
+		return nil, false
 	}
 	for i := range len(like) {
 		if like[i] == '0' && !isDigit(line[i]) || like[i] != '0' && line[i] != like[i] {
-			return nil, nil, false
+			return nil, false
 		}
 	}
-	return line[:lsDate], line[lsDate:], true
+	return line[lsDate:], true
 }
