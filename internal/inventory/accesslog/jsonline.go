@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,9 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	case string(raw) == "null":
 		*t = nil
 		return nil
+	case raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
+		*t = value(bytes.Clone(raw[1 : len(raw)-1]))
+		return nil
 	case raw[0] == '"':
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {
@@ -25,7 +29,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	case raw[0] == '{' || raw[0] == '[' || raw[0] == 't' || raw[0] == 'f':
 		return errors.New("a field is neither a string nor a number")
 	}
-	*t = append([]byte(nil), raw...)
+	*t = bytes.Clone(raw)
 	return nil
 }
 

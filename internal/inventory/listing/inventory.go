@@ -35,7 +35,7 @@ func ReadManifest(r io.Reader) (Manifest, error) {
 		FileSchema   string          `json:"fileSchema"`
 		Files        []InventoryFile `json:"files"`
 	}
-	const most = 64 << 20
+	const most = 16 << 20
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("read manifest of the inventory: %w", err)

@@ -165,8 +165,8 @@ func TestLimits(t *testing.T) {
 		{"key in JSON", `{"Contents":[{"Key":"` + key + `k"}]}`, "error: record 1: key"},
 		{"value in JSON", `{"Contents":[{"Key":"` + long + long + `"}]}`, "a value is longer than 1048576 bytes"},
 		{"name in JSON", `{"` + long + long + `":1}`, "a value is longer than 1048576 bytes"},
-		{"depth in JSON", `{"Contents":[],"Owner":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + "}", "format s3-json"},
-		{"skipped values have no limit", `{"Contents":[],"Prefix":[` + strings.Repeat(`"x",`, 1<<20) + `""]}`, "format s3-json"},
+		{"depth in JSON", `{"Contents":[],"Owner":` + strings.Repeat("[", 1<<16) + strings.Repeat("]", 1<<16) + "}", "format s3-json"},
+		{"skipped values have no limit", `{"Contents":[],"Prefix":[` + strings.Repeat(`"some value",`, 1<<17) + `""]}`, "format s3-json"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestReadManifest(t *testing.T) {
 		{"none", `{"Contents":[]}`, `in "", only CSV`},
 		{"no JSON", `x`, "invalid character"},
 		{"no key", `{"fileFormat":"CSV","fileSchema":"Bucket, Size"}`, "no column Key"},
-		{"too long", `"` + strings.Repeat("x", 65<<20), "longer than"},
+		{"too long", `"` + strings.Repeat("x", 17<<20), "longer than"},
 	}
 	for _, tt := range tests {
 		if _, err := ReadManifest(strings.NewReader(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
