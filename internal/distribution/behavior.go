@@ -13,8 +13,8 @@ type CacheBehavior struct {
 	PathPattern           string           `json:"PathPattern,omitempty"` // empty in the default behavior
 	TargetOriginID        string           `json:"TargetOriginId"`        // of an origin or an origin group
 	ViewerProtocolPolicy  string           `json:"ViewerProtocolPolicy,omitempty"`
-	AllowedMethods        []string         `json:"AllowedMethods,omitempty"` // empty: GET and HEAD
-	CachedMethods         []string         `json:"CachedMethods,omitempty"`  // empty: GET and HEAD
+	AllowedMethods        []string         `json:"AllowedMethods,omitempty"`                                    // empty: GET and HEAD
+	CachedMethods         []string         `json:"CachedMethods,omitempty" also:"AllowedMethods.CachedMethods"` // empty: GET and HEAD
 	Compress              bool             `json:"Compress,omitempty"`
 	CachePolicyID         string           `json:"CachePolicyId,omitempty"`
 	ForwardedValues       *ForwardedValues `json:"ForwardedValues,omitempty"`
@@ -26,8 +26,8 @@ type CacheBehavior struct {
 	ResponseHeadersPolicyID    string                      `json:"ResponseHeadersPolicyId,omitempty"`
 	FunctionAssociations       []FunctionAssociation       `json:"FunctionAssociations,omitempty"`
 	LambdaFunctionAssociations []LambdaFunctionAssociation `json:"LambdaFunctionAssociations,omitempty"`
-	TrustedKeyGroups           []string                    `json:"TrustedKeyGroups,omitempty"`
-	TrustedSigners             []string                    `json:"TrustedSigners,omitempty"`
+	TrustedKeyGroups           []string                    `json:"TrustedKeyGroups,omitempty" beside:"Enabled"`
+	TrustedSigners             []string                    `json:"TrustedSigners,omitempty" beside:"Enabled"`
 	FieldLevelEncryptionID     string                      `json:"FieldLevelEncryptionId,omitempty"`
 	RealtimeLogConfigARN       string                      `json:"RealtimeLogConfigArn,omitempty"`
 	SmoothStreaming            bool                        `json:"SmoothStreaming,omitempty"`

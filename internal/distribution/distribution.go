@@ -14,6 +14,8 @@ import (
 // Distribution is a configuration under the ID and domain name CloudFront gave
 // it, with the custom policies that its behaviors name.
 type Distribution struct {
+	_ struct{} `known:"ARN Status InProgressInvalidationBatches ActiveTrustedSigners ActiveTrustedKeyGroups AliasICPRecordals ETag Tags ResponseMetadata"`
+
 	ID            string        `json:"Id"`
 	DomainName    string        `json:"DomainName"` // the CDN's own host name, without scheme
 	LastModified  time.Time     `json:"LastModifiedTime,omitzero"`
@@ -24,11 +26,13 @@ type Distribution struct {
 // Config is CloudFront's DistributionConfig.
 // https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_DistributionConfig.html
 type Config struct {
+	_ struct{} `known:"S3Origin CustomOrigin"` // settle reads them
+
 	CallerReference      string                `json:"CallerReference"`
 	Comment              string                `json:"Comment"`
 	Enabled              bool                  `json:"Enabled"`
 	Staging              bool                  `json:"Staging,omitempty"`
-	Aliases              []string              `json:"Aliases,omitempty"`
+	Aliases              []string              `json:"Aliases,omitempty" also:"CNAMEs"`
 	DefaultRootObject    string                `json:"DefaultRootObject"` // without leading slash; may hold folders
 	Origins              []Origin              `json:"Origins"`
 	OriginGroups         []OriginGroup         `json:"OriginGroups,omitempty"`
@@ -40,7 +44,7 @@ type Config struct {
 	// What follows does not decide what is cached, but is part of a distribution.
 	PriceClass                    string                         `json:"PriceClass,omitempty"`
 	HTTPVersion                   string                         `json:"HttpVersion,omitempty"`
-	IsIPV6Enabled                 bool                           `json:"IsIPV6Enabled,omitempty"`
+	IsIPV6Enabled                 bool                           `json:"IsIPV6Enabled,omitempty" also:"IPV6Enabled"`
 	WebACLID                      string                         `json:"WebACLId,omitempty"`
 	ViewerCertificate             *ViewerCertificate             `json:"ViewerCertificate,omitempty"`
 	Logging                       *Logging                       `json:"Logging,omitempty"`
@@ -70,17 +74,17 @@ type CacheTagConfig struct {
 // ViewerCertificate is how viewers' TLS connections are answered.
 type ViewerCertificate struct {
 	CloudFrontDefaultCertificate bool   `json:"CloudFrontDefaultCertificate,omitempty"`
-	ACMCertificateARN            string `json:"ACMCertificateArn,omitempty"`
-	IAMCertificateID             string `json:"IAMCertificateId,omitempty"`
+	ACMCertificateARN            string `json:"ACMCertificateArn,omitempty" also:"AcmCertificateArn"`
+	IAMCertificateID             string `json:"IAMCertificateId,omitempty" also:"IamCertificateId"`
 	Certificate                  string `json:"Certificate,omitempty"`
 	CertificateSource            string `json:"CertificateSource,omitempty"`
 	MinimumProtocolVersion       string `json:"MinimumProtocolVersion,omitempty"`
-	SSLSupportMethod             string `json:"SSLSupportMethod,omitempty"`
+	SSLSupportMethod             string `json:"SSLSupportMethod,omitempty" also:"SslSupportMethod"`
 }
 
 // Logging is where standard access logs go.
 type Logging struct {
-	Enabled        bool   `json:"Enabled,omitempty"`
+	Enabled        bool   `json:"Enabled"` // where it is not said, and a bucket is, it is
 	IncludeCookies bool   `json:"IncludeCookies,omitempty"`
 	Bucket         string `json:"Bucket,omitempty"`
 	Prefix         string `json:"Prefix,omitempty"`
@@ -93,8 +97,10 @@ type Restrictions struct {
 
 // GeoRestriction lists two-letter country codes.
 type GeoRestriction struct {
+	_ struct{} `known:"Quantity"`
+
 	RestrictionType string   `json:"RestrictionType"` // none, whitelist or blacklist
-	Locations       []string `json:"Locations,omitempty"`
+	Locations       []string `json:"Locations,omitempty" also:"Items"`
 }
 
 // ConnectionFunctionAssociation names a connection function.

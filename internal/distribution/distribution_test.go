@@ -199,8 +199,8 @@ func TestForBucket(t *testing.T) {
 	if bucket, ok := o.Bucket(); !ok || bucket != "site" {
 		t.Errorf("the origin is bucket %q (%v)", bucket, ok)
 	}
-	if !d.Config.Enabled || !d.Config.DefaultCacheBehavior.Caches() {
-		t.Error("the distribution is disabled or caches nothing")
+	if c, err := d.Caching(&d.Config.DefaultCacheBehavior); err != nil || !d.Config.Enabled || !c.Caches() {
+		t.Errorf("the distribution is disabled or caches nothing (%v)", err)
 	}
 	if _, ok := d.Config.Origin("other"); ok {
 		t.Error("an origin was found that is not there")
@@ -220,22 +220,13 @@ func TestHostsLeavesAliasesAlone(t *testing.T) {
 	}
 }
 
-func TestCaches(t *testing.T) {
-	for b, want := range map[CacheBehavior]bool{
-		{}:                            false, // CachingDisabled: 0, 0, 0
-		{MinTTL: 1, MaxTTL: 31536000}: true,
-		{MaxTTL: 1}:                   true,
-	} {
-		if got := b.Caches(); got != want {
-			t.Errorf("%+v caches: %v", b, got)
-		}
-	}
-}
-
 func TestJSONKeepsEverything(t *testing.T) {
 	d := ForBucket("E1LOCAL", "site")
 	d.Config.Aliases = []string{"www.example.com"}
-	d.Config.CacheBehaviors = []CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "site", QueryString: true, MinTTL: 1, DefaultTTL: 2, MaxTTL: 3}}
+	d.Config.CacheBehaviors = []CacheBehavior{{
+		PathPattern: "/api/*", TargetOriginID: "site", MinTTL: seconds(1), DefaultTTL: seconds(2), MaxTTL: seconds(3),
+		ForwardedValues: &ForwardedValues{QueryString: true},
+	}}
 	text, err := json.Marshal(d)
 	if err != nil {
 		t.Fatal(err)

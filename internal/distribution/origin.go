@@ -12,7 +12,7 @@ type Origin struct {
 	ID                        string              `json:"Id"`
 	DomainName                string              `json:"DomainName"`
 	OriginPath                string              `json:"OriginPath"` // begins with a slash and ends without; may be empty
-	CustomHeaders             []OriginHeader      `json:"CustomHeaders,omitempty"`
+	CustomHeaders             []OriginHeader      `json:"CustomHeaders,omitempty" also:"OriginCustomHeaders"`
 	S3OriginConfig            *S3OriginConfig     `json:"S3OriginConfig,omitempty"`
 	CustomOriginConfig        *CustomOriginConfig `json:"CustomOriginConfig,omitempty"`
 	VPCOriginConfig           *VPCOriginConfig    `json:"VpcOriginConfig,omitempty"`
@@ -40,7 +40,7 @@ type CustomOriginConfig struct {
 	HTTPPort               int      `json:"HTTPPort"`
 	HTTPSPort              int      `json:"HTTPSPort"`
 	OriginProtocolPolicy   string   `json:"OriginProtocolPolicy"` // http-only, match-viewer or https-only
-	OriginSSLProtocols     []string `json:"OriginSslProtocols,omitempty"`
+	OriginSSLProtocols     []string `json:"OriginSslProtocols,omitempty" also:"OriginSSLProtocols"`
 	OriginReadTimeout      int      `json:"OriginReadTimeout,omitempty"`      // seconds; 0: 30
 	OriginKeepaliveTimeout int      `json:"OriginKeepaliveTimeout,omitempty"` // seconds; 0: 5
 	IPAddressType          string   `json:"IpAddressType,omitempty"`
@@ -67,8 +67,8 @@ type OriginShield struct {
 // with one of StatusCodes.
 type OriginGroup struct {
 	ID                string   `json:"Id"`
-	StatusCodes       []int    `json:"StatusCodes"`
-	Members           []string `json:"Members"` // origin IDs, the primary first
+	StatusCodes       []int    `json:"StatusCodes" also:"FailoverCriteria.StatusCodes"`
+	Members           []string `json:"Members" element:"OriginId"` // origin IDs, the primary first
 	SelectionCriteria string   `json:"SelectionCriteria,omitempty"`
 }
 

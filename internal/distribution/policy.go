@@ -12,6 +12,8 @@ const (
 
 // CachePolicy is a cache policy under its ID.
 type CachePolicy struct {
+	_ struct{} `known:"LastModifiedTime ETag ResponseMetadata"`
+
 	ID     string            `json:"Id"`
 	Config CachePolicyConfig `json:"CachePolicyConfig"`
 }
@@ -113,7 +115,7 @@ func (d *Distribution) Caching(b *CacheBehavior) (Caching, error) {
 	if b.CachePolicyID == "" {
 		return b.ownCaching(), nil
 	}
-	if p, ok := managedCachePolicy(b.CachePolicyID); ok {
+	if p, ok := ManagedCachePolicy(b.CachePolicyID); ok {
 		return p.caching(), nil
 	}
 	for _, p := range d.CachePolicies {
@@ -121,7 +123,8 @@ func (d *Distribution) Caching(b *CacheBehavior) (Caching, error) {
 			return p.caching(), nil
 		}
 	}
-	return Caching{}, fmt.Errorf("cache policy %s is not known: it is neither a managed one nor among those that were read", b.CachePolicyID)
+	return Caching{}, fmt.Errorf("cache policy %q is neither a managed one nor among those that were read: "+
+		"`aws cloudfront get-cache-policy --id %s` prints it, give that as well", b.CachePolicyID, b.CachePolicyID)
 }
 
 func (p CachePolicy) caching() Caching {

@@ -1,0 +1,166 @@
+package load
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/distribution/cloudformation"
+)
+
+// name gives the ID and the domain name of the options to the distribution that
+// they are meant for, and warns of those that have none.
+func (r *reader) name() {
+	if f := r.meant(); f != nil {
+		f.ID, f.named = cmp.Or(r.o.ID, f.ID), f.named || r.o.ID != ""
+		f.DomainName = cmp.Or(r.o.DomainName, f.DomainName)
+	}
+	for _, f := range r.found {
+		switch {
+		case f.named:
+		case f.ID == "":
+			r.warn(f.file, f.path, "the distribution has no ID in the file, and none was given")
+		default:
+			r.warn(f.file, f.path, "CloudFormation alone knows the distribution's ID, and %s stands for it: give it as resource %s", f.ID, f.ID)
+		}
+	}
+}
+
+// meant returns the distribution that the options name, nil where they name
+// none. Where they name one that is not there the error is noted.
+func (r *reader) meant() *found {
+	var nameless []*found
+	for i := range r.found {
+		f := &r.found[i]
+		if f.named && f.ID == r.o.ID {
+			return f
+		}
+		if !f.named {
+			nameless = append(nameless, f)
+		}
+	}
+	switch {
+	case r.o.ID == "" && r.o.DomainName == "" || len(r.found) == 0:
+		return nil
+	case r.o.ID == "" && len(r.found) == 1:
+		return &r.found[0]
+	case r.o.ID != "" && len(nameless) == 1:
+		return nameless[0]
+	}
+	r.errs = append(r.errs, fmt.Errorf("distribution %s was asked for: %d were found, none has that ID, and %d have no ID",
+		cmp.Or(r.o.ID, r.o.DomainName), len(r.found), len(nameless)))
+	return nil
+}
+
+// compare refuses two of one ID that are not the same, and leaves out those
+// that are, and summaries of what is there in full. What has its ID from a
+// template only is told apart by its stack.
+func (r *reader) compare() {
+	full, count := make(map[string]found), make(map[string]int)
+	for _, f := range r.found {
+		count[f.ID]++
+		if first, there := full[f.ID]; f.named && (!there || first.summary && !f.summary) {
+			full[f.ID] = f
+		}
+	}
+	kept := make(map[string]bool)
+	r.found = slices.DeleteFunc(r.found, func(f found) bool {
+		if !f.named {
+			return false
+		}
+		best := full[f.ID]
+		switch {
+		case f.summary && !best.summary:
+			return true
+		case !same(best.Distribution, f.Distribution):
+			r.errs = append(r.errs, fmt.Errorf("distribution %s is in %s and, otherwise, in %s", f.ID, best.file, f.file))
+		}
+		again := kept[f.ID]
+		kept[f.ID] = true
+		return again
+	})
+	for i := range r.found {
+		if f := &r.found[i]; !f.named && f.ID != "" && count[f.ID] > 1 {
+			f.ID = f.stack + "." + f.ID
+			f.DomainName = cloudformation.Host(f.ID)
+		}
+	}
+	r.comparePolicies()
+}
+
+// same compares what is left of how it was written.
+func same(a, b distribution.Distribution) bool {
+	a.Normalize()
+	b.Normalize()
+	return reflect.DeepEqual(a.Config, b.Config)
+}
+
+func (r *reader) comparePolicies() {
+	policies := make(map[string]policy)
+	r.policies = slices.DeleteFunc(r.policies, func(p policy) bool {
+		first, twice := policies[p.ID]
+		switch {
+		case !p.named:
+			return false
+		case !twice:
+			policies[p.ID] = p
+		case !reflect.DeepEqual(first.CachePolicy, p.CachePolicy):
+			r.errs = append(r.errs, fmt.Errorf("cache policy %s is in %s and, otherwise, in %s", p.ID, first.file, p.file))
+		}
+		return twice
+	})
+}
+
+// finish attaches the policies that a distribution uses, checks it and
+// normalizes it.
+func (r *reader) finish(f *found) distribution.Distribution {
+	f.CachePolicies = r.used(f)
+	warnings, err := f.Check(f.path)
+	for _, w := range warnings {
+		r.warn(f.file, w.Path, "%s", w.Text)
+	}
+	r.fail(f.file, err)
+	f.Normalize()
+	return f.Distribution
+}
+
+// used returns the custom policies that behaviors name, by ID or by name, and
+// makes IDs of names.
+func (r *reader) used(f *found) []distribution.CachePolicy {
+	c := &f.Config
+	var used []distribution.CachePolicy
+	for i := range len(c.CacheBehaviors) + 1 {
+		b := c.BehaviorAt(i)
+		if _, managed := distribution.ManagedCachePolicy(b.CachePolicyID); managed || b.CachePolicyID == "" {
+			continue
+		}
+		p, ok := r.lookUp(b.CachePolicyID, f.file)
+		if !ok {
+			continue // Check says so
+		}
+		b.CachePolicyID = p.ID
+		if !slices.ContainsFunc(used, func(u distribution.CachePolicy) bool { return u.ID == p.ID }) {
+			used = append(used, p)
+		}
+	}
+	slices.SortFunc(used, func(a, b distribution.CachePolicy) int { return strings.Compare(a.ID, b.ID) })
+	return used
+}
+
+// lookUp prefers what is in the same file: two stacks may call theirs alike.
+func (r *reader) lookUp(idOrName, file string) (distribution.CachePolicy, bool) {
+	for _, matches := range []func(p policy) bool{
+		func(p policy) bool { return p.ID == idOrName && p.file == file },
+		func(p policy) bool { return p.ID == idOrName },
+		func(p policy) bool { return p.Config.Name == idOrName && p.file == file },
+		func(p policy) bool { return p.Config.Name == idOrName },
+	} {
+		if i := slices.IndexFunc(r.policies, matches); i >= 0 {
+			return r.policies[i].CachePolicy, true
+		}
+	}
+	return distribution.CachePolicy{}, false
+}

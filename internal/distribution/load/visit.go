@@ -1,0 +1,341 @@
+package load
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/distribution/cloudformation"
+)
+
+// visit reads one document.
+type visit struct {
+	*reader
+	source
+	exports cloudformation.Exports
+}
+
+func (v visit) warn(path, format string, args ...any) { v.reader.warn(v.file, path, format, args...) }
+
+func (v visit) took(path string, warnings []distribution.Warning, err error) {
+	for _, w := range warnings {
+		v.warn(w.Path, "%s", w.Text)
+	}
+	v.fail(v.file, err)
+}
+
+// unused are what AWS prints beside distributions and cache policies, and
+// resources of templates that distributions name: what is in them decides
+// nothing here yet.
+var unused = []string{
+	"OriginRequestPolicy", "OriginRequestPolicyConfig", "OriginRequestPolicyList",
+	"ResponseHeadersPolicy", "ResponseHeadersPolicyConfig", "ResponseHeadersPolicyList",
+	"OriginAccessControl", "OriginAccessControlConfig", "OriginAccessControlList",
+	"CloudFrontOriginAccessIdentity", "FunctionSummary", "FunctionList", "ContinuousDeploymentPolicy",
+	"KeyGroup", "KeyGroupList", "VpcOrigin", "RealtimeLogConfig",
+}
+
+// tree recognizes a document by its shape.
+func (v visit) tree(tree any, path string, depth int) {
+	if list, ok := tree.([]any); ok && depth < 2 {
+		for i, e := range list {
+			v.tree(e, fmt.Sprintf("%s[%d]", path, i), depth+1)
+		}
+		return
+	}
+	m, ok := tree.(map[string]any)
+	if !ok {
+		v.fail(v.file, &distribution.Error{Path: path, Text: "is neither a distribution nor a template"})
+		return
+	}
+	has := func(name string) bool { return m[name] != nil }
+	switch {
+	case cloudformation.IsTemplate(m):
+		v.template(m)
+	case has("TemplateBody"):
+		v.body(m["TemplateBody"], depth)
+	case has("Distributions") || has("CachePolicies") && !has("DistributionConfig") && !has("Origins"):
+		v.own(m, path)
+	case has("DistributionList"):
+		v.summaries(m, path)
+	case has("Distribution"):
+		v.wrapped(m, "Distribution", path, v.distribution)
+	case has("DistributionConfigWithTags"):
+		v.wrapped(m, "DistributionConfigWithTags", path, v.distribution)
+	case has("DistributionConfig"):
+		v.distribution(m, path)
+	case has("DefaultCacheBehavior") || has("Origins"):
+		v.inline(m, path)
+	default:
+		v.rest(m, path)
+	}
+}
+
+func (v visit) rest(m map[string]any, path string) {
+	switch {
+	case m["CachePolicyList"] != nil:
+		v.policyList(m, path)
+	case m["CachePolicy"] != nil:
+		v.wrapped(m, "CachePolicy", path, v.policy)
+	case m["CachePolicyConfig"] != nil:
+		v.policy(m, path)
+	default:
+		for _, name := range unused {
+			if m[name] != nil {
+				v.warn(below(path, name), "is not used")
+				return
+			}
+		}
+		names := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+		v.fail(v.file, &distribution.Error{Path: path, Text: fmt.Sprintf(
+			"is neither a distribution, a cache policy nor a template: it has %s", shortened(names))})
+	}
+}
+
+func shortened(s string) string {
+	switch {
+	case s == "":
+		return "no properties"
+	case len(s) > 200:
+		return strings.ToValidUTF8(s[:200], "") + "..."
+	}
+	return s
+}
+
+// body reads the template in the output of `aws cloudformation get-template`.
+func (v visit) body(body any, depth int) {
+	text, ok := body.(string)
+	if !ok {
+		v.tree(body, "", depth+1)
+		return
+	}
+	trees, err := parse(v.file, []byte(text))
+	if err != nil || depth > 2 {
+		v.fail(v.file, fmt.Errorf("TemplateBody: %w", err))
+		return
+	}
+	for _, tree := range trees {
+		v.tree(tree, "", depth+1)
+	}
+}
+
+// wrapped reads what the AWS CLI prints below one name.
+func (v visit) wrapped(m map[string]any, name, path string, read func(map[string]any, string)) {
+	v.beside(m, path, name)
+	v.inside(m, name, path, read)
+}
+
+func (v visit) inside(m map[string]any, name, path string, read func(map[string]any, string)) {
+	inner, ok := m[name].(map[string]any)
+	if !ok {
+		v.fail(v.file, &distribution.Error{Path: below(path, name), Text: "is not an object"})
+		return
+	}
+	read(inner, below(path, name))
+}
+
+// beside warns of what is not known next to the names given.
+func (v visit) beside(m map[string]any, path string, names ...string) {
+	names = append(names, "ETag", "Location", "ResponseMetadata", "$metadata")
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if !slices.Contains(names, name) {
+			v.warn(below(path, name), "not a known property, and not used")
+		}
+	}
+}
+
+// own reads our own form of several.
+func (v visit) own(m map[string]any, path string) {
+	v.beside(m, path, "Distributions", "CachePolicies")
+	v.each(m["CachePolicies"], below(path, "CachePolicies"), v.policy)
+	v.each(m["Distributions"], below(path, "Distributions"), func(d map[string]any, path string) {
+		if d["DistributionConfig"] != nil {
+			v.distribution(d, path)
+			return
+		}
+		v.inline(d, path)
+	})
+}
+
+// each calls read with each object of a list, which may be in the API's form.
+func (v visit) each(tree any, path string, read func(map[string]any, string)) {
+	if m, ok := tree.(map[string]any); ok {
+		tree, path = m["Items"], below(path, "Items")
+	}
+	list, ok := tree.([]any)
+	if !ok && tree != nil {
+		v.fail(v.file, &distribution.Error{Path: path, Text: "is not a list"})
+	}
+	for i, e := range list {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if m, ok := e.(map[string]any); ok {
+			read(m, at)
+		} else {
+			v.fail(v.file, &distribution.Error{Path: at, Text: "is not an object"})
+		}
+	}
+}
+
+func (v visit) distribution(m map[string]any, path string) {
+	d, warnings, err := distribution.Decode(m, path)
+	v.took(path, warnings, err)
+	if err == nil {
+		v.keep(d, path)
+	}
+}
+
+// inline reads a DistributionConfig that has an ID and a domain name in it, as
+// list-distributions prints it, and as somebody may write it.
+func (v visit) inline(m map[string]any, path string) {
+	around, config := make(map[string]any), make(map[string]any)
+	for name, value := range m {
+		switch name {
+		case "Id", "DomainName", "LastModifiedTime", "ARN", "Status", "ETag", "AliasICPRecordals", "CachePolicies":
+			around[name] = value
+		default:
+			config[name] = value
+		}
+	}
+	d, warnings, err := distribution.Decode(around, path)
+	v.took(path, warnings, err)
+	c, warnings, configErr := distribution.DecodeConfig(config, path)
+	v.took(path, warnings, configErr)
+	d.Config = c
+	if err == nil && configErr == nil {
+		v.keep(d, path)
+	}
+}
+
+func (v visit) summaries(m map[string]any, path string) {
+	v.beside(m, path, "DistributionList")
+	list, _ := m["DistributionList"].(map[string]any)
+	path = below(path, "DistributionList")
+	v.beside(list, path, "Marker", "NextMarker", "NextToken", "MaxItems", "IsTruncated", "Quantity", "Items")
+	if list["IsTruncated"] == true {
+		v.warn(path, "is not complete: there are more distributions")
+	}
+	v.each(list["Items"], path+".Items", func(s map[string]any, path string) {
+		v.warn(path, "lists lack DefaultRootObject and CacheTagConfig: `aws cloudfront get-distribution --id %v` prints them", s["Id"])
+		before := len(v.found)
+		v.inline(s, path)
+		for i := range v.found[before:] {
+			v.found[before+i].summary = true
+		}
+	})
+}
+
+func (v visit) policyList(m map[string]any, path string) {
+	v.beside(m, path, "CachePolicyList")
+	list, _ := m["CachePolicyList"].(map[string]any)
+	path = below(path, "CachePolicyList")
+	v.beside(list, path, "NextMarker", "MaxItems", "Quantity", "Items")
+	v.each(list["Items"], path+".Items", func(e map[string]any, path string) {
+		if e["Type"] == "managed" {
+			return // known already
+		}
+		v.beside(e, path, "CachePolicy", "Type")
+		v.inside(e, "CachePolicy", path, v.policy)
+	})
+}
+
+var policyID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func (v visit) policy(m map[string]any, path string) {
+	p, warnings, err := distribution.DecodeCachePolicy(m, path)
+	v.took(path, warnings, err)
+	if err != nil {
+		return
+	}
+	if stem := v.stem(); p.ID == "" && policyID.MatchString(stem) {
+		p.ID = stem
+	}
+	named := p.ID != "" && !cloudformation.IsTemplate(v.source.tree)
+	p.ID = cmp.Or(p.ID, p.Config.Name)
+	v.policies = append(v.policies, policy{CachePolicy: p, file: v.file, path: path, named: named})
+}
+
+// stem is the file's name without what follows the first dot.
+func (v visit) stem() string {
+	stem, _, _ := strings.Cut(filepath.Base(v.file), ".")
+	return stem
+}
+
+var distributionID = regexp.MustCompile(`^E[A-Z0-9]{8,14}$`)
+
+func (v visit) keep(d distribution.Distribution, path string) {
+	if stem := v.stem(); d.ID == "" && distributionID.MatchString(stem) {
+		d.ID = stem
+	}
+	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, named: d.ID != ""})
+	for _, p := range d.CachePolicies {
+		v.policies = append(v.policies, policy{CachePolicy: p, file: v.file, path: path, named: p.ID != ""})
+	}
+}
+
+func below(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+const (
+	distributionType = "AWS::CloudFront::Distribution"
+	policyType       = "AWS::CloudFront::CachePolicy"
+)
+
+func (v visit) template(m map[string]any) {
+	resources, warnings, err := cloudformation.Resolve(m, []string{distributionType, policyType}, v.options.template(v.exports))
+	for _, w := range warnings {
+		v.warn(w.Path, "%s", w.Text)
+	}
+	if err != nil {
+		v.fail(v.file, err)
+		return
+	}
+	for _, res := range resources {
+		if res.Type == policyType {
+			res.Properties["Id"] = res.ID
+			v.policy(res.Properties, res.Path+".Properties")
+			continue
+		}
+		v.templateDistribution(res)
+	}
+	if len(resources) == 0 && !v.synth {
+		v.warn("", "the template has no distribution and no cache policy")
+	}
+	v.others(m)
+}
+
+// others warns of resources that may decide what is cached, but are not used.
+func (v visit) others(m map[string]any) {
+	resources, _ := m["Resources"].(map[string]any)
+	for _, id := range slices.Sorted(maps.Keys(resources)) {
+		res, _ := resources[id].(map[string]any)
+		switch kind, _ := res["Type"].(string); kind {
+		case "AWS::CloudFront::Function", "AWS::CloudFront::OriginRequestPolicy", "AWS::CloudFront::ResponseHeadersPolicy",
+			"AWS::CloudFront::DistributionTenant", "AWS::CloudFront::StreamingDistribution":
+			v.warn("Resources."+id, "%s is not used", kind)
+		}
+	}
+}
+
+func (v visit) templateDistribution(res cloudformation.Resource) {
+	path := res.Path + ".Properties"
+	d, warnings, err := distribution.Decode(res.Properties, path)
+	v.took(path, warnings, err)
+	if err != nil {
+		return
+	}
+	given, stack := v.options.Resources, cmp.Or(v.options.StackName, v.stem())
+	qualified, named := given[stack+"."+res.LogicalID]
+	d.ID = cmp.Or(qualified, res.ID)
+	d.DomainName = cmp.Or(given[res.LogicalID+".DomainName"], cloudformation.Host(res.LogicalID))
+	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, stack: stack, named: named || res.Given})
+}
