@@ -191,13 +191,22 @@ func keyTemplate(text string) (template, error) {
 	t, err := parseTemplate(text)
 	switch {
 	case err != nil:
-		return t, fmt.Errorf("key %q %w", text, err)
+		return t, fmt.Errorf("key %q %w", shorten(text), err)
 	case text == "":
 		return t, errors.New("has no key")
 	case text[0] == '/':
 		return t, fmt.Errorf("key %q begins with a slash: keys do not, paths do", text)
 	}
 	return t, nil
+}
+
+// shorten keeps errors readable where the configuration is not.
+func shorten(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
 }
 
 // agrees checks that the placeholders which t and u share are of one form.
@@ -268,7 +277,9 @@ func (g *group) overlaps(o *group) (problems []error) {
 // each other are the common case, and decided first.
 func overlap(a, b *template, literal func(language, string) language) (string, bool) {
 	headA, headB := a.literals[0], b.literals[0]
-	if !strings.HasPrefix(headA, headB) && !strings.HasPrefix(headB, headA) {
+	tailA, tailB := a.literals[len(a.holes)], b.literals[len(b.holes)]
+	if !strings.HasPrefix(headA, headB) && !strings.HasPrefix(headB, headA) ||
+		!strings.HasSuffix(tailA, tailB) && !strings.HasSuffix(tailB, tailA) {
 		return "", false
 	}
 	text, ok := meet(a.language(literal), b.language(literal))

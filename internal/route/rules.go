@@ -10,10 +10,10 @@ type Rules struct {
 	IndexDocuments []string  `yaml:"index_documents" json:"index_documents,omitempty"` // file names that answer for their folder; nil: index.html; empty: none
 	NewObjects     string    `yaml:"new_objects" json:"new_objects,omitempty"`         // Invalidate or Skip; empty: Invalidate
 	ErrorPages     string    `yaml:"error_pages" json:"error_pages,omitempty"`         // Clear or Expire; empty: Clear
-	Rewrites       []Rewrite `yaml:"rewrites" json:"rewrites,omitempty"`
-	Derived        []Derived `yaml:"derived" json:"derived,omitempty"`
-	Groups         []Group   `yaml:"groups" json:"groups,omitempty"`
-	Sources        []Source  `yaml:"sources" json:"sources,omitempty"`
+	Rewrites       []Rewrite `yaml:"rewrites,omitempty" json:"rewrites,omitempty"`
+	Derived        []Derived `yaml:"derived,omitempty" json:"derived,omitempty"`
+	Groups         []Group   `yaml:"groups,omitempty" json:"groups,omitempty"`
+	Sources        []Source  `yaml:"sources,omitempty" json:"sources,omitempty"`
 }
 
 // What to do about objects under keys that were never seen. Their URLs can only
@@ -38,8 +38,8 @@ const (
 type Rewrite struct {
 	URL           string   `yaml:"url" json:"url"`
 	Key           string   `yaml:"key" json:"key"`
-	Fallback      bool     `yaml:"fallback" json:"fallback,omitempty"`           // the object answers only what no other object answers, as in a single-page application
-	Distributions []string `yaml:"distributions" json:"distributions,omitempty"` // IDs; empty: all that the bucket feeds
+	Fallback      bool     `yaml:"fallback,omitempty" json:"fallback,omitempty"`           // the object answers only what no other object answers, as in a single-page application
+	Distributions []string `yaml:"distributions,omitempty" json:"distributions,omitempty"` // IDs; empty: all that the bucket feeds
 }
 
 // Derived declares that the answers to URLs are made from the object Key, by
@@ -47,7 +47,7 @@ type Rewrite struct {
 type Derived struct {
 	Key           string   `yaml:"key" json:"key"`
 	URLs          []string `yaml:"urls" json:"urls"`
-	Distributions []string `yaml:"distributions" json:"distributions,omitempty"` // IDs, of any distributions; empty: all that the bucket feeds
+	Distributions []string `yaml:"distributions,omitempty" json:"distributions,omitempty"` // IDs, of any distributions; empty: all that the bucket feeds
 }
 
 // Group names keys whose objects must change together: what viewers have cached
@@ -64,9 +64,9 @@ type Group struct {
 // bucket with several sources routes what any of them lets pass; one without
 // routes everything.
 type Source struct {
-	Bucket  string   `yaml:"bucket" json:"bucket,omitempty"` // empty: every bucket
-	Prefix  []string `yaml:"prefix" json:"prefix,omitempty"`
-	Suffix  []string `yaml:"suffix" json:"suffix,omitempty"`
-	Include []string `yaml:"include" json:"include,omitempty"`
-	Exclude []string `yaml:"exclude" json:"exclude,omitempty"`
+	Bucket  string   `yaml:"bucket,omitempty" json:"bucket,omitempty"` // empty: every bucket
+	Prefix  []string `yaml:"prefix,omitempty" json:"prefix,omitempty"`
+	Suffix  []string `yaml:"suffix,omitempty" json:"suffix,omitempty"`
+	Include []string `yaml:"include,omitempty" json:"include,omitempty"`
+	Exclude []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
 }

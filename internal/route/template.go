@@ -26,10 +26,18 @@ func (h hole) String() string {
 	return "{" + h.name + "}"
 }
 
+// longestTemplate is the length of the longest object key, in bytes. It also
+// bounds what it takes to compare two templates.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+const longestTemplate = 1024
+
 // parseTemplate reads {name}, {name...}, {{ and }}. Placeholders must be told
 // apart by literal text, and {name...} must be last, since otherwise nobody
 // could say where the value of one ends.
 func parseTemplate(text string) (template, error) {
+	if len(text) > longestTemplate {
+		return template{}, fmt.Errorf("is %d bytes long, at most %d are allowed", len(text), longestTemplate)
+	}
 	var t template
 	var literal []byte
 	for i := 0; i < len(text); {

@@ -23,10 +23,10 @@ type urlTemplate struct {
 func parseURL(text string) (urlTemplate, error) {
 	u := urlTemplate{text: text}
 	if !strings.HasPrefix(text, "/") || strings.Contains(text, "#") {
-		return u, fmt.Errorf("url %q must be a path that begins with a slash, perhaps with a query string, without host and fragment", text)
+		return u, fmt.Errorf("url %q must be a path that begins with a slash, perhaps with a query string, without host and fragment", shorten(text))
 	}
 	if _, err := parseTemplate(text); err != nil { // what holds of the whole
-		return u, fmt.Errorf("url %q %w", text, err)
+		return u, fmt.Errorf("url %q %w", shorten(text), err)
 	}
 	path, query, queried := strings.Cut(text, "?")
 	var problems []error
@@ -46,7 +46,7 @@ func parseURL(text string) (urlTemplate, error) {
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
-		return u, fmt.Errorf("url %q %w", text, err)
+		return u, fmt.Errorf("url %q %w", shorten(text), err)
 	}
 	return u, nil
 }
