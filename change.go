@@ -3,6 +3,7 @@ package freshet
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -36,26 +37,32 @@ type Change struct {
 // and sequencer. Without a sequencer, version, ETag, time and op stand in for
 // it, so that a redelivered event still has the ID it had.
 func (c Change) ID() string {
-	parts := []string{c.Origin, c.Key, "seq", c.Sequencer.normal()}
-	if c.Sequencer == "" {
-		parts = []string{c.Origin, c.Key, "event", c.Version, c.ETag, c.Time.UTC().Format(time.RFC3339Nano), string(c.Op)}
-	}
-	return digest(parts)
+	sum := c.Sum()
+	return hex.EncodeToString(sum[:])
 }
 
+// Sum is what ID writes in hexadecimal.
+func (c Change) Sum() Sum {
+	if c.Sequencer == "" {
+		return digest(c.Origin, c.Key, "event", c.Version, c.ETag, c.Time.UTC().Format(time.RFC3339Nano), string(c.Op))
+	}
+	return digest(c.Origin, c.Key, "seq", c.Sequencer.normal())
+}
+
+// Sum is half of a SHA-256.
+type Sum [16]byte
+
 // digest hashes parts so that no two different lists share an encoding.
-func digest(parts []string) string {
-	h := sha256.New()
+func digest(parts ...string) Sum {
+	var room [256]byte
+	text := room[:0]
 	for _, p := range parts {
 		// A length prefix, since keys may hold any byte.
-		var n [8]byte
-		for i, v := 0, uint64(len(p)); i < 8; i, v = i+1, v>>8 {
-			n[i] = byte(v)
-		}
-		h.Write(n[:])
-		h.Write([]byte(p))
+		text = binary.LittleEndian.AppendUint64(text, uint64(len(p)))
+		text = append(text, p...)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	whole := sha256.Sum256(text)
+	return Sum(whole[:16])
 }
 
 // Latest keeps the newest change of each object and returns the others as

@@ -1,6 +1,9 @@
 package freshet
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"time"
@@ -76,6 +79,35 @@ type Invalidation struct {
 	Effects         []Effect  `json:"effects,omitempty"` // of the patterns that remove more than one URL, in their order
 }
 
+// Covering returns a function that finds the pattern that the request has for
+// one of its targets.
+func (inv Invalidation) Covering() func(Target) Pattern {
+	exact := make(map[Pattern]bool, len(inv.Patterns))
+	var others []Pattern
+	for _, p := range inv.Patterns {
+		if p.IsTag() || p.IsWildcard() {
+			others = append(others, p)
+		} else {
+			exact[p] = true
+		}
+	}
+	return func(t Target) Pattern {
+		if exact[t.Pattern] {
+			return t.Pattern
+		}
+		var tag Pattern
+		for _, p := range others {
+			if p.Covers(t.Pattern.Prefix()) {
+				return p
+			}
+			if p.IsTag() && tag == "" {
+				tag = p
+			}
+		}
+		return tag
+	}
+}
+
 // Effect is what a pattern does that removes more than one URL.
 type Effect struct {
 	Pattern     Pattern `json:"pattern"`
@@ -91,8 +123,9 @@ type Estimate struct {
 	Dollars     float64 `json:"dollars"`      // for the patterns, beyond those that are free
 	ColdObjects int64   `json:"cold_objects"` // made cold without having changed
 	ColdBytes   int64   `json:"cold_bytes"`
-	Cost        float64 `json:"cost"`             // Dollars and what refilling is worth, in dollars
-	Misses      int     `json:"misses,omitempty"` // URLs that would stay stale
+	Cost        float64 `json:"cost"`              // Dollars and what refilling is worth, in dollars
+	Misses      int     `json:"misses,omitempty"`  // URLs that would stay stale
+	Refused     string  `json:"refused,omitempty"` // why it must not be done; empty where it may
 }
 
 // Costing explains a plan's choice at one distribution.
@@ -131,23 +164,31 @@ type Unrouted struct {
 // another. attempt is 0 for the first request and counts the deliberate
 // repetitions of a request that was completed and left stale content behind.
 func CallerReference(distribution string, changes []Change, patterns []Pattern, attempt int) string {
-	ids := make([]string, len(changes))
+	sums := make([]Sum, len(changes))
 	for i, c := range changes {
-		ids[i] = c.ID()
+		sums[i] = c.Sum()
 	}
-	return CallerReferenceOf(distribution, ids, patterns, attempt)
+	return CallerReferenceOf(distribution, sums, patterns, attempt)
 }
 
-// CallerReferenceOf is CallerReference for changes that are given by their IDs.
-// It sorts ids.
-func CallerReferenceOf(distribution string, ids []string, patterns []Pattern, attempt int) string {
+// CallerReferenceOf is CallerReference for changes that are given by their sums.
+// It sorts them.
+func CallerReferenceOf(distribution string, changes []Sum, patterns []Pattern, attempt int) string {
+	slices.SortFunc(changes, func(a, b Sum) int { return bytes.Compare(a[:], b[:]) })
+	hashed := sha256.New()
+	for i := range changes {
+		if i == 0 || changes[i] != changes[i-1] {
+			_, _ = hashed.Write(changes[i][:])
+		}
+	}
 	names := make([]string, len(patterns))
 	for i, p := range patterns {
 		names[i] = string(p)
 	}
-	slices.Sort(ids)
 	slices.Sort(names)
-	return "freshet-" + digest([]string{distribution, digest(slices.Compact(ids)), digest(slices.Compact(names)), strconv.Itoa(attempt)})
+	what, where := hashed.Sum(nil), digest(slices.Compact(names)...)
+	sum := digest(distribution, string(what), string(where[:]), strconv.Itoa(attempt))
+	return "freshet-" + hex.EncodeToString(sum[:])
 }
 
 // ReceiptState is how far a CDN has come with an invalidation.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
+	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/verify"
 )
@@ -166,6 +168,10 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	router, err := route.New(u.distributions(), u.cfg.Routes)
+	if err != nil {
+		return fmt.Errorf("prepare routing: %w", err)
+	}
 	checker := &verify.Checker{
 		Client:   &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, CheckRedirect: dontFollow},
 		Edge:     u.reach,
@@ -174,7 +180,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Slots:    semaphore.NewWeighted(probes),
 	}
 	u.pipeline = pipeline.New(pipeline.Config{
-		Queue: u.queue, Journal: u.journal, Driver: driver, Distributions: u.distributions,
+		Queue: u.queue, Journal: u.journal, Driver: driver, Router: router, Terms: u.cfg.Plan,
 		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.opts.Report, Log: u.opts.Log,
 	}, u.inventory)
 	u.inventory = nil // the pipeline keeps what it needs of it
@@ -218,6 +224,15 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 		},
 		Retry: func(ctx context.Context, s server.Selection) (int, error) {
 			return u.pipeline.Retry(ctx, selects(s))
+		},
+		Objects: func() iter.Seq[server.Object] {
+			return func(yield func(server.Object) bool) {
+				for o, size := range u.pipeline.Objects() {
+					if !yield(server.Object{Origin: o[0], Key: o[1], Size: size}) {
+						return
+					}
+				}
+			}
 		},
 	})
 	mux := http.NewServeMux()

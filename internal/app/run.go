@@ -172,3 +172,25 @@ func offlineOr(ctx context.Context, d DataDir, online func(server.Client) error,
 	}
 	return offline(q, j)
 }
+
+// Objects calls each for every object that the data directory's inventory holds:
+// a running freshet is asked, and otherwise the store is opened here.
+func Objects(ctx context.Context, data string, each func(server.Object) error) error {
+	return offlineOr(ctx, DataDir(data), func(c server.Client) error {
+		return c.Objects(ctx, each)
+	}, func(_ *queue.Queue, j *journal.Journal) error {
+		known, err := j.Inventory(ctx)
+		if err != nil {
+			return err
+		}
+		for o, s := range known {
+			if s.Gone {
+				continue
+			}
+			if err := each(server.Object{Origin: o[0], Key: o[1], Size: s.Size}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -52,7 +52,7 @@ var House = []Room{
 	{Dir: "internal/verify", May: []string{"."}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
-		"internal/distribution", "internal/apply",
+		"internal/distribution", "internal/inventory", "internal/apply",
 	}},
 
 	// The doors.

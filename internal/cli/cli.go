@@ -34,6 +34,8 @@ type root struct {
 	Up         upCmd         `cmd:"" help:"Run a bucket, an edge, the CloudFront API and the pipeline between them on this machine."`
 	Log        logCmd        `cmd:"" help:"Show what happened to every change."`
 	Plan       planCmd       `cmd:"" help:"Show what would be invalidated for some events or keys, and send nothing."`
+	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
+	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
 	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check or show the configuration."`
@@ -48,6 +50,7 @@ Examples:
   freshet log --follow                watch every change on its way
   freshet invalidate '/blog/*'        clear by hand, and wait until it is done
   freshet plan event.json             see what an S3 event would invalidate
+  freshet explain /blog/              see which object answers, and what removes it from the cache
   git diff --name-only HEAD~ | freshet plan -
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale.`

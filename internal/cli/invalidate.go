@@ -19,13 +19,18 @@ import (
 )
 
 type invalidateCmd struct {
-	Patterns     []string      `arg:"" name:"pattern" help:"Paths such as /index.html, /blog/* or '/a%20b.html'; #tag for a cache tag. Only a * at the end is a wildcard."`
-	Distribution string        `placeholder:"ID" help:"Distribution (default: that of the freshet running on the data directory)."`
-	Endpoint     string        `name:"endpoint-url" placeholder:"URL" help:"CloudFront API (default: that of the running freshet, or AWS)."`
-	Reference    string        `placeholder:"TEXT" help:"Caller reference: a second call with the same one and the same patterns invalidates nothing again (default: a new one each time)."`
-	Wait         bool          `default:"true" negatable:"" help:"Wait until completed."`
-	Timeout      time.Duration `default:"15m" help:"How long to wait."`
-	JSON         bool          `name:"json" help:"Print one JSON line per request."`
+	Patterns     []string `arg:"" name:"pattern" help:"Paths such as /index.html, /blog/* or '/a%20b.html'; #tag for a cache tag. Only a * at the end is a wildcard."`
+	Distribution string   `placeholder:"ID" help:"Distribution (default: that of the freshet running on the data directory)."`
+	Reference    string   `placeholder:"TEXT" help:"Caller reference: a second call with the same one and the same patterns invalidates nothing again (default: a new one each time)."`
+	sending      `embed:""`
+}
+
+// sending is how requests are sent by hand.
+type sending struct {
+	Endpoint string        `name:"endpoint-url" placeholder:"URL" help:"CloudFront API (default: that of the running freshet, or AWS)."`
+	Wait     bool          `default:"true" negatable:"" help:"Wait until completed."`
+	Timeout  time.Duration `default:"15m" help:"How long to wait."`
+	JSON     bool          `name:"json" help:"Print one JSON line per request."`
 }
 
 // Help is shown below the flags.
@@ -41,7 +46,7 @@ Examples:
 }
 
 // Validate refuses a time in which nothing could be sent.
-func (c *invalidateCmd) Validate() error {
+func (c *sending) Validate() error {
 	if c.Timeout <= 0 {
 		return fmt.Errorf("--timeout=%v: a time such as 30s or 15m is needed", c.Timeout)
 	}
@@ -60,33 +65,55 @@ func (c *invalidateCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	driver, distribution, err := c.driver(ctx, r)
+	driver, distribution, err := c.driver(ctx, r, c.Distribution)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done within %v; --timeout allows for more", c.Timeout))
+	ctx, cancel := c.limit(ctx)
 	defer cancel()
 	profile, err := profileOf(ctx, driver, distribution)
 	if err != nil {
 		return err
 	}
-	requests := c.requests(profile, patterns)
-	var failures []error
-	for _, inv := range requests {
-		receipt, err := c.one(ctx, t, driver, profile, inv)
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		if err := c.show(t.out, receipt, inv); err != nil {
-			return err
-		}
-	}
-	err = errors.Join(failures...)
-	if n := len(failures); n > 0 && n < len(requests) {
+	return c.send(ctx, t, driver, profile, c.requests(profile, patterns)).err()
+}
+
+// limit ends ctx after the time that was given.
+func (c *sending) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("not done within %v; --timeout allows for more", c.Timeout))
+}
+
+// tally counts how requests ended.
+type tally struct {
+	done     int
+	failures []error
+}
+
+// err is nil when nothing failed, and has an exit code of its own when something
+// else did not.
+func (n tally) err() error {
+	err := errors.Join(n.failures...)
+	if err != nil && n.done > 0 {
 		return exitError{exitSome, err}
 	}
 	return err
+}
+
+// send sends requests to one distribution, one after the other, and shows each
+// receipt.
+func (c *sending) send(ctx context.Context, t terminal, d cdn.Driver, p freshet.Profile, requests []freshet.Invalidation) (n tally) {
+	for _, inv := range requests {
+		receipt, err := c.one(ctx, t, d, p, inv)
+		if err == nil {
+			err = c.show(t.out, receipt, inv)
+		}
+		if err != nil {
+			n.failures = append(n.failures, err)
+			continue
+		}
+		n.done++
+	}
+	return n
 }
 
 func parsePatterns(args []string) ([]freshet.Pattern, error) {
@@ -101,14 +128,15 @@ func parsePatterns(args []string) ([]freshet.Pattern, error) {
 	return sorted(patterns), nil
 }
 
-// driver returns the driver for the CDN that is meant, and the distribution.
-func (c *invalidateCmd) driver(ctx context.Context, r *root) (cdn.Driver, string, error) {
+// driver returns the driver for the CDN that is meant, and the distribution,
+// which is that of the running freshet unless it is given.
+func (c *sending) driver(ctx context.Context, r *root, distribution string) (cdn.Driver, string, error) {
 	cfg, err := r.load()
 	if err != nil {
 		return nil, "", err
 	}
 	running, err := app.DataDir(cfg.Data).Running()
-	ours := err == nil && (c.Endpoint == "" || c.Endpoint == running.API) && (c.Distribution == "" || c.Distribution == running.Distribution)
+	ours := err == nil && (c.Endpoint == "" || c.Endpoint == running.API) && (distribution == "" || distribution == running.Distribution)
 	if ours {
 		d, err := cloudfront.New(ctx, cloudfront.Config{
 			Endpoint: running.API, Region: running.Region, PollEvery: 10 * time.Millisecond,
@@ -119,11 +147,11 @@ func (c *invalidateCmd) driver(ctx context.Context, r *root) (cdn.Driver, string
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, "", err
 	}
-	if c.Distribution == "" {
+	if distribution == "" {
 		return nil, "", usageError("no freshet is running on %s: name a --distribution, or start one with freshet up", cfg.Data)
 	}
 	d, err := cloudfront.New(ctx, cloudfront.Config{Endpoint: c.Endpoint})
-	return d, c.Distribution, err
+	return d, distribution, err
 }
 
 // profileOf asks for the distribution's limits, and takes CloudFront's where the
@@ -159,7 +187,7 @@ func (c *invalidateCmd) requests(p freshet.Profile, patterns []freshet.Pattern) 
 }
 
 // one sends a request and waits for it, with a line on standard error meanwhile.
-func (c *invalidateCmd) one(ctx context.Context, t terminal, d cdn.Driver, p freshet.Profile, inv freshet.Invalidation) (freshet.Receipt, error) {
+func (c *sending) one(ctx context.Context, t terminal, d cdn.Driver, p freshet.Profile, inv freshet.Invalidation) (freshet.Receipt, error) {
 	receipt, err := apply.Send(ctx, d, inv, apply.Retry{For: c.Timeout, Each: func(_ freshet.Invalidation, err error) {
 		_, _ = fmt.Fprintf(t.err, "freshet: will try again: %v\n", err)
 	}})
@@ -201,7 +229,7 @@ func progress(w io.Writer, text string) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-func (c *invalidateCmd) show(w io.Writer, receipt freshet.Receipt, inv freshet.Invalidation) error {
+func (c *sending) show(w io.Writer, receipt freshet.Receipt, inv freshet.Invalidation) error {
 	if c.JSON {
 		return printJSON(w, result{receipt, inv.Patterns})
 	}

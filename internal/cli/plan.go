@@ -2,74 +2,183 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/app"
-	"github.com/freshet/freshet/internal/cdn/cloudfront"
 	"github.com/freshet/freshet/internal/config"
-	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/plan"
-	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/source"
 	"github.com/freshet/freshet/internal/source/batch"
 	"github.com/freshet/freshet/internal/source/s3event"
 )
 
 type planCmd struct {
-	File    string `arg:"" optional:"" default:"-" help:"File with S3, EventBridge, SNS or SQS events, or with one object key per line. - is standard input."`
-	Bucket  string `placeholder:"NAME" help:"Bucket that listed keys are in, and that the distribution is in front of (default site)."`
-	Format  string `enum:"auto,events,keys" default:"auto" help:"What the input is: auto, events or keys."`
-	Dialect string `default:"auto" help:"Who wrote the events, which decides how keys are decoded: auto, s3, eventbridge, minio, versitygw or raw."`
-	JSON    bool   `name:"json" help:"Print the plan as JSON, as it would be sent."`
+	File          string            `arg:"" optional:"" default:"-" help:"File with S3, EventBridge, SNS or SQS events, or with one object key per line. - is standard input."`
+	Bucket        string            `placeholder:"NAME" help:"Bucket that listed keys are in, and that the distribution is in front of (default site)."`
+	Format        string            `enum:"auto,events,keys" default:"auto" help:"What the input is: auto, events or keys."`
+	Dialect       string            `default:"auto" help:"Who wrote the events, which decides how keys are decoded: auto, s3, eventbridge, minio, versitygw or raw."`
+	Inventory     []string          `placeholder:"FILE" sep:"none" help:"What the bucket holds: output of aws s3api list-objects-v2 or aws s3 ls --recursive, S3 Inventory, a list of keys, or a directory. May be given several times (default: what the data directory knows)."`
+	AccessLog     []string          `placeholder:"FILE" sep:"none" help:"CloudFront standard log, or a directory of them, that says how often each URL is asked for. May be given several times."`
+	FreePaths     *int              `placeholder:"N" help:"Paths that are left of the account's free 1,000 of this month."`
+	MaxCollateral *int64            `placeholder:"N" help:"Refuse a plan that makes more than N unchanged objects cold."`
+	Never         []freshet.Pattern `placeholder:"PATTERN" sep:"none" help:"Never send this pattern, such as '/*'. May be given several times."`
+	Out           string            `short:"o" placeholder:"FILE" type:"path" help:"Write the plan to FILE, for freshet apply."`
+	JSON          bool              `name:"json" help:"Print the plan as JSON, as it would be sent."`
+	described     `embed:""`
+}
+
+// described is where the distributions are described, for commands that need not
+// know the CDN.
+type described struct {
+	Distribution []string          `placeholder:"[ID=]FILE" sep:"none" help:"What aws cloudfront get-distribution or get-distribution-config printed, a CloudFormation template, a cdk.out directory, or YAML with the same names (default: distributions in the configuration, or else the distribution of freshet up). Custom cache policies are read from files given in the same way. May be given several times."`
+	Parameter    map[string]string `placeholder:"NAME=VALUE" help:"Parameter of a template. May be given several times."`
+	Resource     map[string]string `placeholder:"ID=NAME" help:"Name that a resource of a template has in AWS, such as SiteBucket=www-example-com. May be given several times."`
 }
 
 // Help is shown below the flags.
 func (planCmd) Help() string {
-	return `Nothing is sent. The plan is for the distribution of the configuration, the one that
-freshet up puts in front of the bucket. Records that cannot be read are named on standard
-error, and the exit code is 1; the others are planned.
+	return `Nothing is sent. The plan is the cheapest set of paths, wildcards and tags that removes every
+URL of what changed: paths have their price, and so has making cold what did not change. For
+that it is good to know what the bucket holds. Prices and guard rails are set under plan: in
+the configuration, rewrites and derived URLs under routes:.
+
+Records that cannot be read are named on standard error, and the exit code is 1; the others
+are planned. A plan that is against the guard rails is refused, with exit code 1.
 
 Examples:
   freshet plan event.json
   aws sqs receive-message --queue-url … | freshet plan
-  git diff --name-only HEAD~ | freshet plan --json -`
+  git diff --name-only HEAD~ | freshet plan --json -
+  aws cloudfront get-distribution --id E2EXAMPLE1234 > site.json
+  aws s3api list-objects-v2 --bucket www > objects.json
+  git diff --name-only HEAD~ | freshet plan --distribution site.json --inventory objects.json \
+      --bucket www --out plan.json
+  freshet apply plan.json`
 }
 
 // Run prints a plan.
-func (c *planCmd) Run(_ context.Context, t terminal, r *root) error {
-	cfg, err := r.load()
+func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
+	cfg, err := c.configuration(r)
 	if err != nil {
 		return err
-	}
-	if c.Bucket != "" {
-		cfg.Bucket = c.Bucket
-	}
-	if err := cfg.Check(); err != nil {
-		return exitError{exitUsage, err}
 	}
 	read, err := c.read(t.in, cfg.Bucket)
 	if err != nil {
 		return err
 	}
-	p, err := planFor(cfg, read)
+	p, err := c.make(ctx, t, cfg, read.Plain())
 	if err != nil {
 		return err
 	}
+	if c.Out != "" {
+		if err := writePlan(c.Out, p); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
-		err = printJSON(t.out, p)
+		err = printJSON(t.out, planFile{planFormat, p})
 	} else {
-		err = showPlan(t.out, p, read)
+		err = (&planText{Plan: p, skipped: read.Skipped, free: c.FreePaths}).write(t.out)
 	}
 	if err == nil {
 		err = complain(t.err, read)
 	}
 	return err
+}
+
+func (c *planCmd) configuration(r *root) (config.Config, error) {
+	cfg, err := r.load()
+	if err != nil {
+		return cfg, err
+	}
+	if c.Bucket != "" {
+		cfg.Bucket = c.Bucket
+	}
+	if c.MaxCollateral != nil {
+		cfg.Plan.MaxCollateral = c.MaxCollateral
+	}
+	cfg.Plan.Never = append(cfg.Plan.Never, c.Never...)
+	c.describe(&cfg)
+	if err := cfg.Check(); err != nil {
+		return cfg, exitError{exitUsage, err}
+	}
+	return cfg, nil
+}
+
+// describe puts the distributions that were given in the place of those that
+// are configured.
+func (d *described) describe(cfg *config.Config) {
+	if len(d.Distribution) > 0 {
+		cfg.Distributions = nil
+	}
+	for _, given := range d.Distribution {
+		f := config.DistributionFile{File: given}
+		if id, file, ok := strings.Cut(given, "="); ok && distributionID.MatchString(id) {
+			f.ID, f.File = id, file
+		}
+		cfg.Distributions = append(cfg.Distributions, f)
+	}
+	for i := range cfg.Distributions {
+		f := &cfg.Distributions[i]
+		f.Parameters, f.Resources = merged(f.Parameters, d.Parameter), merged(f.Resources, d.Resource)
+	}
+}
+
+// distributionID tells an ID before a file name from a file name with a = in it.
+var distributionID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func merged(a, b map[string]string) map[string]string {
+	all := make(map[string]string, len(a)+len(b))
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
+}
+
+func (c *planCmd) make(ctx context.Context, t terminal, cfg config.Config, changes []freshet.Change) (freshet.Plan, error) {
+	p, err := planner(t, cfg)
+	if err != nil {
+		return freshet.Plan{}, err
+	}
+	stop := func() {}
+	if len(c.Inventory)+len(c.AccessLog) > 0 {
+		stop = progress(t.err, "reading what there is")
+	}
+	notes, err := p.Know(ctx, app.Stock{Listings: c.Inventory, Logs: c.AccessLog, Bucket: cfg.Bucket, Data: cfg.Data})
+	stop()
+	if err != nil {
+		return freshet.Plan{}, err
+	}
+	warn(t, notes)
+	made, err := p.Make(changes)
+	var refused *plan.Refused
+	if errors.As(err, &refused) {
+		return made, fmt.Errorf("the plan is refused: %w", err)
+	}
+	return made, err
+}
+
+// planner reads the distributions and shows what is odd about them.
+func planner(t terminal, cfg config.Config) (*app.Planner, error) {
+	p, err := app.NewPlanner(cfg)
+	if err != nil {
+		return nil, err
+	}
+	warn(t, p.Warnings)
+	return p, nil
+}
+
+func warn(t terminal, notes []string) {
+	for _, n := range notes {
+		_, _ = fmt.Fprintf(t.err, "freshet: %s\n", n)
+	}
 }
 
 func (c *planCmd) read(in io.Reader, bucket string) (batch.Result, error) {
@@ -109,19 +218,6 @@ func (c *planCmd) input(in io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// planFor plans the changes for the distribution of cfg.
-func planFor(cfg config.Config, read batch.Result) (freshet.Plan, error) {
-	id := "EXAMPLE"
-	if identity, err := app.DataDir(cfg.Data).KnownIdentity(); err == nil {
-		id = identity.Distribution
-	}
-	d := cfg.Distribution.Apply(distribution.ForBucket(id, cfg.Bucket))
-	in := plan.Input{Profiles: []freshet.Profile{cloudfront.ProfileOf(d.ID, d.Hosts())}}
-	in.Changes, in.Superseded = freshet.Latest(read.Plain())
-	in.Targets, in.Unrouted = route.Targets(in.Changes, []distribution.Distribution{d})
-	return plan.Make(in)
-}
-
 // complain names the records that could not be read.
 func complain(w io.Writer, read batch.Result) error {
 	for _, p := range read.Problems {
@@ -131,129 +227,4 @@ func complain(w io.Writer, read batch.Result) error {
 		return fmt.Errorf("%d of %d records could not be read", n, read.Records())
 	}
 	return nil
-}
-
-func showPlan(w io.Writer, p freshet.Plan, read batch.Result) error {
-	var b strings.Builder
-	patterns := 0
-	for _, inv := range p.Invalidations {
-		patterns += len(inv.Patterns)
-	}
-	fmt.Fprintf(&b, "%s → %s in %s", count(len(p.Changes), "object"), count(patterns, "path"), count(len(p.Invalidations), "request"))
-	if n := len(p.Superseded); n > 0 {
-		fmt.Fprintf(&b, ", %s superseded", count(n, "change"))
-	}
-	b.WriteString("\n")
-	for i, inv := range p.Invalidations {
-		fmt.Fprintf(&b, "\n%d. distribution %s, reference %s\n", i+1, inv.Distribution, inv.CallerReference)
-		for _, pattern := range inv.Patterns {
-			showPattern(&b, pattern, inv.Targets)
-		}
-	}
-	for _, u := range p.Unrouted {
-		fmt.Fprintf(&b, "\nnothing for %s: %s\n", visible(u.Key), u.Reason)
-	}
-	for _, s := range read.Skipped {
-		fmt.Fprintf(&b, "\nskipped %s: %s\n", s.At, s.Reason)
-	}
-	if patterns > 0 {
-		fmt.Fprintf(&b, "\n$%.3f beyond the account's free 1,000 paths a month\n", float64(patterns)*cloudfront.PatternPrice)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// showPattern prints one pattern with the first few reasons for it.
-func showPattern(b *strings.Builder, pattern freshet.Pattern, targets []freshet.Target) {
-	const few = 3
-	fmt.Fprintf(b, "   %s\n", pattern)
-	n := 0
-	for _, t := range targets {
-		if t.Pattern != pattern && !pattern.Covers(t.URL) {
-			continue
-		}
-		if n++; n <= few {
-			fmt.Fprintf(b, "      %s: %s\n", visible(t.Key), t.Reason)
-		}
-	}
-	if n > few {
-		fmt.Fprintf(b, "      and %d more\n", n-few)
-	}
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Check a configuration file."`
-	Show  configShowCmd  `cmd:"" help:"Print the configuration that holds, defaults included."`
-}
-
-type configCheckCmd struct {
-	File string `arg:"" optional:"" type:"path" help:"The file (default: freshet.yaml, or what --config names)."`
-	JSON bool   `name:"json" help:"Print the result as JSON."`
-}
-
-// Run reports what is wrong with a file.
-func (c *configCheckCmd) Run(t terminal, r *root) error {
-	path := config.File
-	for _, named := range []string{r.Config, c.File} {
-		if named != "" {
-			path = named
-		}
-	}
-	_, err := config.Load(path, true)
-	if c.JSON {
-		result := struct {
-			File  string `json:"file"`
-			OK    bool   `json:"ok"`
-			Error string `json:"error,omitempty"`
-		}{File: path, OK: err == nil}
-		if err != nil {
-			result.Error = err.Error()
-		}
-		if printing := printJSON(t.out, result); printing != nil {
-			return printing
-		}
-		if err != nil {
-			return exitError{code: exitFailed}
-		}
-		return nil
-	}
-	if err == nil {
-		_, err = fmt.Fprintf(t.out, "%s is right\n", path)
-	}
-	return err
-}
-
-type configShowCmd struct {
-	JSON bool `name:"json" help:"Print JSON instead of YAML."`
-}
-
-// Run prints the configuration.
-func (c *configShowCmd) Run(t terminal, r *root) error {
-	cfg, err := r.load()
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(t.out, cfg)
-	}
-	text, err := cfg.YAML()
-	if err != nil {
-		return err
-	}
-	_, err = t.out.Write(text)
-	return err
-}
-
-// sorted is a copy of patterns in order.
-func sorted(patterns []freshet.Pattern) []freshet.Pattern {
-	patterns = slices.Clone(patterns)
-	slices.Sort(patterns)
-	return slices.Compact(patterns)
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/plan"
+	"github.com/freshet/freshet/internal/route"
 )
 
 // File is where the configuration is looked for when nobody says otherwise.
@@ -36,6 +39,24 @@ type Config struct {
 	Retry        Duration     `yaml:"retry" json:"retry"`   // how long a request that fails for a while is worth another try
 	Patience     Duration     `yaml:"patience" json:"patience"`
 	Distribution Distribution `yaml:"distribution" json:"distribution"`
+
+	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution
+	Routes        route.Rules        `yaml:"routes" json:"routes"`
+	Plan          plan.Terms         `yaml:"plan" json:"plan"`
+}
+
+// DistributionFile names a file that describes distributions or cache policies:
+// what aws cloudfront get-distribution prints, a CloudFormation template, the
+// output of cdk synth, or YAML with the same names.
+type DistributionFile struct {
+	File       string            `yaml:"file" json:"file"`                                   // relative to the configuration file
+	ID         string            `yaml:"id,omitempty" json:"id,omitempty"`                   // where the file does not say it
+	DomainName string            `yaml:"domain_name,omitempty" json:"domain_name,omitempty"` // likewise
+	Parameters map[string]string `yaml:"parameters,omitempty" json:"parameters,omitempty"`   // of a template
+	Resources  map[string]string `yaml:"resources,omitempty" json:"resources,omitempty"`     // logical ID in a template to the name it has in AWS
+	Region     string            `yaml:"region,omitempty" json:"region,omitempty"`           // of a template's stack
+	Account    string            `yaml:"account,omitempty" json:"account,omitempty"`         // likewise
+	Stack      string            `yaml:"stack,omitempty" json:"stack,omitempty"`             // its name
 }
 
 // Distribution is what can be set of the one distribution in front of the
@@ -104,6 +125,8 @@ func Default() Config {
 			DefaultTTL:        86400,
 			MaxTTL:            31536000,
 		},
+		Routes: route.Rules{IndexDocuments: []string{"index.html"}, NewObjects: route.Invalidate, ErrorPages: route.Clear},
+		Plan:   plan.DefaultTerms(),
 	}
 }
 
@@ -121,6 +144,11 @@ func Load(path string, must bool) (Config, error) {
 	c, err := Parse(text)
 	if err != nil {
 		return Config{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	for i := range c.Distributions {
+		if f := &c.Distributions[i].File; !filepath.IsAbs(*f) {
+			*f = filepath.Join(filepath.Dir(path), *f)
+		}
 	}
 	return c, nil
 }
@@ -166,6 +194,17 @@ func (c Config) Check() error {
 	}
 	if c.Retry < 0 || c.Patience < 0 {
 		complain("retry, patience: must not be negative")
+	}
+	for i, d := range c.Distributions {
+		if d.File == "" {
+			complain("distributions[%d].file: a file is needed", i)
+		}
+	}
+	if err := c.Plan.Check(); err != nil {
+		complain("plan: %w", err)
+	}
+	if _, err := route.New(nil, c.Routes); err != nil {
+		complain("routes: %w", err)
 	}
 	return errors.Join(append(problems, c.Distribution.check())...)
 }

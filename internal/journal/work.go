@@ -23,6 +23,7 @@ type Work struct {
 	Only     []string             `json:"only,omitempty"`    // IDs of the changes still to be settled; empty means all
 	Reason   string               `json:"reason,omitempty"`  // of a dead letter
 	Stale    bool                 `json:"stale,omitempty"`   // a dead letter that was completed and found stale
+	Refused  bool                 `json:"refused,omitempty"` // no plan was within the guard rails, so this one sends nothing
 }
 
 // Room is the longest Work, in bytes of JSON, that can be stored.
@@ -99,6 +100,7 @@ type Seen struct {
 	Key       string            `json:"key"`
 	ETag      string            `json:"etag,omitempty"`
 	Gone      bool              `json:"gone,omitempty"` // the object did not exist
+	Size      int64             `json:"size,omitempty"` // bytes
 	Served    string            `json:"served,omitempty"`
 	Sequencer freshet.Sequencer `json:"sequencer,omitempty"`
 	At        time.Time         `json:"at"`

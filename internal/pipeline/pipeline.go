@@ -13,21 +13,23 @@ import (
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/apply"
 	"github.com/freshet/freshet/internal/cdn"
-	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/queue"
+	"github.com/freshet/freshet/internal/route"
 )
 
 // Config is everything a pipeline works with.
 type Config struct {
-	Queue         *queue.Queue
-	Journal       *journal.Journal
-	Driver        cdn.Driver
-	Distributions func() []distribution.Distribution
-	Check         func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
-	Retry         time.Duration                                                                      // how long a request that fails for a while is worth another try
-	Report        func([]journal.Record)                                                             // told of every step; called from several goroutines; must not block
-	Log           *slog.Logger
+	Queue   *queue.Queue
+	Journal *journal.Journal
+	Driver  cdn.Driver
+	Router  *route.Router
+	Terms   plan.Terms
+	Check   func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
+	Retry   time.Duration                                                                      // how long a request that fails for a while is worth another try
+	Report  func([]journal.Record)                                                             // told of every step; called from several goroutines; must not block
+	Log     *slog.Logger
 }
 
 // Pipeline is one run of the conductor.
@@ -39,6 +41,8 @@ type Pipeline struct {
 
 	retrying    sync.Mutex // so that a dead letter is revived once
 	remembering sync.Mutex // so that what is remembered of an object only gets newer
+
+	live *live
 
 	mu       sync.Mutex
 	profiles []freshet.Profile
@@ -55,6 +59,7 @@ func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 		cfg:      cfg,
 		arrivals: make(chan queue.Delivery, 4*maxBatch),
 		revived:  make(chan journal.Work),
+		live:     newLive(verified),
 		register: newRegister(verified),
 	}
 }
@@ -104,16 +109,14 @@ func (p *Pipeline) arrive(ctx context.Context) func(queue.Delivery) {
 // do takes a batch as far as the CDN's acceptance; the rest goes on beside the
 // next batch.
 func (p *Pipeline) do(ctx context.Context, batch []*change) {
-	w, ok := p.plan(ctx, batch)
-	if !ok {
-		return
+	for _, w := range p.plan(ctx, batch) {
+		if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, w.Work) }) {
+			return
+		}
+		p.step(ctx, w.changes, journal.Planned, w.Planned)
+		p.send(ctx, w)
+		p.plans.Go(func() { p.settle(ctx, w) })
 	}
-	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, w.Work) }) {
-		return
-	}
-	p.step(ctx, w.changes, journal.Planned, w.Planned)
-	p.send(ctx, w)
-	p.plans.Go(func() { p.settle(ctx, w) })
 }
 
 // take resumes a plan of an earlier run, or one that a person revived.
@@ -125,7 +128,7 @@ func (p *Pipeline) take(ctx context.Context, saved journal.Work) {
 		return
 	}
 	p.plans.Go(func() {
-		if saved.Stale {
+		if saved.Stale || saved.Refused {
 			var ok bool
 			if w, ok = p.again(ctx, w, w.changes); !ok {
 				return

@@ -18,10 +18,11 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/cdn"
-	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/pipeline"
+	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/queue"
+	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/stream"
 )
 
@@ -136,11 +137,7 @@ func (l *line) start() {
 	l.mu.Unlock()
 	l.run = pipeline.New(pipeline.Config{
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Check: l.network.probe, Retry: 50 * time.Millisecond,
-		Distributions: func() []distribution.Distribution {
-			d := distribution.ForBucket("E1", "site")
-			d.Config.DefaultCacheBehavior.QueryString = l.queryString
-			return []distribution.Distribution{d}
-		},
+		Router: l.router(), Terms: plan.DefaultTerms(),
 		Report: l.report, Log: slog.New(slog.DiscardHandler),
 	}, inventory)
 	ended := make(chan error, 1)
@@ -578,7 +575,7 @@ func TestAStoreThatStopsEndsTheRun(t *testing.T) {
 	l.must(err)
 	run := pipeline.New(pipeline.Config{
 		Queue: q, Journal: j, Driver: l.network, Check: l.network.probe, Report: l.report, Log: slog.New(slog.DiscardHandler),
-		Distributions: func() []distribution.Distribution { return nil },
+		Router: new(route.Router), Terms: plan.DefaultTerms(),
 	}, nil)
 	ended := make(chan error, 1)
 	go func() { ended <- run.Run(t.Context()) }()

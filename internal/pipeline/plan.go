@@ -2,22 +2,29 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/plan"
-	"github.com/freshet/freshet/internal/route"
 )
 
-// plan makes the plan of a batch. ok is false when there is nothing to do or ctx
-// is done.
-func (p *Pipeline) plan(ctx context.Context, batch []*change) (w *work, ok bool) {
+// plan makes the plan of a batch: one, unless that were against the guard rails.
+// Then each half of the batch gets its own, so that what is refused does not
+// take the rest with it. There is none when there is nothing to do or ctx is
+// done.
+func (p *Pipeline) plan(ctx context.Context, batch []*change) []*work {
 	leaders, late := p.lead(batch)
 	p.verifiedNow(ctx, late)
+	return p.planFor(ctx, leaders)
+}
+
+func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 	if len(leaders) == 0 {
-		return nil, false
+		return nil
 	}
 	var in plan.Input
 	for _, c := range leaders {
@@ -26,30 +33,54 @@ func (p *Pipeline) plan(ctx context.Context, batch []*change) (w *work, ok bool)
 			in.Superseded = append(in.Superseded, f.Change)
 		}
 	}
-	in.Targets, in.Unrouted = route.Targets(in.Changes, p.cfg.Distributions())
-	saved := journal.Work{Planned: time.Now(), Received: make(map[string]time.Time)}
-	if saved.Plan, ok = p.makePlan(ctx, in); !ok {
-		return nil, false
+	in.Targets, in.Unrouted = p.cfg.Router.Targets(in.Changes, p.live.has)
+	made, refused, ok := p.makePlan(ctx, in)
+	switch half := len(leaders) / 2; {
+	case !ok:
+		return nil
+	case refused != nil && half > 0:
+		return append(p.planFor(ctx, leaders[:half]), p.planFor(ctx, leaders[half:])...)
 	}
+	saved := journal.Work{Plan: made, Planned: time.Now(), Received: make(map[string]time.Time), Refused: refused != nil}
 	for _, c := range leaders {
 		for _, m := range c.lineage() {
 			saved.Received[m.ID()] = m.received
 		}
 	}
-	return p.carry(saved, leaders), true
+	w := p.carry(saved, leaders)
+	if refused != nil {
+		p.refuse(leaders, refused)
+	}
+	return []*work{w}
+}
+
+// refuse gives changes up that no plan within the guard rails is for.
+func (p *Pipeline) refuse(changes []*change, refused *plan.Refused) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range changes {
+		c.reason = strings.TrimPrefix(c.reason+"; "+refused.Error(), "; ")
+	}
 }
 
 // makePlan calls plan.Make with the profiles of all distributions, again and again
-// while one of them is unknown to the driver.
-func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, ok bool) {
+// while one of them is unknown to the driver. A plan that is refused is one
+// that sends nothing.
+func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused *plan.Refused, ok bool) {
+	in.Terms, in.Inventories = &p.cfg.Terms, p.live.inventories(p.cfg.Router, p.plans.Go)
 	ok = p.persist(ctx, "plan", func() (err error) {
 		in.Profiles = p.knownProfiles(ctx)
-		if made, err = plan.Make(in); err != nil {
+		made, err = plan.Make(in)
+		if errors.As(err, &refused) {
+			in.Targets = nil
+			made, err = plan.Make(in)
+		}
+		if err != nil {
 			p.forgetProfiles()
 		}
 		return err
 	})
-	return made, ok
+	return made, refused, ok
 }
 
 // knownProfiles asks the driver once.
@@ -136,10 +167,13 @@ func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
 	defer p.mu.Unlock()
 	w := &work{Work: saved, changes: leaders, receipts: make(map[string]freshet.Receipt)}
 	targets := make(map[object][]freshet.Target)
+	patterns := make(map[object][]freshet.Pattern)
 	for _, inv := range saved.Plan.Invalidations {
+		covering := inv.Covering()
 		for _, t := range inv.Targets {
 			o := object{t.Origin, t.Key}
 			targets[o] = append(targets[o], t)
+			patterns[o] = append(patterns[o], covering(t))
 		}
 	}
 	unrouted := make(map[object]string)
@@ -148,7 +182,7 @@ func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
 	}
 	for _, c := range leaders {
 		o := objectOf(c.Change)
-		c.describe(saved.Plan.ID, targets[o], unrouted[o])
+		c.describe(saved.Plan.ID, targets[o], patterns[o], unrouted[o])
 		for _, m := range c.lineage() {
 			if m.work == nil {
 				m.work = w
@@ -219,21 +253,34 @@ func (p *Pipeline) resume(saved journal.Work) *work {
 }
 
 // again makes the plan that repeats the invalidations of changes found stale,
-// under new caller references.
+// under new caller references, or that does what was refused before. Where there
+// is none it gives the changes up.
 func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, bool) {
 	p.mu.Lock()
-	in := plan.Input{Attempt: w.Attempt + 1}
-	saved := journal.Work{Planned: time.Now(), Attempt: w.Attempt + 1, Received: make(map[string]time.Time)}
+	in := plan.Input{Attempt: w.Attempt}
+	if !w.Refused {
+		in.Attempt++
+	}
+	saved := journal.Work{Planned: time.Now(), Attempt: in.Attempt, Received: make(map[string]time.Time)}
 	for _, c := range stale {
 		in.Changes = append(in.Changes, c.Change)
 		in.Targets = append(in.Targets, c.targets...)
 	}
 	in.Superseded = p.followersOf(stale, saved.Received) // the queue still holds those that do not fit
 	p.mu.Unlock()
-	var ok bool
-	if saved.Plan, ok = p.makePlan(ctx, in); !ok {
+	if w.Refused {
+		in.Targets, in.Unrouted = p.cfg.Router.Targets(in.Changes, p.live.has)
+	}
+	made, refused, ok := p.makePlan(ctx, in)
+	switch {
+	case !ok:
+		return nil, false
+	case refused != nil:
+		p.refuse(stale, refused)
+		p.bury(ctx, w)
 		return nil, false
 	}
+	saved.Plan = made
 	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, saved) }) {
 		return nil, false
 	}

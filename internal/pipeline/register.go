@@ -185,17 +185,20 @@ func older(a, b freshet.Change) bool {
 }
 
 // describe writes what is planned for a change into its records and those of
-// the changes that follow it: one record for each distribution. note says why
-// there is none. The caller holds p.mu.
-func (c *change) describe(planID string, targets []freshet.Target, note string) {
+// the changes that follow it: one record for each distribution. sent has the
+// pattern that covers each of targets; note says why there is none. The caller
+// holds p.mu.
+func (c *change) describe(planID string, targets []freshet.Target, sent []freshet.Pattern, note string) {
 	c.targets, c.note = targets, note
 	patterns := make(map[string][]freshet.Pattern)
 	var distributions []string
-	for _, t := range targets {
+	for i, t := range targets {
 		if _, known := patterns[t.Distribution]; !known {
 			distributions = append(distributions, t.Distribution)
 		}
-		patterns[t.Distribution] = append(patterns[t.Distribution], t.Pattern)
+		if !slices.Contains(patterns[t.Distribution], sent[i]) {
+			patterns[t.Distribution] = append(patterns[t.Distribution], sent[i])
+		}
 	}
 	if len(distributions) == 0 {
 		distributions = []string{""}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/freshet/freshet"
-	"github.com/freshet/freshet/internal/route"
 )
 
 // A plan has to fit into the journal whatever keys are in it: one that cannot
@@ -13,22 +12,25 @@ import (
 // made for, a quarter for changes that come to follow those of the batch, and
 // the rest for the last change that is let in, which may be a long one.
 
-func (p *Pipeline) roomForBatch() int { return int(p.cfg.Journal.Room() / 2) }
+func (p *Pipeline) roomForBatch() int {
+	return int(p.cfg.Journal.Room()/2) - costings
+}
 
 func (p *Pipeline) roomForFollowers() int { return int(p.cfg.Journal.Room() / 4) }
 
 // What a plan holds beside what comes from the source, in bytes.
 const (
-	perChange  = 256 // names, ID and time in the map of times
-	perRequest = 256 // names, distribution and caller reference; each target may have one of its own
+	perChange  = 256     // names, ID and time in the map of times
+	perRequest = 384     // names, distribution, caller reference and effect; each target may have one of its own
+	costings   = 1 << 16 // of all distributions
 )
 
 // weigh returns at least as many bytes as c adds to a plan.
 func (p *Pipeline) weigh(c freshet.Change) int {
-	targets, unrouted := route.Targets([]freshet.Change{c}, p.cfg.Distributions())
+	targets, unrouted := p.cfg.Router.Targets([]freshet.Change{c}, nil)
 	n := perChange + jsonLength(c) + jsonLength(unrouted) + perRequest*len(targets)
 	for _, t := range targets {
-		n += jsonLength(t) + jsonLength(t.Pattern) + len(",,")
+		n += jsonLength(t) + 2*jsonLength(t.Pattern) + len(",,")
 	}
 	return n
 }

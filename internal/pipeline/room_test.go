@@ -23,11 +23,15 @@ func TestAPlanIsNoLongerThanWhatItsChangesWeigh(t *testing.T) {
 	letters := []string{"a", "&", "<", "é", "\x01", " ", "\u2028", "%", "\""}
 	rapid.Check(t, func(t *rapid.T) {
 		one := distribution.ForBucket("E1ABCDEFGHIJKL", "site")
-		one.Config.DefaultCacheBehavior.QueryString = rapid.Bool().Draw(t, "query")
+		one.Config.DefaultCacheBehavior.ForwardedValues.QueryString = rapid.Bool().Draw(t, "query")
 		two := distribution.ForBucket("E2ABCDEFGHIJKL", "site")
-		p := &Pipeline{cfg: Config{Distributions: func() []distribution.Distribution { return []distribution.Distribution{one, two} }}}
+		router, err := route.New([]distribution.Distribution{one, two}, route.Rules{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &Pipeline{cfg: Config{Router: router}}
 		var batch []freshet.Change
-		weight := perRequest // the plan's own names
+		weight := perRequest + costings // the plan's own names
 		for n := range rapid.IntRange(1, 40).Draw(t, "changes") {
 			letter := rapid.SampledFrom(letters).Draw(t, "letter")
 			key := fmt.Sprint(n%30) + strings.Repeat(letter, rapid.IntRange(0, 300).Draw(t, "length")) + rapid.SampledFrom(ends).Draw(t, "end")
@@ -40,7 +44,7 @@ func TestAPlanIsNoLongerThanWhatItsChangesWeigh(t *testing.T) {
 		}
 		in := plan.Input{Profiles: []freshet.Profile{{Distribution: one.ID, MaxWildcards: 1}, {Distribution: two.ID, MaxPatterns: 1, MaxWildcards: 1}}}
 		in.Changes, in.Superseded = freshet.Latest(batch)
-		in.Targets, in.Unrouted = route.Targets(in.Changes, p.cfg.Distributions())
+		in.Targets, in.Unrouted = p.cfg.Router.Targets(in.Changes, nil)
 		made, err := plan.Make(in)
 		if err != nil {
 			t.Fatal(err)

@@ -242,7 +242,8 @@ func (p *Pipeline) remember(ctx context.Context, fresh []*change, now time.Time)
 			continue
 		}
 		p.verified[o] = c.Sequencer
-		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Sequencer: c.Sequencer, At: now})
+		p.live.put(c.Change)
+		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Size: c.Size, Sequencer: c.Sequencer, At: now})
 	}
 	p.mu.Unlock()
 	return p.persist(ctx, "remember what was verified", func() error { return p.cfg.Journal.Remember(ctx, seen) })

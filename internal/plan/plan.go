@@ -1,156 +1,129 @@
-// Package plan turns targets into the requests that make them fresh. It is
-// pure, and the same input gives the same plan byte for byte.
+// Package plan turns targets into the requests that make them fresh, at the
+// least cost. It is pure, and the same input gives the same plan byte for byte.
 package plan
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/inventory"
+	"github.com/freshet/freshet/internal/plan/cover"
 )
 
 // Input is what a plan is made from.
 type Input struct {
-	Changes    []freshet.Change // the newest of each object
-	Superseded []freshet.Change
-	Targets    []freshet.Target
-	Unrouted   []freshet.Unrouted
-	Profiles   []freshet.Profile
-	Attempt    int // how often the same changes were completed and found stale before
+	Changes     []freshet.Change // the newest of each object
+	Superseded  []freshet.Change
+	Targets     []freshet.Target
+	Unrouted    []freshet.Unrouted
+	Profiles    []freshet.Profile
+	Inventories map[string]*inventory.Inventory // what is live at each distribution; nil or missing where it is not known
+	Terms       *Terms                          // nil: DefaultTerms
+	Attempt     int                             // how often the same changes were completed and found stale before
 }
 
-// Make returns the plan for in: at each distribution one pattern per URL, but
-// for those that a wildcard of the same distribution covers, split into
-// requests as the distribution's profile demands. It fails when a target's
-// distribution has no profile.
+// Refused is the error of a plan that is against the guard rails or limits.
+type Refused struct {
+	Distribution string
+	Err          *cover.Refused
+}
+
+func (r *Refused) Error() string { return "plan distribution " + r.Distribution + ": " + r.Err.Error() }
+
+func (r *Refused) Unwrap() error { return r.Err }
+
+// Make returns the cheapest plan for in: at each distribution a set of patterns
+// that covers every target, split into requests as the distribution's profile
+// demands, and an account of what it costs. It fails when a target's
+// distribution has no profile, and with a Refused when no plan is within the
+// guard rails.
 func Make(in Input) (freshet.Plan, error) {
 	p := freshet.Plan{
 		Changes: slices.Concat([]freshet.Change{}, in.Changes), Superseded: in.Superseded, Unrouted: in.Unrouted,
 		Invalidations: []freshet.Invalidation{},
 	}
-	byDistribution := make(map[string][]freshet.Target)
-	for _, t := range in.Targets {
-		byDistribution[t.Distribution] = append(byDistribution[t.Distribution], t)
+	m := newMaker(in)
+	byDistribution := make(map[string][]int32)
+	for i := range in.Targets {
+		d := in.Targets[i].Distribution
+		byDistribution[d] = append(byDistribution[d], int32(i))
 	}
-	changes := make(map[object]freshet.Change, len(in.Changes))
-	for _, c := range in.Changes {
-		changes[object{c.Origin, c.Key}] = c
-	}
-	for _, id := range sortedKeys(byDistribution) {
+	for _, id := range slices.Sorted(maps.Keys(byDistribution)) {
 		i := slices.IndexFunc(in.Profiles, func(p freshet.Profile) bool { return p.Distribution == id })
 		if i < 0 {
 			return freshet.Plan{}, fmt.Errorf("plan distribution %s: no driver knows it", id)
 		}
-		p.Invalidations = append(p.Invalidations, requests(in.Profiles[i], byDistribution[id], changes, in.Attempt)...)
+		invalidations, costing, err := m.distribution(in.Profiles[i], byDistribution[id])
+		if err != nil {
+			return freshet.Plan{}, err
+		}
+		p.Invalidations = append(p.Invalidations, invalidations...)
+		p.Costs = append(p.Costs, costing)
 	}
-	p.ID = identify(p)
+	p.ID = m.identify(p)
 	return p, nil
+}
+
+// maker is the input with what is looked up in it often.
+type maker struct {
+	Input
+	terms Terms
+	sums  []freshet.Sum // of the changes
+	index map[object]int32
 }
 
 type object struct{ origin, key string }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+func newMaker(in Input) *maker {
+	m := &maker{Input: in, terms: DefaultTerms(), sums: make([]freshet.Sum, len(in.Changes)), index: make(map[object]int32, len(in.Changes))}
+	if in.Terms != nil {
+		m.terms = *in.Terms
 	}
-	slices.Sort(keys)
-	return keys
+	for i, c := range in.Changes {
+		m.sums[i] = c.Sum()
+		m.index[object{c.Origin, c.Key}] = int32(i)
+	}
+	return m
 }
 
-// requests splits one distribution's targets into requests within its limits.
-func requests(p freshet.Profile, targets []freshet.Target, changes map[object]freshet.Change, attempt int) []freshet.Invalidation {
-	cover := newCover(targets)
-	var all []freshet.Invalidation
-	for _, patterns := range p.Split(cover.patterns) {
-		inv := freshet.Invalidation{Distribution: p.Distribution, Patterns: patterns}
-		for _, pattern := range patterns {
-			inv.Targets = append(inv.Targets, cover.targets[pattern]...)
-		}
-		slices.SortFunc(inv.Targets, func(a, b freshet.Target) int {
-			return cmp.Or(cmp.Compare(a.URL, b.URL), cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Key, b.Key))
-		})
-		inv.CallerReference = freshet.CallerReference(p.Distribution, changesOf(inv.Targets, changes), patterns, attempt)
-		all = append(all, inv)
+// distribution plans the targets at one distribution, given by their places in
+// the input.
+func (m *maker) distribution(p freshet.Profile, targets []int32) ([]freshet.Invalidation, freshet.Costing, error) {
+	needs := make([]cover.Need, len(targets))
+	for i, t := range targets {
+		target := &m.Targets[t]
+		needs[i] = cover.Need{URL: target.URL, Pattern: target.Pattern, Group: target.Group}
 	}
-	return all
-}
-
-func changesOf(targets []freshet.Target, changes map[object]freshet.Change) []freshet.Change {
-	var cs []freshet.Change
-	for _, t := range targets {
-		if c, ok := changes[object{t.Origin, t.Key}]; ok {
-			cs = append(cs, c)
+	problem := m.terms.problem(p, needs, m.Inventories[p.Distribution])
+	solution, err := cover.Solve(problem)
+	if err != nil {
+		if refused, ok := err.(*cover.Refused); ok { //nolint:errorlint // Solve returns it as it is
+			return nil, freshet.Costing{}, &Refused{p.Distribution, refused}
 		}
+		return nil, freshet.Costing{}, fmt.Errorf("plan distribution %s: %w", p.Distribution, err)
 	}
-	return cs
-}
-
-// cover is the patterns to send, sorted, with the targets each is for.
-type cover struct {
-	patterns []freshet.Pattern
-	targets  map[freshet.Pattern][]freshet.Target
-}
-
-func newCover(targets []freshet.Target) cover {
-	c := cover{targets: make(map[freshet.Pattern][]freshet.Target)}
-	wildcards := wildcardsOf(targets)
-	for _, t := range targets {
-		p := t.Pattern
-		if w, ok := coveringWildcard(wildcards, p); ok {
-			p = w
-		}
-		if _, known := c.targets[p]; !known {
-			c.patterns = append(c.patterns, p)
-		}
-		c.targets[p] = append(c.targets[p], t)
-	}
-	slices.Sort(c.patterns)
-	return c
-}
-
-// wildcardsOf returns the wildcards among the targets' patterns, by prefix.
-func wildcardsOf(targets []freshet.Target) map[string]bool {
-	prefixes := make(map[string]bool)
-	for _, t := range targets {
-		if t.Pattern.IsWildcard() {
-			prefixes[t.Pattern.Prefix()] = true
-		}
-	}
-	return prefixes
-}
-
-// coveringWildcard finds the shortest wildcard that covers all that p covers.
-// It looks each prefix of p up, so it takes time by p's length and not by the
-// number of wildcards.
-func coveringWildcard(prefixes map[string]bool, p freshet.Pattern) (freshet.Pattern, bool) {
-	if len(prefixes) == 0 {
-		return "", false
-	}
-	prefix := p.Prefix()
-	for n := 0; n <= len(prefix); n++ {
-		if prefixes[prefix[:n]] {
-			return freshet.Pattern(prefix[:n] + "*"), true
-		}
-	}
-	return "", false
+	return m.requests(p, targets, solution), m.costing(p, targets, problem, solution), nil
 }
 
 // identify names a plan by what it is about, so that the same batch planned
 // twice has the same ID.
-func identify(p freshet.Plan) string {
+func (m *maker) identify(p freshet.Plan) string {
 	h := sha256.New()
-	for _, cs := range [][]freshet.Change{p.Changes, p.Superseded} {
-		for _, c := range cs {
-			fmt.Fprintln(h, c.ID())
-		}
-		fmt.Fprintln(h)
+	for i := range m.sums {
+		_, _ = h.Write(m.sums[i][:])
+	}
+	_, _ = io.WriteString(h, "\n")
+	for _, c := range p.Superseded {
+		sum := c.Sum()
+		_, _ = h.Write(sum[:])
 	}
 	for _, inv := range p.Invalidations {
-		fmt.Fprintln(h, inv.CallerReference)
+		_, _ = io.WriteString(h, "\n"+inv.CallerReference)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:10])
 }

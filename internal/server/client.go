@@ -29,6 +29,16 @@ func (c Client) Read(ctx context.Context, follow bool, each func(journal.Record)
 	if follow {
 		path += "?follow=1"
 	}
+	return lines(ctx, c, path, "read the log", each)
+}
+
+// Objects calls each for every object that was verified and is there.
+func (c Client) Objects(ctx context.Context, each func(Object) error) error {
+	return lines(ctx, c, "objects", "read the inventory", each)
+}
+
+// lines calls each for every line of an answer.
+func lines[T any](ctx context.Context, c Client, path, doing string, each func(T) error) error {
 	body, err := c.do(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
@@ -40,21 +50,21 @@ func (c Client) Read(ctx context.Context, follow bool, each func(journal.Record)
 		if len(lines.Bytes()) == 0 {
 			return nil
 		}
-		var r journal.Record
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return fmt.Errorf("read the log: %w", err)
+		var v T
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
 		}
-		if err := each(r); err != nil {
+		if err := each(v); err != nil {
 			return err
 		}
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("read the log: %w", ctx.Err())
+		return fmt.Errorf("%s: %w", doing, ctx.Err())
 	}
 	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("read the log: %w", err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return errors.New("read the log: the running freshet ended before it was through")
+	return fmt.Errorf("%s: the running freshet ended before it was through", doing)
 }
 
 // Retry has dead letters tried again, and returns how many changes they hold.

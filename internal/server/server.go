@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"iter"
 	"log/slog"
 	"net/http"
 
@@ -18,16 +19,24 @@ const Prefix = "/_freshet/v1/"
 
 // Config is what the control API works on.
 type Config struct {
-	Token string
-	Read  func(ctx context.Context, follow bool, each func(journal.Record) error) error
-	Retry func(context.Context, Selection) (changes int, err error)
-	Log   *slog.Logger
+	Token   string
+	Read    func(ctx context.Context, follow bool, each func(journal.Record) error) error
+	Retry   func(context.Context, Selection) (changes int, err error)
+	Objects func() iter.Seq[Object]
+	Log     *slog.Logger
 }
 
 // Selection says which dead letters are meant: those with one of the keys, or
 // all of them if there is none.
 type Selection struct {
 	Keys []string `json:"keys,omitempty"`
+}
+
+// Object is one that was verified and is there.
+type Object struct {
+	Origin string `json:"origin"`
+	Key    string `json:"key"`
+	Size   int64  `json:"size,omitempty"` // bytes
 }
 
 // Retried is the answer to a retry.
@@ -44,6 +53,7 @@ func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Prefix+"log", c.log)
 	mux.HandleFunc("POST "+Prefix+"retry", c.retry)
+	mux.HandleFunc("GET "+Prefix+"objects", c.objects)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.Token)) != 1 {
 			fail(w, http.StatusUnauthorized, "the token is not the one in the data directory")
@@ -59,19 +69,39 @@ func fail(w http.ResponseWriter, status int, message string) {
 	_ = json.NewEncoder(w).Encode(problem{message})
 }
 
-// log writes one JSON line per record. The last line of a complete answer is
-// empty, so that the reader can tell it from one that was cut off.
+// log writes one line per record.
 func (c Config) log(w http.ResponseWriter, r *http.Request) {
 	follow := r.URL.Query().Get("follow") != ""
+	c.lines(w, r, follow, func(line func(any) error) error {
+		return c.Read(r.Context(), follow, func(record journal.Record) error { return line(record) })
+	})
+}
+
+// objects writes one line per object.
+func (c Config) objects(w http.ResponseWriter, r *http.Request) {
+	c.lines(w, r, false, func(line func(any) error) error {
+		for o := range c.Objects() {
+			if err := line(o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lines answers in JSON lines, at once if live is set. The last line of a
+// complete answer is empty, so that the reader can tell it from one that was cut
+// off.
+func (c Config) lines(w http.ResponseWriter, r *http.Request, live bool, write func(line func(any) error) error) {
 	w.Header().Set("Content-Type", "application/jsonl")
 	w.WriteHeader(http.StatusOK)
 	flush := http.NewResponseController(w)
 	lines := json.NewEncoder(w)
-	if follow {
+	if live {
 		_ = flush.Flush()
 	}
-	err := c.Read(r.Context(), follow, func(record journal.Record) error {
-		if err := lines.Encode(record); err != nil || !follow {
+	err := write(func(v any) error {
+		if err := lines.Encode(v); err != nil || !live {
 			return err
 		}
 		return flush.Flush()
@@ -80,7 +110,7 @@ func (c Config) log(w http.ResponseWriter, r *http.Request) {
 		_, err = w.Write([]byte("\n"))
 	}
 	if err != nil && r.Context().Err() == nil {
-		c.Log.Warn("send the log", "err", err)
+		c.Log.Warn("answer "+r.URL.Path, "err", err)
 	}
 }
 

@@ -1,0 +1,111 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/cdn/cloudfront"
+	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/distribution/load"
+	"github.com/freshet/freshet/internal/inventory"
+	"github.com/freshet/freshet/internal/plan"
+	"github.com/freshet/freshet/internal/route"
+)
+
+// Planner plans and explains by a configuration alone. Nothing has to run.
+type Planner struct {
+	Distributions []distribution.Distribution
+	Router        *route.Router
+	Terms         plan.Terms
+	Warnings      []string // about the distributions' files
+	Inventories   map[string]*inventory.Inventory
+}
+
+// NewPlanner reads the distributions that cfg names; without any it is that of
+// the embedded edge.
+func NewPlanner(cfg config.Config) (*Planner, error) {
+	p := &Planner{Terms: cfg.Plan}
+	if len(cfg.Distributions) == 0 {
+		id := "EXAMPLE"
+		if identity, err := DataDir(cfg.Data).KnownIdentity(); err == nil {
+			id = identity.Distribution
+		}
+		p.Distributions = []distribution.Distribution{cfg.Distribution.Apply(distribution.ForBucket(id, cfg.Bucket))}
+	} else if err := p.load(cfg.Distributions); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.Router, err = route.New(p.Distributions, cfg.Routes); err != nil {
+		return nil, fmt.Errorf("prepare routing: %w", err)
+	}
+	return p, nil
+}
+
+func (p *Planner) load(files []config.DistributionFile) error {
+	var paths []string
+	o := load.Options{Parameters: make(map[string]string), Resources: make(map[string]string)}
+	for _, f := range files {
+		paths = append(paths, f.File)
+		maps.Copy(o.Parameters, f.Parameters)
+		maps.Copy(o.Resources, f.Resources)
+		o.ID, o.DomainName = cmp.Or(o.ID, f.ID), cmp.Or(o.DomainName, f.DomainName)
+		o.Region, o.AccountID, o.StackName = cmp.Or(o.Region, f.Region), cmp.Or(o.AccountID, f.Account), cmp.Or(o.StackName, f.Stack)
+	}
+	loaded, err := load.Files(paths, o)
+	for _, w := range loaded.Warnings {
+		p.Warnings = append(p.Warnings, w.String())
+	}
+	if err != nil {
+		return err
+	}
+	if p.Distributions = loaded.Distributions; len(p.Distributions) == 0 {
+		return errors.New("no distribution is in " + names(files))
+	}
+	return nil
+}
+
+func names(files []config.DistributionFile) string {
+	var list []string
+	for _, f := range files {
+		list = append(list, f.File)
+	}
+	return strings.Join(list, ", ")
+}
+
+// Make plans changes.
+func (p *Planner) Make(changes []freshet.Change) (freshet.Plan, error) {
+	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories}
+	for _, d := range p.Distributions {
+		profile := cloudfront.ProfileOf(d.ID, d.Hosts())
+		profile.Tags = d.Config.CacheTagConfig != nil
+		in.Profiles = append(in.Profiles, profile)
+	}
+	in.Changes, in.Superseded = freshet.Latest(changes)
+	var seen func(origin, key string) bool
+	if p.Inventories != nil {
+		seen = p.seen
+	}
+	in.Targets, in.Unrouted = p.Router.Targets(in.Changes, seen)
+	return plan.Make(in)
+}
+
+// seen reports whether an inventory has the object, or there is none where it
+// would be.
+func (p *Planner) seen(origin, key string) bool {
+	own := p.Router.Own(origin, key)
+	for _, o := range own {
+		live := p.Inventories[o.Distribution]
+		if live == nil {
+			return true
+		}
+		if _, ok := live.Find(o.URL); ok {
+			return true
+		}
+	}
+	return len(own) == 0
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/config"
+)
+
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Check a configuration file."`
+	Show  configShowCmd  `cmd:"" help:"Print the configuration that holds, defaults included."`
+}
+
+type configCheckCmd struct {
+	File string `arg:"" optional:"" type:"path" help:"The file (default: freshet.yaml, or what --config names)."`
+	JSON bool   `name:"json" help:"Print the result as JSON."`
+}
+
+// Run reports what is wrong with a file.
+func (c *configCheckCmd) Run(t terminal, r *root) error {
+	path := config.File
+	for _, named := range []string{r.Config, c.File} {
+		if named != "" {
+			path = named
+		}
+	}
+	_, err := config.Load(path, true)
+	if c.JSON {
+		result := struct {
+			File  string `json:"file"`
+			OK    bool   `json:"ok"`
+			Error string `json:"error,omitempty"`
+		}{File: path, OK: err == nil}
+		if err != nil {
+			result.Error = err.Error()
+		}
+		if printing := printJSON(t.out, result); printing != nil {
+			return printing
+		}
+		if err != nil {
+			return exitError{code: exitFailed}
+		}
+		return nil
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(t.out, "%s is right\n", path)
+	}
+	return err
+}
+
+type configShowCmd struct {
+	JSON bool `name:"json" help:"Print JSON instead of YAML."`
+}
+
+// Run prints the configuration.
+func (c *configShowCmd) Run(t terminal, r *root) error {
+	cfg, err := r.load()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(t.out, cfg)
+	}
+	text, err := cfg.YAML()
+	if err != nil {
+		return err
+	}
+	_, err = t.out.Write(text)
+	return err
+}
+
+// sorted is a copy of patterns in order.
+func sorted(patterns []freshet.Pattern) []freshet.Pattern {
+	patterns = slices.Clone(patterns)
+	slices.Sort(patterns)
+	return slices.Compact(patterns)
+}
