@@ -1,7 +1,9 @@
 package distribution
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -63,8 +65,8 @@ func shapeOf(t reflect.Type) *place {
 // or nothing.
 func (p *place) nearest(name string) string {
 	best, least := "", 3
-	for known := range p.below {
-		if d := distance(strings.ToLower(name), strings.ToLower(known), least); d < least || d == least && best != "" && known < best {
+	for _, known := range slices.Sorted(maps.Keys(p.below)) {
+		if d := distance(strings.ToLower(name), strings.ToLower(known), least); d < least {
 			best, least = known, d
 		}
 	}
