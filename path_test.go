@@ -42,6 +42,7 @@ func TestKeyPaths(t *testing.T) {
 }
 
 func TestPathPattern(t *testing.T) {
+	long := "/" + strings.Repeat("x", freshet.MaxPatternLength-1)
 	tests := []struct {
 		path  string
 		want  freshet.Pattern
@@ -55,10 +56,60 @@ func TestPathPattern(t *testing.T) {
 		{"/a*b", "/a*b", true},
 		{"/a*", "/a*", false}, // it removes /ab too
 		{"/", "/", true},
+		{"/a?x=%7e&y=~", "/a?x=*", false},
+		{"/a?x=%7E", "/a?x=*", false},
+		{"/%257E", "/%257E", true},
+		{long, freshet.Pattern(long), true},
+		{long + "y", freshet.Pattern(long[:3999] + "*"), false},
+		{long[:3998] + "%20", freshet.Pattern(long[:3998] + "*"), false},
+		{long[:3997] + "%20y", freshet.Pattern(long[:3997] + "*"), false},
+		{long[:3996] + "%20yy", freshet.Pattern(long[:3996] + "%20*"), false},
+		{long[:3997] + "?*" + long, freshet.Pattern(long[:3997] + "?**"), false},
+		{long + "~", freshet.Pattern(long[:3999] + "*"), false},
+		{long[:3999] + "~y", freshet.Pattern(long[:3999] + "*"), false},
 	}
 	for _, tt := range tests {
 		if got, exact := freshet.PathPattern(tt.path); got != tt.want || exact != tt.exact {
 			t.Errorf("PathPattern(%q) = %q, %v; want %q, %v", tt.path, got, exact, tt.want, tt.exact)
+		}
+	}
+}
+
+// Whatever a path is, its pattern is valid, covers it, and is exact where one
+// can be.
+func TestPathPatternOfAnyURL(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		part := rapid.StringOfN(rapid.RuneFrom([]rune("ab%~*é #?&=+/7eE")), 0, 12, 1024)
+		filler := strings.Repeat("x", rapid.SampledFrom([]int{0, 0, freshet.MaxPatternLength - 12}).Draw(t, "filler"))
+		url := freshet.CanonicalPath("/" + filler + strings.ReplaceAll(part.Draw(t, "path"), "?", ""))
+		if query := part.Draw(t, "query"); query != "" {
+			url += "?" + freshet.CanonicalQuery(query)
+		}
+		p, exact := freshet.PathPattern(url)
+		if _, err := freshet.ParsePattern(string(p)); err != nil || !p.Covers(url) {
+			t.Errorf("pattern %.60q for %.60q: %v", p, url, err)
+		}
+		if exact != (string(p) == url && !p.IsWildcard()) {
+			t.Errorf("pattern %.60q for %.60q: exact %v", p, url, exact)
+		}
+		if rest := strings.TrimPrefix(url, p.Prefix()); !exact && len(p) < freshet.MaxPatternLength-2 && !strings.HasPrefix(rest, "~") && !strings.HasPrefix(strings.ToUpper(rest), "%7E") && rest != "*" {
+			t.Errorf("pattern %.60q for %.60q ends too early", p, url)
+		}
+	})
+}
+
+func TestCanonicalQuery(t *testing.T) {
+	for query, want := range map[string]string{
+		"":            "",
+		"v=1&w=a+b":   "v=1&w=a+b",
+		"a=b c&d=é":   "a=b%20c&d=%C3%A9",
+		"a=%69%2f%7e": "a=%69%2f%7e", // as the viewer wrote them
+		"a=50%":       "a=50%25",
+		"a=%zz#":      "a=%25zz%23",
+		"a=[1]|2":     "a=%5B1%5D%7C2",
+	} {
+		if got := freshet.CanonicalQuery(query); got != want || freshet.CanonicalQuery(got) != got {
+			t.Errorf("CanonicalQuery(%q) = %q, want %q", query, got, want)
 		}
 	}
 }

@@ -121,6 +121,9 @@ func (r *Router) explainURL(s *site, a asked) URLStop {
 	if u.URL != a.String() {
 		u.Notes = append(u.Notes, "cached as "+u.URL+": the rest of the query string is not in the cache key")
 	}
+	if strings.Contains(a.path, "%20") && strings.Contains(a.path, "+") {
+		u.Notes = append(u.Notes, "spaces are written in both ways: changes of its keys remove the URLs that have one way throughout")
+	}
 	u.Keys = r.candidates(s, i, a)
 	switch {
 	case s.off != "":

@@ -22,6 +22,8 @@ type finder struct {
 	weight  int  // of reason
 	reason  string
 	ways    []way
+	paths   []string // of the key pathsOf, relative to the origin path asked last
+	pathsOf string
 	rewrote []ruled
 	derived []ruled
 	joined  map[[2]string]string
@@ -68,8 +70,8 @@ func (f *finder) find(c *freshet.Change, seen func(origin, key string) bool) (re
 	}
 	f.group = rules.groupOf(c.Key)
 	f.spared = rules.skipNew && seen != nil && c.Op == freshet.OpPut && !seen(c.Origin, c.Key)
-	f.rewrote = ruledWays(f.rewrote[:0], rules.rewrites, c.Key)
-	f.derived = ruledWays(f.derived[:0], rules.derived, c.Key)
+	f.rewrote = ruledWays(f.rewrote[:0], rules.rewrites, c.Key, function)
+	f.derived = ruledWays(f.derived[:0], rules.derived, c.Key, nothing)
 	stops, known := f.r.stops[c.Origin]
 	if !known {
 		stops = f.r.elsewhere
@@ -145,6 +147,7 @@ func (f *finder) offer(s *site, fd *feed, w *way) {
 		f.refuse(weight, reason)
 	} else {
 		f.addURL(&s.behaviors[i], s.ID, w, f.served(fd, w, i))
+		f.addRewritten(s, w, i)
 	}
 	if f.trace != nil {
 		f.trace(traced{s, fd, w, i, reason, f.targets[before:], nil})
@@ -190,6 +193,19 @@ func (f *finder) addURL(b *behavior, id string, w *way, served bool) {
 	}
 }
 
+// addRewritten adds the object's own URLs where a function runs, or may run,
+// before the cache is asked: the cache key then has the path it rewrites to, but
+// the behavior is still that of the path the viewer asked for.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-event-structure.html
+func (f *finder) addRewritten(s *site, w *way, i int) {
+	b := &s.behaviors[i]
+	if w.via == function || w.via == perhaps && b.rewrites {
+		for _, p := range f.paths {
+			f.addURL(b, s.ID, &way{path: p, reason: rewrittenTo}, false)
+		}
+	}
+}
+
 // offerMany adds the fewest targets that cover all URLs of w that a behavior
 // caches which, unless fd is nil, leads to that origin.
 func (f *finder) offerMany(s *site, fd *feed, w *way) {
@@ -204,6 +220,7 @@ func (f *finder) offerMany(s *site, fd *feed, w *way) {
 		f.refuse(notCached, reason)
 	default:
 		f.addAll(s, runs, w.reason)
+		f.addRewritten(s, w, runs[0].behavior)
 	}
 	if f.trace != nil {
 		f.trace(traced{s, fd, w, -1, reason, f.targets[before:], runs})

@@ -21,11 +21,12 @@ type site struct {
 // behavior is one cache behavior of a site.
 type behavior struct {
 	*distribution.CacheBehavior
-	name    string // its path pattern, or what the default is called
-	caching distribution.Caching
-	caches  bool
-	refusal string // where it does not cache
-	queries string // why each URL has variants; empty where it has none
+	name     string // its path pattern, or what the default is called
+	caching  distribution.Caching
+	caches   bool
+	refusal  string // where it does not cache
+	rewrites bool   // a function runs before the cache is asked
+	queries  string // why each URL has variants; empty where it has none
 
 	head, tail string   // what matching paths begin and end with
 	plain      bool     // head and tail, with anything between them, is all there is to match
@@ -59,9 +60,17 @@ func newSite(d distribution.Distribution) (*site, error) {
 		if !b.caches {
 			b.refusal = "behavior " + b.name + " of " + d.ID + " does not cache: " + whyNot(b.caching)
 		}
+		b.rewrites = b.runsFirst()
 		b.queries = queryReason(b.caching.QueryStrings)
 	}
 	return s, joined(problems)
+}
+
+// runsFirst reports whether a function sees requests before the cache does.
+func (b *behavior) runsFirst() bool {
+	const first = "viewer-request"
+	return slices.ContainsFunc(b.FunctionAssociations, func(f distribution.FunctionAssociation) bool { return f.EventType == first }) ||
+		slices.ContainsFunc(b.LambdaFunctionAssociations, func(f distribution.LambdaFunctionAssociation) bool { return f.EventType == first })
 }
 
 func whyNot(c distribution.Caching) string {

@@ -13,9 +13,19 @@ type way struct {
 	query  *query   // nil where the URL says nothing about query strings
 	many   language // the paths, where there are many
 	served bool     // the origin answers with the object itself
-	lists  bool     // the URL has to do with other keys as well, so that it may be cached before this one exists
+	via    via
+	lists  bool // the URL has to do with other keys as well, so that it may be cached before this one exists
 	reason string
 }
+
+// via is what turns the URL of a way into that of the object.
+type via uint8
+
+const (
+	nothing  via = iota
+	perhaps      // a function that the configuration does not tell about, if there is one
+	function     // a function, as declared
+)
 
 // The reasons for an object's own URLs.
 const (
@@ -25,13 +35,17 @@ const (
 	rootIndex   = "index document of the root"
 	folderIndex = "index document of the folder"
 	folderBare  = "index document of the folder, without the slash"
+	rewrittenTo = "the object's own URL, under which the cache has what a function rewrites to it before the cache is asked"
 )
 
 // objectWays lists the URLs of a key relative to the origin path, without the
 // rules for rewriting: its own, and those of the folder that it is the index
 // document of. It appends to all.
 func (f *finder) objectWays(all []way, s *site, fd *feed, key string) []way {
-	paths := freshet.KeyPaths(key)
+	if f.paths == nil || f.pathsOf != key { // most origins have the key under the same path
+		f.paths, f.pathsOf = freshet.KeyPaths(key), key
+	}
+	paths := f.paths
 	for i, p := range paths {
 		reason := ownURL
 		if i > 0 {
@@ -42,7 +56,7 @@ func (f *finder) objectWays(all []way, s *site, fd *feed, key string) []way {
 	}
 	root := strings.TrimPrefix(s.Config.DefaultRootObject, "/")
 	if key == root {
-		all = append(all, way{path: "/", served: true, reason: defaultRoot})
+		all = append(all, way{path: "/", served: true, via: perhaps, reason: defaultRoot})
 	}
 	name := key[strings.LastIndexByte(key, '/')+1:]
 	if !f.r.rules.isIndex(name) {
@@ -51,8 +65,9 @@ func (f *finder) objectWays(all []way, s *site, fd *feed, key string) []way {
 	// The website's own setting is not known, but there is one at most.
 	serves := fd.website && len(f.r.rules.index) == 1
 	if name == key {
-		if root == "" {
-			all = append(all, way{path: "/", served: serves, reason: rootIndex})
+		// A function sees / before the default root object takes its place.
+		if root == "" || s.behaviors[s.behaviorOf("/")].rewrites {
+			all = append(all, way{path: "/", served: serves, via: perhaps, reason: rootIndex})
 		}
 		return all
 	}
@@ -67,9 +82,9 @@ func folderWays(all []way, paths []string, served bool) []way {
 		if i > 0 && folder == paths[0][:strings.LastIndexByte(paths[0], '/')+1] {
 			continue // the space is in the name only
 		}
-		all = append(all, way{path: folder, served: served, reason: folderIndex})
+		all = append(all, way{path: folder, served: served, via: perhaps, reason: folderIndex})
 		if bare := strings.TrimSuffix(folder, "/"); bare != "" {
-			all = append(all, way{path: bare, reason: folderBare})
+			all = append(all, way{path: bare, via: perhaps, reason: folderBare})
 		}
 	}
 	return all
@@ -92,7 +107,7 @@ type ruled struct {
 }
 
 // ruledWays appends the rules that key matches.
-func ruledWays(all []ruled, rules []rule, key string) []ruled {
+func ruledWays(all []ruled, rules []rule, key string, by via) []ruled {
 	for i := range rules {
 		r := &rules[i]
 		readings, complete := r.key.readings(key)
@@ -107,6 +122,9 @@ func ruledWays(all []ruled, rules []rule, key string) []ruled {
 			for j := range r.urls {
 				found.ways = append(found.ways, r.urls[j].ways(bound{&r.key, values}, r.reasons[j])...)
 			}
+		}
+		for j := range found.ways {
+			found.ways[j].via = by
 		}
 		all = append(all, found)
 	}
