@@ -26,7 +26,7 @@ type rule struct {
 	name     string // where it stands in the configuration
 	key      template
 	urls     []urlTemplate
-	reasons  []string // for each of urls
+	reason   string
 	fallback bool
 	sites    []string // IDs; empty: those that the bucket feeds
 }
@@ -46,41 +46,50 @@ func compile(rules Rules, ids []string) (compiled, error) {
 	if c.index == nil {
 		c.index = []string{"index.html"}
 	}
-	var problems []error
-	report := func(name string, err error) { problems = append(problems, named(name, err)...) }
-	for i, name := range c.index {
-		if name == "" || strings.Contains(name, "/") {
-			report(fmt.Sprintf("index_documents[%d]", i), fmt.Errorf("%q is no file name", name))
-		}
-	}
-	var err error
-	c.skipNew, err = oneOf(rules.NewObjects, Invalidate, Skip)
-	report("new_objects", err)
-	c.expire, err = oneOf(rules.ErrorPages, Clear, Expire)
-	report("error_pages", err)
-	for i, w := range rules.Rewrites {
-		r, err := compileRewrite(w)
-		r.name = fmt.Sprintf("rewrites[%d]", i)
-		r.explain("%s: a function rewrites " + w.URL + " to " + w.Key)
-		c.rewrites = append(c.rewrites, r)
-		report(r.name, errors.Join(err, known(w.Distributions, ids)))
-	}
-	for i, d := range rules.Derived {
-		r, err := compileDerived(d)
-		r.name = fmt.Sprintf("derived[%d]", i)
-		r.explain("%s: made from " + d.Key)
-		c.derived = append(c.derived, r)
-		report(r.name, errors.Join(err, known(d.Distributions, ids)))
-	}
+	problems := slices.Concat(c.settings(rules), c.compileRewrites(rules.Rewrites, ids), c.compileDerived(rules.Derived, ids))
 	for i, g := range rules.Groups {
-		compiled, err := compileGroup(g)
-		c.groups = append(c.groups, compiled)
-		report(fmt.Sprintf("groups[%d] (%s)", i, g.Name), err)
+		made, err := compileGroup(g)
+		c.groups = append(c.groups, made)
+		problems = append(problems, named(fmt.Sprintf("groups[%d] (%s)", i, g.Name), err)...)
 	}
-	if problems == nil { // templates that could not be read would only confuse
+	if len(problems) == 0 { // templates that could not be read would only confuse
 		problems = c.overlaps()
 	}
 	return c, joined(problems)
+}
+
+func (c *compiled) settings(rules Rules) (problems []error) {
+	for i, name := range c.index {
+		if name == "" || strings.Contains(name, "/") {
+			problems = append(problems, fmt.Errorf("index_documents[%d]: %q is no file name", i, name))
+		}
+	}
+	var pages, objects error
+	c.skipNew, objects = oneOf(rules.NewObjects, Invalidate, Skip)
+	c.expire, pages = oneOf(rules.ErrorPages, Clear, Expire)
+	return slices.Concat(problems, named("new_objects", objects), named("error_pages", pages))
+}
+
+func (c *compiled) compileRewrites(rewrites []Rewrite, ids []string) (problems []error) {
+	for i, w := range rewrites {
+		r, err := compileRewrite(w)
+		r.name = fmt.Sprintf("rewrites[%d]", i)
+		r.explain("a function rewrites " + w.URL + " to " + w.Key)
+		c.rewrites = append(c.rewrites, r)
+		problems = append(problems, named(r.name, errors.Join(err, known(w.Distributions, ids)))...)
+	}
+	return problems
+}
+
+func (c *compiled) compileDerived(derived []Derived, ids []string) (problems []error) {
+	for i, d := range derived {
+		r, err := compileDerived(d)
+		r.name = fmt.Sprintf("derived[%d]", i)
+		r.explain("made from " + d.Key)
+		c.derived = append(c.derived, r)
+		problems = append(problems, named(r.name, errors.Join(err, known(d.Distributions, ids)))...)
+	}
+	return problems
 }
 
 // named puts a name before each of the errors that err joins.
@@ -119,14 +128,11 @@ func known(wanted, ids []string) error {
 	return joined(problems)
 }
 
-// explain sets the reason of each URL. The format has one verb, for the name.
-func (r *rule) explain(format string) {
-	reason := fmt.Sprintf(format, r.name)
+// explain sets the reason of all URLs.
+func (r *rule) explain(reason string) {
+	r.reason = r.name + ": " + reason
 	if r.fallback {
-		reason += " where no object answers"
-	}
-	for range r.urls {
-		r.reasons = append(r.reasons, reason)
+		r.reason += " where no object answers"
 	}
 }
 
@@ -171,7 +177,7 @@ func compileDerived(d Derived) (rule, error) {
 }
 
 func compileGroup(g Group) (group, error) {
-	compiled := group{name: g.Name}
+	made := group{name: g.Name}
 	var problems []error
 	if g.Name == "" {
 		problems = append(problems, errors.New("has no name"))
@@ -181,10 +187,10 @@ func compileGroup(g Group) (group, error) {
 	}
 	for _, text := range g.Keys {
 		t, err := keyTemplate(text)
-		compiled.keys = append(compiled.keys, t)
+		made.keys = append(made.keys, t)
 		problems = append(problems, err)
 	}
-	return compiled, joined(problems)
+	return made, joined(problems)
 }
 
 func keyTemplate(text string) (template, error) {
@@ -306,17 +312,17 @@ func (t *template) matches(s string) bool {
 
 // filtered returns why changes of a key are not routed, or nothing.
 func (c *compiled) filtered(bucket, key string) string {
-	any := false
+	sourced := false
 	for i := range c.sources {
 		s := &c.sources[i]
 		if s.Bucket != "" && s.Bucket != bucket {
 			continue
 		}
-		if any = true; s.passes(key) {
+		if sourced = true; s.passes(key) {
 			return ""
 		}
 	}
-	if !any {
+	if !sourced {
 		return ""
 	}
 	return "filtered: no source of bucket " + bucket + " lets the key pass"

@@ -16,6 +16,9 @@ func (r *Router) ExplainKey(origin, key string) Explanation {
 	f := r.finder()
 	f.trace = func(t traced) { found[t.site.ID] = append(found[t.site.ID], t.explain()) }
 	e.Reason = f.find(&freshet.Change{Origin: origin, Key: key, Op: freshet.OpPut}, nil)
+	if strings.HasPrefix(key, "/") {
+		e.Notes = append(e.Notes, "the key begins with a slash, so its URL begins with two: keys seldom do")
+	}
 	if r.rules.skipNew {
 		e.Notes = append(e.Notes, "new_objects is skip: while nothing was ever seen under the key, only URLs are invalidated that other keys have to do with as well")
 	}

@@ -241,7 +241,7 @@ func (r *Router) objects(s *site, f *feed, a asked, add func(Candidate)) {
 		}
 		for _, b := range w.urls[0].read(a, distribution.Selection{}) {
 			if key, open, ok := w.key.below(f.prefix, b); ok {
-				add(Candidate{Bucket: f.bucket, Key: key, Origin: f.ID, Reason: w.reasons[0], open: open})
+				add(Candidate{Bucket: f.bucket, Key: key, Origin: f.ID, Reason: w.reason, open: open})
 			}
 		}
 	}
@@ -260,7 +260,7 @@ func (r *rule) sources(s *site, i int, a asked, add func(Candidate)) {
 		for _, b := range r.urls[j].read(a, s.behaviors[i].caching.QueryStrings) {
 			key, open, _ := r.key.below("", b)
 			for _, bucket := range buckets {
-				add(Candidate{Bucket: bucket, Key: key, Reason: r.reasons[j], open: open})
+				add(Candidate{Bucket: bucket, Key: key, Reason: r.reason, open: open})
 			}
 		}
 	}

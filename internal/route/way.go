@@ -111,8 +111,10 @@ func ruledWays(all []ruled, rules []rule, key string, by via) []ruled {
 	for i := range rules {
 		r := &rules[i]
 		readings, complete := r.key.readings(key)
+		reason := r.reason
 		if !complete {
-			readings = [][]string{nil} // too many to tell apart: every placeholder may be anything
+			readings = [][]string{nil} // every placeholder may be anything
+			reason += ", and the key can be read in too many ways to tell them apart"
 		}
 		if len(readings) == 0 {
 			continue
@@ -120,7 +122,7 @@ func ruledWays(all []ruled, rules []rule, key string, by via) []ruled {
 		found := ruled{rule: r}
 		for _, values := range readings {
 			for j := range r.urls {
-				found.ways = append(found.ways, r.urls[j].ways(bound{&r.key, values}, r.reasons[j])...)
+				found.ways = append(found.ways, r.urls[j].ways(bound{&r.key, values}, reason)...)
 			}
 		}
 		for j := range found.ways {
