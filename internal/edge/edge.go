@@ -167,7 +167,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var stored *entry
-	if q.caching.Caches() {
+	if q.cached {
 		stored = q.site.lookup(q.key)
 	}
 	if stored != nil && stored.answers(time.Now()) {
@@ -175,7 +175,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	missed := q // a copy, so that q itself need not live on the heap
-	if !q.caching.Caches() || stored == nil && r.Method == http.MethodHead {
+	if !q.cached || stored == nil && r.Method == http.MethodHead {
 		// What a HEAD brings is no response to a GET, so it is not stored.
 		e.pass(w, r, &missed)
 		return

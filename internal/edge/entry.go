@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// key names a cached response: a distribution and the URL as the viewer spelled
-// it, with the query string where it counts.
+// key names a cached response: a distribution, the URL as the viewer spelled it,
+// with the part of the query string that counts, and what else of the request
+// the behavior distinguishes.
 type key struct {
-	site uint32
-	url  string
+	site    uint32
+	url     string
+	variant string // as keying says; empty in the simplest case
 }
 
 // entry is one response, complete or, until its stream is through, the head of
@@ -38,7 +40,7 @@ const entryOverhead = 700
 
 // weight is how many bytes of memory the entry takes.
 func (e *entry) weight() uint32 {
-	n := uint64(entryOverhead) + uint64(cap(e.body)) + uint64(len(e.key.url))
+	n := uint64(entryOverhead) + uint64(cap(e.body)) + uint64(len(e.key.url)+len(e.key.variant))
 	for _, name := range e.names {
 		n += uint64(len(name)) + 16
 	}

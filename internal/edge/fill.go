@@ -70,7 +70,7 @@ func (f *fill) settle(result *entry, s *stream, o outcome, shared bool) {
 // run carries out a fill. own are the headers to send.
 func (e *Edge) run(f *fill, q *query, own http.Header) {
 	defer q.site.leave(f)
-	resp, err := e.ask(e.ctx, q, http.MethodGet, conditional(own, f.old))
+	resp, err := e.ask(e.ctx, q, q.method, conditional(own, f.old))
 	if err == nil && resp.StatusCode == http.StatusNotModified {
 		if f.old != nil && sameVersion(f.old.header, resp.Header) {
 			resp.close()
@@ -79,7 +79,7 @@ func (e *Edge) run(f *fill, q *query, own http.Header) {
 		}
 		// It speaks of a copy that is not ours.
 		resp.close()
-		resp, err = e.ask(e.ctx, q, http.MethodGet, own)
+		resp, err = e.ask(e.ctx, q, q.method, own)
 	}
 	if err == nil && resp.StatusCode == http.StatusNotModified {
 		resp.close()
@@ -111,11 +111,11 @@ func sameVersion(stored, unchanged http.Header) bool {
 // it. It is as valid as the fetch that asked, so an invalidation that arrived
 // since then leaves it out.
 func (e *Edge) refresh(f *fill, q *query, resp *response) {
-	entry := f.entry(f.old.status, refreshed(f.old.header, resp.Header), resp.received, upstreamAge(resp.Header))
+	entry := f.entry(f.old.status, q.behavior.keying.refreshed(f.old.header, resp.Header), resp.received, upstreamAge(resp.Header))
 	entry.body = f.old.body
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
-	entry.life = lifetimeOf(q.caching, entry.status, judged, resp.received)
+	entry.life = lifetimeOf(&q.behavior.caching, entry.status, judged, resp.received)
 	if !entry.life.store || !q.site.keep(entry) {
 		q.site.store.drop(f.old)
 	}
@@ -154,7 +154,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 	h, body := errorPage(status, "The origin gave no usable answer.")
 	entry := f.entry(status, h, time.Now(), 0)
 	entry.body = body
-	entry.life = lifetimeOf(q.caching, status, h, entry.received)
+	entry.life = lifetimeOf(&q.behavior.caching, status, h, entry.received)
 	if e.ctx.Err() != nil {
 		entry.life = lifetime{} // it is us who stopped
 	}
@@ -166,8 +166,8 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 
 // receive settles the fill with a response and then takes in its body.
 func (e *Edge) receive(f *fill, q *query, resp *response) {
-	head := f.entry(resp.StatusCode, fromOrigin(resp.Header), resp.received, upstreamAge(resp.Header))
-	head.life = lifetimeOf(q.caching, head.status, resp.Header, head.received)
+	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp.received, upstreamAge(resp.Header))
+	head.life = lifetimeOf(&q.behavior.caching, head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
 	s := newStream(resp.ContentLength, !kept)
 	s.unread = func() { resp.cancel(errNoReaders) }
@@ -237,9 +237,10 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 		return
 	}
 	if mine {
-		// Nothing of the viewer is in them but its address, since other viewers
-		// get the answer too.
+		// Nothing of the viewer is in them but its address and what is in the
+		// key, since other viewers get the answer too.
 		own := make(http.Header)
+		q.behavior.keying.forward(own, r)
 		e.addOwn(own, r)
 		e.start(func() { e.run(f, q, own) })
 		defer f.abandon()

@@ -3,6 +3,7 @@ package edge
 import (
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -14,10 +15,10 @@ var hopByHop = []string{
 }
 
 // notFromOrigin are headers of an origin's response that CloudFront replaces,
-// or that must not be shared: cookies are not forwarded, so none may be set.
+// or that must not be shared.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 var notFromOrigin = []string{
-	"Age", "Content-Length", "Set-Cookie", "Set-Cookie2", "Via", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Cache",
+	"Age", "Content-Length", "Set-Cookie2", "Via", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Cache",
 }
 
 // notFromViewer are headers of a viewer's request that CloudFront removes or
@@ -49,10 +50,16 @@ func endToEnd(h http.Header, without []string) http.Header {
 	return kept
 }
 
-// fromOrigin returns what of an origin's response goes out to viewers.
-func fromOrigin(h http.Header) http.Header {
+// fromOrigin returns what of an origin's response goes out to viewers. Where
+// cookies are not forwarded, none may be set; where they are, Set-Cookie is
+// cached with the rest.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Cookies.html
+func (k *keying) fromOrigin(h http.Header) http.Header {
 	kept := endToEnd(h, notFromOrigin)
-	reduceVary(kept)
+	if !k.forwardsCookies() {
+		delete(kept, "Set-Cookie")
+	}
+	k.reduceVary(kept)
 	if kept.Get("Server") == "" {
 		kept.Set("Server", "CloudFront")
 	}
@@ -73,13 +80,12 @@ func fromViewer(h http.Header) http.Header {
 
 // reduceVary leaves the names that can make a difference: other headers are not
 // forwarded, so the origin cannot have looked at them.
-func reduceVary(h http.Header) {
+func (k *keying) reduceVary(h http.Header) {
 	var kept []string
 	for _, line := range h["Vary"] {
 		for name := range strings.SplitSeq(line, ",") {
-			switch textproto.CanonicalMIMEHeaderKey(trimSpace(name)) {
-			case "Accept-Encoding", "Cookie":
-				kept = append(kept, trimSpace(name))
+			if name = trimSpace(name); k.varies(textproto.CanonicalMIMEHeaderKey(name)) {
+				kept = append(kept, name)
 			}
 		}
 	}
@@ -89,13 +95,19 @@ func reduceVary(h http.Header) {
 	}
 }
 
+// varies reports whether the origin may have looked at a header, given by its
+// canonical name.
+func (k *keying) varies(name string) bool {
+	return name == "Accept-Encoding" || name == "Cookie" || k.anyHeader && name != "*" || slices.Contains(k.headers, name)
+}
+
 // refreshed returns the headers of a stored response after the origin said that
 // it is unchanged: what the 304 says replaces what was stored, except for what
 // describes the bytes that were kept. Neither argument is modified.
 // https://www.rfc-editor.org/rfc/rfc9111#section-3.2
-func refreshed(stored, unchanged http.Header) http.Header {
+func (k *keying) refreshed(stored, unchanged http.Header) http.Header {
 	merged := stored.Clone()
-	for name, values := range fromOrigin(unchanged) {
+	for name, values := range k.fromOrigin(unchanged) {
 		switch name {
 		case "Content-Encoding", "Content-Range", "Content-Type":
 		case "Server":

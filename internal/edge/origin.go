@@ -163,13 +163,16 @@ func (e *Edge) ask(ctx context.Context, q *query, method string, h http.Header) 
 
 func (e *Edge) askOnce(parent context.Context, q *query, method string, h http.Header) (*response, error) {
 	ctx, cancel := context.WithCancelCause(parent)
-	r, err := q.origin.request(ctx, method, q.path, q.forwarded, h.Clone())
+	r, err := q.behavior.origin.request(ctx, method, q.path, q.forwarded, h.Clone())
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
+	if q.host != "" {
+		r.Host = q.host
+	}
 	timer := time.AfterFunc(e.patience, func() { cancel(errOriginSlow) })
-	resp, err := q.origin.transport.RoundTrip(r) //nolint:bodyclose // response.close does
+	resp, err := q.behavior.origin.transport.RoundTrip(r) //nolint:bodyclose // response.close does
 	timer.Stop()
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errOriginSlow) {
@@ -219,12 +222,19 @@ func conditional(h http.Header, old *entry) http.Header {
 
 // addOwn adds what CloudFront adds to every request.
 func (e *Edge) addOwn(h http.Header, r *http.Request) {
-	h.Set("User-Agent", "Amazon CloudFront")
-	h.Set("Accept-Encoding", "identity")
+	setDefault(h, "User-Agent", "Amazon CloudFront")
+	setDefault(h, "Accept-Encoding", "identity")
 	h.Set("X-Amz-Cf-Id", requestID())
 	appendTo(h, "Via", r.Header["Via"], e.via)
 	if viewer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		appendTo(h, "X-Forwarded-For", r.Header["X-Forwarded-For"], viewer)
+	}
+}
+
+// setDefault leaves alone what is there because the cache key holds it.
+func setDefault(h http.Header, name, value string) {
+	if _, set := h[name]; !set {
+		h[name] = []string{value}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // stores nothing.
 func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	h := fromViewer(r.Header)
+	q.behavior.keying.forward(h, r)
 	e.addOwn(h, r)
 	resp, err := e.ask(r.Context(), q, r.Method, h)
 	if err != nil {
@@ -25,7 +26,7 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	defer resp.close()
 	passed := w.Header()
-	for name, values := range fromOrigin(resp.Header) {
+	for name, values := range q.behavior.keying.fromOrigin(resp.Header) {
 		passed[name] = values
 	}
 	if _, typed := passed["Content-Type"]; !typed {

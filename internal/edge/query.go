@@ -5,19 +5,20 @@ import (
 	"strings"
 
 	"github.com/freshet/freshet"
-	"github.com/freshet/freshet/internal/distribution"
 )
 
 // query is what a viewer asks for, in terms of a distribution.
 type query struct {
 	site      *site
-	caching   *distribution.Caching // of the behavior that answers
-	origin    *origin
+	behavior  *behavior // that answers
+	cached    bool      // the answer may come from the cache
+	method    string    // to ask the origin with for what will be cached
 	key       key
 	viewed    string // path as the viewer spelled it
 	path      string // path to ask the origin for: viewed, or the default root object
 	text      string // query string as far as it is in the cache key
 	forwarded string // query string to ask the origin for
+	host      string // Host to ask the origin for; empty for its own
 }
 
 // maxURL is the longest request target, in bytes.
@@ -39,19 +40,20 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 	case chained(r.Header["Via"]):
 		return query{}, &refusal{http.StatusForbidden, "The request has passed too many distributions."}
 	}
-	path, text, ok := target(r)
-	if !ok {
+	path, text, url := target(r)
+	if url == "" {
 		return query{}, &refusal{http.StatusBadRequest, "The request names no path."}
 	}
 	if len(path)+1+len(text) > maxURL {
 		return query{}, &refusal{http.StatusRequestEntityTooLarge, "The URL is longer than 8,192 bytes."}
 	}
-	return s.query(path, text), nil
+	return s.query(r, path, text, url), nil
 }
 
-// target splits the URL as it stood in the request line. The parsed URL would
-// not do: it no longer knows which of several spellings the viewer used.
-func target(r *http.Request) (path, text string, ok bool) {
+// target splits the URL as it stood in the request line, and returns it without
+// scheme and host; empty if it names no path. The parsed URL would not do: it no
+// longer knows which of several spellings the viewer used.
+func target(r *http.Request) (path, text, url string) {
 	raw := r.RequestURI
 	if raw == "" {
 		raw = r.URL.RequestURI()
@@ -65,8 +67,11 @@ func target(r *http.Request) (path, text string, ok bool) {
 			raw = "/" + raw
 		}
 	}
+	if !strings.HasPrefix(raw, "/") {
+		return "", "", ""
+	}
 	path, text, _ = strings.Cut(raw, "?")
-	return path, text, strings.HasPrefix(path, "/")
+	return path, text, raw
 }
 
 // chained reports whether a request has come through two other distributions.
@@ -79,18 +84,31 @@ func chained(via []string) bool {
 	return hops >= 2
 }
 
-func (s *site) query(path, text string) query {
-	q := query{site: s, viewed: path, path: path}
-	i := s.config.Config.BehaviorIndex(matchedPath(path))
-	q.caching = &s.caching[i]
-	q.origin = s.origins[s.config.Config.BehaviorAt(i).TargetOriginID]
-	q.key = key{s.number, path}
+// query finds the behavior that answers a request for path with the query
+// string text, both of them parts of url, and what is in its key.
+func (s *site) query(r *http.Request, path, text, url string) query {
+	b := &s.behaviors[s.config.Config.BehaviorIndex(matchedPath(path))]
+	q := query{site: s, behavior: b, viewed: path, path: path, method: http.MethodGet}
+	q.cached = b.caches(r.Method)
+	if r.Method == http.MethodOptions {
+		q.method = r.Method
+	}
 	if path == "/" && s.root != "" {
 		q.path = s.root
 	}
-	if q.caching.QueryStrings.Mode != distribution.None && text != "" {
-		q.text, q.forwarded = text, text
-		q.key.url = path + "?" + text
+	q.host = b.keying.host(r)
+	q.text = b.keying.query(text)
+	q.forwarded = q.text
+	q.key = key{s.number, path, ""}
+	switch {
+	case q.text == "":
+	case len(q.text) == len(text):
+		q.key.url = url // saves putting it together again
+	default:
+		q.key.url = path + "?" + q.text
+	}
+	if q.cached {
+		q.key.variant = b.keying.variant(r)
 	}
 	return q
 }
@@ -102,29 +120,13 @@ func (s *site) query(path, text string) query {
 func (q query) names(root string) []string {
 	suffix := ""
 	if q.text != "" {
-		suffix = "?" + canonicalQuery(q.text)
+		suffix = "?" + freshet.CanonicalQuery(q.text)
 	}
 	names := []string{freshet.CanonicalPath(q.viewed) + suffix}
 	if q.viewed == "/" && root != "" {
 		names = append(names, root+suffix)
 	}
 	return names
-}
-
-// canonicalQuery spells a query string as an invalidation pattern can: with
-// escapes where a pattern must have them, and otherwise as the viewer wrote it.
-func canonicalQuery(text string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] == '%' && isEscape(text[i:]) {
-			b.WriteString(text[i : i+3])
-			i += 2
-			continue
-		}
-		// One byte at a time, so that an escape the path rules would undo stays.
-		b.WriteString(freshet.CanonicalPath(text[i : i+1]))
-	}
-	return b.String()
 }
 
 // matchedPath is the path that behaviors are matched against: in its canonical

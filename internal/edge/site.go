@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,16 +15,38 @@ import (
 
 // site is one distribution as it is served.
 type site struct {
-	number  uint32
-	config  distribution.Distribution
-	origins map[string]*origin
-	caching []distribution.Caching // of each behavior, the default last
-	root    string                 // path of the default root object, as a viewer would spell it; empty if there is none
-	epochs  *epochs
-	store   *store // shared with the other sites
+	number    uint32
+	config    distribution.Distribution
+	origins   map[string]*origin
+	behaviors []behavior // the default last
+	root      string     // path of the default root object, as a viewer would spell it; empty if there is none
+	epochs    *epochs
+	store     *store // shared with the other sites
 
 	mu    sync.Mutex
 	fills map[key]*fill // that a request may join, at most one for each key
+}
+
+// behavior is a CacheBehavior as it is served.
+type behavior struct {
+	*distribution.CacheBehavior
+
+	caching distribution.Caching
+	keying  keying
+	origin  *origin
+}
+
+// caches reports whether an answer to a request with this method may come from
+// the cache. HEAD is answered by what a GET has brought.
+func (b *behavior) caches(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return b.caching.Caches()
+	case http.MethodOptions:
+		return b.caching.Caches() && slices.Contains(b.CachedMethods, http.MethodOptions)
+	default:
+		return false
+	}
 }
 
 func newSite(number uint32, d distribution.Distribution, c Config, s *store, fallback http.RoundTripper) (*site, error) {
@@ -52,7 +75,9 @@ func newSite(number uint32, d distribution.Distribution, c Config, s *store, fal
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
-		made.caching = append(made.caching, caching)
+		made.behaviors = append(made.behaviors, behavior{
+			CacheBehavior: b, caching: caching, keying: newKeying(&caching, b), origin: made.origins[b.TargetOriginID],
+		})
 	}
 	return made, nil
 }
@@ -92,7 +117,7 @@ func (s *site) join(q *query, now time.Time) (stored *entry, f *fill, mine bool)
 		return old, nil, false
 	}
 	f.old, f.names = old, q.names(s.root)
-	f.key = key{q.key.site, strings.Clone(q.key.url)} // not the whole request line
+	f.key = key{q.key.site, strings.Clone(q.key.url), q.key.variant} // not the whole request line
 	s.fills[f.key] = f
 	return nil, f, true
 }
