@@ -30,10 +30,11 @@ func parse(name string, text []byte) ([]any, error) {
 		if isJSON {
 			return nil, err
 		}
-		if trees, notYAML := parseYAML(name, text); notYAML == nil {
-			return trees, nil
+		trees, notYAML := parseYAML(name, text)
+		if notYAML != nil && !strings.HasPrefix(strings.ToLower(path.Ext(name)), ".y") {
+			return nil, err
 		}
-		return nil, err
+		return trees, notYAML
 	}
 	return parseYAML(name, text)
 }
@@ -78,8 +79,8 @@ func parseJSON(name string, text []byte) (any, error) {
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		err, offset = errors.New("ends too early"), int64(len(text))
-	case errors.As(err, &syntax):
-		offset = syntax.Offset - 1
+	case errors.As(err, &syntax) && errors.As(json.Unmarshal(text, new(any)), &syntax):
+		offset = syntax.Offset - 1 // a Decoder's tokens do not say it so exactly
 	}
 	line, column := position(text, offset)
 	return nil, fmt.Errorf("%s:%d:%d: %w", name, line, column, err)
