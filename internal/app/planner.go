@@ -77,9 +77,9 @@ func names(files []config.DistributionFile) string {
 	return strings.Join(list, ", ")
 }
 
-// Make plans changes.
-func (p *Planner) Make(changes []freshet.Change) (freshet.Plan, error) {
-	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories}
+// Make plans changes, as freshet up would if live is set.
+func (p *Planner) Make(changes []freshet.Change, live bool) (freshet.Plan, error) {
+	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories, Live: live}
 	for _, d := range p.Distributions {
 		profile := cloudfront.ProfileOf(d.ID, d.Hosts())
 		profile.Tags = d.Config.CacheTagConfig != nil

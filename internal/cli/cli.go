@@ -51,7 +51,7 @@ Examples:
   freshet invalidate '/blog/*'        clear by hand, and wait until it is done
   freshet plan event.json             see what an S3 event would invalidate
   freshet explain /blog/              see which object answers, and what removes it from the cache
-  git diff --name-only HEAD~ | freshet plan -
+  git diff -z --name-only HEAD~ | freshet plan -
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale.`
 

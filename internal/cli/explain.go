@@ -200,7 +200,7 @@ func (t *explanationText) behavior(u route.URLStop) {
 	for _, matches := range []bool{false, true} {
 		for _, b := range u.Tried {
 			if b.Matches == matches {
-				t.printf(2, "behavior %s %s: %s", b.PathPattern, map[bool]string{false: "does not match", true: "matches"}[matches], b.Reason)
+				t.printf(2, "%s", strings.TrimSuffix(fmt.Sprintf("behavior %s %s: %s", b.PathPattern, map[bool]string{false: "does not match", true: "matches"}[matches], b.Reason), ": matches"))
 			}
 		}
 	}

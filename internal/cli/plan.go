@@ -17,6 +17,7 @@ import (
 	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/source"
 	"github.com/freshet/freshet/internal/source/batch"
+	"github.com/freshet/freshet/internal/source/keylist"
 	"github.com/freshet/freshet/internal/source/s3event"
 )
 
@@ -25,6 +26,8 @@ type planCmd struct {
 	Bucket        string            `placeholder:"NAME" help:"Bucket that listed keys are in, and that the distribution is in front of (default site)."`
 	Format        string            `enum:"auto,events,keys" default:"auto" help:"What the input is: auto, events or keys."`
 	Dialect       string            `default:"auto" help:"Who wrote the events, which decides how keys are decoded: auto, s3, eventbridge, minio, versitygw or raw."`
+	Batch         string            `placeholder:"TEXT" help:"What tells a list of keys from an earlier list of the same keys, such as a commit ID: under the same name they are the same changes, which are invalidated once (default: the time)."`
+	Live          *bool             `negatable:"" help:"Plan as freshet up does, for which freshness counts more than the last path: at most one wildcard more than is needed (default for events)."`
 	Inventory     []string          `placeholder:"FILE" sep:"none" help:"What the bucket holds: output of aws s3api list-objects-v2 or aws s3 ls --recursive, S3 Inventory, a list of keys, or a directory. May be given several times (default: what the data directory knows)."`
 	AccessLog     []string          `placeholder:"FILE" sep:"none" help:"CloudFront standard log, or a directory of them, that says how often each URL is asked for. May be given several times."`
 	FreePaths     *int              `placeholder:"N" help:"Paths that are left of the account's free 1,000 of this month."`
@@ -56,10 +59,10 @@ are planned. A plan that is against the guard rails is refused, with exit code 1
 Examples:
   freshet plan event.json
   aws sqs receive-message --queue-url … | freshet plan
-  git diff --name-only HEAD~ | freshet plan --json -
+  git diff -z --name-only HEAD~ | freshet plan --batch "$(git rev-parse HEAD)" --json -
   aws cloudfront get-distribution --id E2EXAMPLE1234 > site.json
   aws s3api list-objects-v2 --bucket www > objects.json
-  git diff --name-only HEAD~ | freshet plan --distribution site.json --inventory objects.json \
+  git diff -z --name-only HEAD~ | freshet plan --distribution site.json --inventory objects.json \
       --bucket www --out plan.json
   freshet apply plan.json`
 }
@@ -74,7 +77,19 @@ func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.make(ctx, t, cfg, read.Plain())
+	changes := read.Plain()
+	live := false
+	for i := range changes {
+		if changes[i].Cause != keylist.Cause {
+			live = true
+		} else if c.Batch != "" {
+			changes[i].Version, changes[i].Time = c.Batch, time.Time{}
+		}
+	}
+	if c.Live != nil {
+		live = *c.Live
+	}
+	p, err := c.make(ctx, t, cfg, changes, live)
 	if err != nil {
 		return err
 	}
@@ -142,7 +157,7 @@ func merged(a, b map[string]string) map[string]string {
 	return all
 }
 
-func (c *planCmd) make(ctx context.Context, t terminal, cfg config.Config, changes []freshet.Change) (freshet.Plan, error) {
+func (c *planCmd) make(ctx context.Context, t terminal, cfg config.Config, changes []freshet.Change, live bool) (freshet.Plan, error) {
 	p, err := planner(t, cfg)
 	if err != nil {
 		return freshet.Plan{}, err
@@ -157,7 +172,7 @@ func (c *planCmd) make(ctx context.Context, t terminal, cfg config.Config, chang
 		return freshet.Plan{}, err
 	}
 	warn(t, notes)
-	made, err := p.Make(changes)
+	made, err := p.Make(changes, live)
 	var refused *plan.Refused
 	if errors.As(err, &refused) {
 		return made, fmt.Errorf("the plan is refused: %w", err)
@@ -211,7 +226,7 @@ func (c *planCmd) input(in io.Reader) ([]byte, error) {
 		in = f
 	}
 	// One byte more than is allowed, so that the parser can say so.
-	text, err := io.ReadAll(io.LimitReader(in, s3event.DefaultMaxBytes+1))
+	text, err := io.ReadAll(io.LimitReader(in, source.MaxListBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the changes: %w", err)
 	}

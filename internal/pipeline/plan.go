@@ -67,7 +67,7 @@ func (p *Pipeline) refuse(changes []*change, refused *plan.Refused) {
 // while one of them is unknown to the driver. A plan that is refused is one
 // that sends nothing.
 func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused *plan.Refused, ok bool) {
-	in.Terms, in.Inventories = &p.cfg.Terms, p.live.inventories(p.cfg.Router, p.plans.Go)
+	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.cfg.Router, p.plans.Go)
 	ok = p.persist(ctx, "plan", func() (err error) {
 		in.Profiles = p.knownProfiles(ctx)
 		made, err = plan.Make(in)

@@ -24,6 +24,7 @@ type Input struct {
 	Profiles    []freshet.Profile
 	Inventories map[string]*inventory.Inventory // what is live at each distribution; nil or missing where it is not known
 	Terms       *Terms                          // nil: DefaultTerms
+	Live        bool                            // freshness counts more than the last path: at most one wildcard beside those that are needed, and in few requests
 	Attempt     int                             // how often the same changes were completed and found stale before
 }
 
@@ -100,6 +101,9 @@ func (m *maker) distribution(p freshet.Profile, targets []int32) ([]freshet.Inva
 		needs[i] = cover.Need{URL: target.URL, Pattern: target.Pattern, Group: target.Group}
 	}
 	problem := m.terms.problem(p, needs, m.Inventories[p.Distribution])
+	if m.Live && m.terms.MaxWildcards == nil {
+		problem.Limits.MaxWildcards = max(1, neededWildcards(needs))
+	}
 	solution, err := cover.Solve(problem)
 	if err != nil {
 		if refused, ok := err.(*cover.Refused); ok { //nolint:errorlint // Solve returns it as it is

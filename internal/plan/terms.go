@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/freshet/freshet"
@@ -65,6 +66,24 @@ func or[T any](p *T, value T) *T {
 		return p
 	}
 	return &value
+}
+
+// neededWildcards counts the wildcards that no other stands in for.
+func neededWildcards(needs []cover.Need) int {
+	var prefixes []string
+	for _, n := range needs {
+		if n.Pattern.IsWildcard() {
+			prefixes = append(prefixes, n.Pattern.Prefix())
+		}
+	}
+	slices.Sort(prefixes)
+	count, last := 0, ""
+	for _, p := range prefixes {
+		if count == 0 || !strings.HasPrefix(p, last) {
+			count, last = count+1, p
+		}
+	}
+	return count
 }
 
 // problem states what is to be solved for one distribution.

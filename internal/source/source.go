@@ -21,6 +21,9 @@ const (
 	Keys   Format = "keys"   // see keylist
 )
 
+// MaxListBytes is how long a list of keys may be: some two million of them.
+const MaxListBytes = 128 << 20
+
 // Options say how to read. Format is found out when empty.
 type Options struct {
 	Format  Format
@@ -60,8 +63,8 @@ func Parse(data []byte, opts Options) (batch.Result, error) {
 	case Events:
 		return s3event.Parse(data, s3event.Options{Dialect: opts.Dialect})
 	case Keys:
-		if len(data) > s3event.DefaultMaxBytes {
-			return batch.Result{}, fmt.Errorf("read keys: %d bytes are over the limit of %d", len(data), s3event.DefaultMaxBytes)
+		if len(data) > MaxListBytes {
+			return batch.Result{}, fmt.Errorf("read keys: %d bytes are over the limit of %d", len(data), MaxListBytes)
 		}
 		return keylist.Parse(data, opts.Origin, opts.Now), nil
 	default:

@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 		{"key that looks like events", "{id}.js", Options{Now: now, Origin: "other", Format: Keys}, "other {id}.js 12:00", ""},
 		{"key taken for events", "{id}.js", Options{Now: now, Origin: "other"}, "", "it is not JSON"},
 		{"no such format", event, Options{Format: "yaml"}, "", `"yaml"`},
-		{"too many keys", strings.Repeat("x\n", s3event.DefaultMaxBytes/2+1), Options{Origin: "other"}, "", "over the limit"},
+		{"too many keys", strings.Repeat("x\n", MaxListBytes/2+1), Options{Origin: "other"}, "", "over the limit"},
 		{"no such dialect", event, Options{Dialect: "s4"}, "", `"s4"`},
 	}
 	for _, tt := range tests {

@@ -113,6 +113,8 @@ func change(text, origin string) (freshet.Change, error) {
 		return freshet.Change{}, fmt.Errorf("key %q: no bucket is named: write s3://bucket/key, or name the origin of the list", clip(key))
 	case key == text && strings.HasPrefix(key, "/"):
 		return freshet.Change{}, fmt.Errorf("key %q begins with a slash, which keys do not: write %q, or s3://%s/%s if it really does", clip(key), clip(strings.TrimLeft(key, "/")), origin, clip(key))
+	case len(text) > 2 && text[0] == '"' && strings.HasSuffix(text, `"`) && strings.Contains(text, `\`):
+		return freshet.Change{}, fmt.Errorf("key %s is quoted as git quotes names: list them with git diff -z --name-only, or write s3://%s/… if it really is so", clip(key), origin)
 	case len(key) > MaxKeyLength:
 		return freshet.Change{}, fmt.Errorf("key %q has %d bytes, at most %d are allowed", clip(key), len(key), MaxKeyLength)
 	case !utf8.ValidString(key):
