@@ -218,9 +218,13 @@ func (r *Router) objects(s *site, f *feed, a asked, add func(Candidate)) {
 	root := strings.TrimPrefix(s.Config.DefaultRootObject, "/")
 	path := keyOfPath(a.path[1:])
 	switch {
-	case path == "" && root != "":
-		with(root, defaultRoot)
 	case path == "":
+		if root != "" {
+			with(root, defaultRoot)
+		}
+		if root != "" && !s.behaviors[s.behaviorOf("/")].rewrites {
+			break
+		}
 		for _, name := range r.rules.index {
 			with(name, rootIndex)
 		}

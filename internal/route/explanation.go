@@ -69,7 +69,7 @@ type TTL struct {
 
 // Candidate is an object that may answer a URL.
 type Candidate struct {
-	Bucket string `json:"bucket"`
+	Bucket string `json:"bucket,omitempty"` // empty: whichever has the key
 	Key    string `json:"key"`              // with placeholders where the URL does not say
 	Origin string `json:"origin,omitempty"` // ID of the origin that it is reached through
 	Reason string `json:"reason"`

@@ -108,15 +108,15 @@ func TestReadingsAreAllThereAre(t *testing.T) {
 
 // Two placeholders in a segment of n separators have one reading for each.
 func TestReadingsAreCounted(t *testing.T) {
-	two, three := parsed(t, "{a}-{b}.x"), parsed(t, "{a}-{b}-{c}/y")
+	two, six := parsed(t, "{a}-{b}.x"), parsed(t, "{a}-{b}-{c}-{d}-{e}-{f}/y")
 	for n := range 100 {
 		key := strings.Repeat("v-", n) + "v.x"
 		if all, complete := two.readings(key); len(all) != min(n, mostReadings) || complete != (n <= mostReadings) {
 			t.Errorf("%d separators: %d readings, complete: %v", n, len(all), complete)
 		}
 	}
-	// Nothing to find, and many ways not to.
-	if all, complete := three.readings(strings.Repeat("-", 500) + "/z/y"); len(all) != 0 || !complete {
+	// Nothing to find, and more ways not to than anybody could try.
+	if all, complete := six.readings(strings.Repeat("-", 500) + "/z/y"); len(all) != 0 || !complete {
 		t.Errorf("%d readings, complete: %v", len(all), complete)
 	}
 }
@@ -160,6 +160,16 @@ func TestAmongAgreesWithEnumeration(t *testing.T) {
 			t.Errorf("nothing is in %s* and %s and not in %q", prefix, in, out)
 		}
 	})
+}
+
+// Patterns that no search could follow to the end are taken to match.
+func TestAmongEnds(t *testing.T) {
+	in, _ := patternLanguage("*a" + strings.Repeat("?", 40))
+	out, _ := patternLanguage("*b" + strings.Repeat("?", 40))
+	every := language{}.literal("/").hole(hole{rest: true})
+	if !among([]language{every, in}, []language{out}) {
+		t.Error("nothing is found")
+	}
 }
 
 // The prepared patterns answer as Match does.
