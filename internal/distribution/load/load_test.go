@@ -112,15 +112,15 @@ func TestErrors(t *testing.T) {
 		{"something behind", "x.json", "{}\n{}", "x.json:2:2: something follows the end"},
 		{"a property twice", "x.json", `{"a": 1, "a": 2}`, `x.json:1:13: property "a" is there twice`},
 		{"a property twice in YAML", "x.yaml", "a: 1\nb: 2\na: 3\n", "x.yaml:3:1: "},
-		{"a bracket too few", "x.yaml", "a: [1,\n", "x.yaml:1:4: "},
+		{"a bracket too few", "x.yaml", "a: 1\nb: [1,\n", "x.yaml:2: "},
 		{"a tab", "x.yaml", "a:\n\tb: c\n", "x.yaml:2:"},
 		{"a tag nobody knows", "x.yaml", "a: !Nope b\n", "x.yaml:1:4: the tag !Nope is not known"},
-		{"an anchor that is not there", "x.yaml", "a: *b\n", "x.yaml:1:4: there is no anchor &b"},
-		{"an anchor in itself", "x.yaml", "a: &b [*b]\n", "x.yaml:1:8: there is no anchor &b"},
+		{"an anchor that is not there", "x.yaml", "a: *b\n", "x.yaml: unknown anchor 'b' referenced"},
+		{"an anchor in itself", "x.yaml", "a: &b [*b]\n", "x.yaml:1:8: *b contains itself"},
 		{"nested deep", "x.json", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "is nested deeper than 200"},
 		{"nested deep in YAML", "x.yaml", strings.Repeat("[", 300) + strings.Repeat("]", 300), "is nested deeper than 200"},
-		{"nested very deep in YAML", "x.yaml", strings.Repeat("[", 1<<20), "is nested too deep"},
-		{"dashes", "x.yaml", strings.Repeat("- ", 1<<20), "is nested too deep"},
+		{"nested very deep in YAML", "x.yaml", strings.Repeat("[", 1<<20), "exceeded max depth"},
+		{"dashes", "x.yaml", strings.Repeat("- ", 1<<20), "exceeded max depth"},
 		{"a text", "x.yaml", "hello\n", "x.yaml: is neither a distribution nor a template"},
 		{"something else", "x.json", `{"Buckets": [], "Owner": {}}`, "x.json: is neither a distribution, a cache policy nor a template: it has Buckets, Owner"},
 		{"a wrong kind", "x.json", `{"Id": "E1", "DistributionConfig": {"Origins": 7}}`, "x.json: DistributionConfig.Origins: is a number, want a list"},
@@ -213,6 +213,80 @@ DistributionConfig:
 	if !c.DefaultCacheBehavior.Compress || c.DefaultCacheBehavior.CachePolicyID != "4135ea2d-6df8-44a3-9df3-4b5a84be39ad" || c.CustomErrorResponses[0].ResponseCode != 200 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// Templates are written in all ways that YAML has. What stands for what was
+// compared with the parser that CloudFormation's own tools use.
+func TestStylesOfYAML(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: !Sub 'x ${A}'":                                        `{"a":{"Fn::Sub":"x ${A}"}}`,
+		"a: !GetAtt A.B.C":                                        `{"a":{"Fn::GetAtt":"A.B.C"}}`,
+		"a: !GetAtt [A, B]":                                       `{"a":{"Fn::GetAtt":["A","B"]}}`,
+		"a: !Join ['', [a, !Ref B, !GetAtt C.D]]":                 `{"a":{"Fn::Join":["",["a",{"Ref":"B"},{"Fn::GetAtt":"C.D"}]]}}`,
+		"a: !Join\n- ','\n- - x\n  - !Ref Y # why\n":              `{"a":{"Fn::Join":[",",["x",{"Ref":"Y"}]]}}`,
+		"a: !If [C, !Ref A, !Ref 'AWS::NoValue']":                 `{"a":{"Fn::If":["C",{"Ref":"A"},{"Ref":"AWS::NoValue"}]}}`,
+		"a:\n- !If\n  - C\n  - b: 1\n    c: !Sub d\n  - !Ref E\n": `{"a":[{"Fn::If":["C",{"b":1,"c":{"Fn::Sub":"d"}},{"Ref":"E"}]}]}`,
+		"a: !Not [!Equals [!Ref X, '']]":                          `{"a":{"Fn::Not":[{"Fn::Equals":[{"Ref":"X"},""]}]}}`,
+		"a: !Or\n  - !Condition B\n  - !Condition C\n":            `{"a":{"Fn::Or":[{"Condition":"B"},{"Condition":"C"}]}}`,
+		"a: !Select [0, !Split ['/', !Ref X]]":                    `{"a":{"Fn::Select":[0,{"Fn::Split":["/",{"Ref":"X"}]}]}}`,
+		"a: !Sub\n  - ${x}\n  - x: !Ref Y\n":                      `{"a":{"Fn::Sub":["${x}",{"x":{"Ref":"Y"}}]}}`,
+		"a: !Sub |\n  b\n  ${c}\nd: e":                            `{"a":{"Fn::Sub":"b\n${c}\n"},"d":"e"}`,
+		"a: !Sub >-\n  b\n  ${c}\n":                               `{"a":{"Fn::Sub":"b ${c}"}}`,
+		"a: 'b\n\n  c'":                                           `{"a":"b\nc"}`,
+		"a: [b\n  c, d]":                                          `{"a":["b c","d"]}`,
+		"a: {b: c,\n  d: e}":                                      `{"a":{"b":"c","d":"e"}}`,
+		"a: b\r\nc:\r\n  - d\r\n":                                 `{"a":"b","c":["d"]}`,
+		"# c\na: # c\n  # c\n  b: c # c\n":                        `{"a":{"b":"c"}}`,
+		"a:\n- b\n- c":                                            `{"a":["b","c"]}`,
+		"? a\n: b":                                                `{"a":"b"}`,
+		"404: a\nyes: b":                                          `{"404":"a","yes":"b"}`,
+		"a: !Base64\n  Fn::Sub: b":                                `{"a":{"Fn::Base64":{"Fn::Sub":"b"}}}`,
+		"a: &x {b: c}\nd: {<<: *x, e: f}":                         `{"a":{"b":"c"},"d":{"b":"c","e":"f"}}`,
+		"a: &x {b: c}\nd: {<<: [*x, {b: 1, g: h}], b: f}":         `{"a":{"b":"c"},"d":{"b":"f","g":"h"}}`,
+		"a: 2010-09-09\nb: 012\nc: 0x1F\nd: 1.50\ne: ~":           `{"a":"2010-09-09","b":"012","c":"0x1F","d":"1.50","e":null}`,
+		"a: !!str 12\nb: ! 12\nc: !!int '12'\nd: True\ne: no":     `{"a":"12","b":"12","c":"12","d":true,"e":"no"}`,
+		"%YAML 1.1\n---\na: b\n...\n":                             `{"a":"b"}`,
+		"\ufeffa: b":                                              `{"a":"b"}`,
+	} {
+		trees, err := parse("x.yaml", []byte(text))
+		if err != nil || len(trees) != 1 {
+			t.Errorf("%q: %v (%v)", text, trees, err)
+			continue
+		}
+		if got := asTexts(trees[0]); !reflect.DeepEqual(got, asTexts(jsonOf(t, want))) {
+			t.Errorf("%q is %v, want %s", text, got, want)
+		}
+	}
+}
+
+func jsonOf(t *testing.T, text string) any {
+	t.Helper()
+	tree, err := parseJSON("want", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// asTexts makes texts of numbers: 012 is none in JSON.
+func asTexts(tree any) any {
+	switch v := tree.(type) {
+	case map[string]any:
+		m := make(map[string]any)
+		for name := range v {
+			m[name] = asTexts(v[name])
+		}
+		return m
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = asTexts(v[i])
+		}
+		return list
+	case json.Number:
+		return v.String()
+	}
+	return tree
 }
 
 func TestOptionsNameTheDistribution(t *testing.T) {

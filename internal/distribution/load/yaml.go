@@ -5,46 +5,37 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"go.yaml.in/yaml/v3"
 )
 
-const (
-	maxNodes    = 1 << 20 // of a document, with what anchors repeat counted each time
-	maxBrackets = 1000    // open at once
-	maxDashes   = 200     // of lists in lists that begin on one line
-)
+// maxNodes is how many values a file of YAML may have, with what anchors repeat
+// counted each time.
+const maxNodes = 1 << 20
 
 // parseYAML returns all documents. CloudFormation's short tags become the
 // functions that they are short for. Scalars stay as they are written: numbers
 // are json.Number, dates are texts.
-func parseYAML(name string, text []byte) (trees []any, err error) {
-	if tooDeep(text) {
-		return nil, fmt.Errorf("%s: is nested too deep", name)
-	}
-	defer func() {
-		if p := recover(); p != nil { // the parser has done so on damaged texts
-			trees, err = nil, fmt.Errorf("%s: is not YAML: %v", name, p)
+//
+// This is not the parser that configuration is read with: it has to understand
+// templates as CloudFormation does, and goccy/go-yaml reads folded quotes, and
+// texts in flow style that span lines, otherwise.
+func parseYAML(name string, text []byte) ([]any, error) {
+	y := yamlReader{name: name}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var trees []any
+	for {
+		var document yaml.Node
+		err := d.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			break
 		}
-	}()
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		var syntax yaml.Error
-		if errors.As(err, &syntax) && syntax.GetToken() != nil {
-			at := syntax.GetToken().Position
-			return nil, fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, syntax.GetMessage())
+		if err != nil {
+			return nil, y.syntax(err)
 		}
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	for _, document := range file.Docs {
-		if document.Body == nil {
-			continue
-		}
-		y := yamlReader{name: name, anchors: make(map[string]anchor)}
-		tree, err := y.value(document.Body, 0)
+		tree, err := y.value(&document, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -56,92 +47,70 @@ func parseYAML(name string, text []byte) (trees []any, err error) {
 	return trees, nil
 }
 
-// tooDeep looks for what would make the parser call itself without end. It
-// counts in texts and comments, too, so its limits are far above what is real.
-func tooDeep(text []byte) bool {
-	for line := range bytes.Lines(text) {
-		if bytes.Count(line, []byte("- ")) > maxDashes && bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("- - ")) ||
-			bytes.Count(line, []byte("? ")) > maxDashes {
-			return true
-		}
+// syntax makes "name:3: ..." of "yaml: line 3: ...".
+func (y *yamlReader) syntax(err error) error {
+	what := strings.TrimPrefix(err.Error(), "yaml: ")
+	if line, rest, ok := strings.Cut(strings.TrimPrefix(what, "line "), ": "); ok && strings.HasPrefix(what, "line ") {
+		return fmt.Errorf("%s:%s: %s", y.name, line, rest)
 	}
-	open := 0
-	for _, c := range text {
-		switch c {
-		case '[', '{':
-			open++
-		case ']', '}':
-			open = max(open-1, 0)
-		}
-		if open > maxBrackets {
-			return true
-		}
-	}
-	return false
+	return fmt.Errorf("%s: %s", y.name, what)
 }
 
 type yamlReader struct {
-	name    string
-	anchors map[string]anchor
-	nodes   int
-}
-
-type anchor struct {
-	value any
+	name  string
 	nodes int
+	stack []*yaml.Node // the anchors that aliases lead to just now
 }
 
-func (y *yamlReader) fail(n ast.Node, format string, args ...any) error {
-	at := n.GetToken().Position
-	return fmt.Errorf("%s:%d:%d: %s", y.name, at.Line, at.Column, fmt.Sprintf(format, args...))
+func (y *yamlReader) fail(n *yaml.Node, format string, args ...any) error {
+	return fmt.Errorf("%s:%d:%d: %s", y.name, n.Line, n.Column, fmt.Sprintf(format, args...))
 }
 
-func (y *yamlReader) count(n ast.Node, more int) error {
-	if y.nodes += more; y.nodes > maxNodes {
-		return y.fail(n, "there are more than %d values", maxNodes)
+func (y *yamlReader) value(n *yaml.Node, depth int) (any, error) {
+	y.nodes++
+	switch {
+	case depth > maxDepth:
+		return nil, y.fail(n, "is nested deeper than %d", maxDepth)
+	case y.nodes > maxNodes:
+		return nil, y.fail(n, "there are more than %d values", maxNodes)
+	case n.Kind == yaml.DocumentNode:
+		return y.value(n.Content[0], depth)
+	case n.Kind == yaml.AliasNode:
+		return y.alias(n, depth)
 	}
-	return nil
+	v, err := y.content(n, depth)
+	if err != nil || !strings.HasPrefix(n.Tag, "!") || strings.HasPrefix(n.Tag, "!!") || n.Tag == "!" {
+		return v, err
+	}
+	name, known := functions[n.Tag]
+	if !known {
+		return nil, y.fail(n, "the tag %s is not known", n.Tag)
+	}
+	return map[string]any{name: v}, nil
 }
 
-func (y *yamlReader) value(node ast.Node, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, y.fail(node, "is nested deeper than %d", maxDepth)
-	}
-	if err := y.count(node, 1); err != nil {
-		return nil, err
-	}
-	switch n := node.(type) {
-	case *ast.NullNode:
-		return nil, nil
-	case *ast.BoolNode:
-		return n.Value, nil
-	case *ast.IntegerNode, *ast.FloatNode:
-		return json.Number(n.GetToken().Value), nil
-	case *ast.StringNode:
-		return n.Value, nil
-	case *ast.LiteralNode:
-		return n.Value.Value, nil
-	case *ast.InfinityNode, *ast.NanNode:
-		return n.GetToken().Value, nil
-	case *ast.SequenceNode:
+// content returns what n is without its tag.
+func (y *yamlReader) content(n *yaml.Node, depth int) (any, error) {
+	switch n.Kind {
+	case yaml.SequenceNode:
 		return y.list(n, depth)
-	case *ast.MappingNode:
-		return y.object(n.Values, depth)
-	case *ast.MappingValueNode:
-		return y.object([]*ast.MappingValueNode{n}, depth)
-	case *ast.TagNode:
-		return y.tag(n, depth)
-	case *ast.AnchorNode:
-		return y.anchor(n, depth)
-	case *ast.AliasNode:
-		return y.alias(n)
+	case yaml.MappingNode:
+		return y.object(n, depth)
 	}
-	return nil, y.fail(node, "%s is not understood here", node.Type())
+	switch n.Tag {
+	case "!!null":
+		return nil, nil
+	case "!!bool":
+		return strings.EqualFold(n.Value, "true"), nil
+	case "!!int", "!!float":
+		return json.Number(n.Value), nil
+	}
+	return n.Value, nil
 }
 
-func (y *yamlReader) list(n *ast.SequenceNode, depth int) (any, error) {
-	list := make([]any, len(n.Values))
-	for i, e := range n.Values {
+func (y *yamlReader) list(n *yaml.Node, depth int) (any, error) {
+	list := make([]any, len(n.Content))
+	for i, e := range n.Content {
 		v, err := y.value(e, depth+1)
 		if err != nil {
 			return nil, err
@@ -151,45 +120,31 @@ func (y *yamlReader) list(n *ast.SequenceNode, depth int) (any, error) {
 	return list, nil
 }
 
-func (y *yamlReader) object(values []*ast.MappingValueNode, depth int) (any, error) {
-	m := make(map[string]any, len(values))
+func (y *yamlReader) object(n *yaml.Node, depth int) (any, error) {
+	m := make(map[string]any, len(n.Content)/2)
 	var merged []any
-	for _, pair := range values {
-		v, err := y.value(pair.Value, depth+1)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		v, err := y.value(n.Content[i+1], depth+1)
 		if err != nil {
 			return nil, err
 		}
-		if pair.Key.Type() == ast.MergeKeyType {
+		if key.Tag == "!!merge" {
 			merged = append(merged, v)
 			continue
 		}
-		key, err := y.key(pair.Key)
-		if err != nil {
-			return nil, err
+		if key.Kind != yaml.ScalarNode {
+			return nil, y.fail(key, "is not a property's name")
 		}
-		if _, twice := m[key]; twice {
-			return nil, y.fail(pair.Key, "property %q is there twice", key)
+		if _, twice := m[key.Value]; twice {
+			return nil, y.fail(key, "property %q is there twice", key.Value)
 		}
-		m[key] = v
+		m[key.Value] = v
 	}
 	for _, from := range merged {
 		y.merge(m, from)
 	}
 	return m, nil
-}
-
-func (y *yamlReader) key(n ast.MapKeyNode) (string, error) {
-	switch k := n.(type) {
-	case *ast.StringNode:
-		return k.Value, nil
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
-		return n.GetToken().Value, nil
-	case *ast.MappingKeyNode:
-		if s, ok := k.Value.(*ast.StringNode); ok {
-			return s.Value, nil
-		}
-	}
-	return "", y.fail(n, "is not a property's name")
 }
 
 // merge adds what from has and m has not.
@@ -210,24 +165,15 @@ func (y *yamlReader) merge(m map[string]any, from any) {
 	}
 }
 
-func (y *yamlReader) anchor(n *ast.AnchorNode, depth int) (any, error) {
-	before := y.nodes
-	v, err := y.value(n.Value, depth+1)
-	if err != nil {
-		return nil, err
+func (y *yamlReader) alias(n *yaml.Node, depth int) (any, error) {
+	for _, above := range y.stack {
+		if above == n.Alias {
+			return nil, y.fail(n, "*%s contains itself", n.Value)
+		}
 	}
-	y.anchors[n.Name.GetToken().Value] = anchor{value: v, nodes: y.nodes - before}
-	return v, nil
-}
-
-// alias shares what the anchor holds: nobody changes what was parsed.
-func (y *yamlReader) alias(n *ast.AliasNode) (any, error) {
-	name := n.Value.GetToken().Value
-	a, ok := y.anchors[name]
-	if !ok {
-		return nil, y.fail(n, "there is no anchor &%s before it", name)
-	}
-	return a.value, y.count(n, a.nodes)
+	y.stack = append(y.stack, n.Alias)
+	defer func() { y.stack = y.stack[:len(y.stack)-1] }()
+	return y.value(n.Alias, depth+1)
 }
 
 // functions are CloudFormation's short tags.
@@ -240,30 +186,4 @@ var functions = map[string]string{
 	"!Length": "Fn::Length", "!ToJsonString": "Fn::ToJsonString", "!ForEach": "Fn::ForEach",
 	"!Contains": "Fn::Contains", "!EachMemberEquals": "Fn::EachMemberEquals", "!EachMemberIn": "Fn::EachMemberIn",
 	"!RefAll": "Fn::RefAll", "!ValueOf": "Fn::ValueOf", "!ValueOfAll": "Fn::ValueOfAll",
-}
-
-func (y *yamlReader) tag(n *ast.TagNode, depth int) (any, error) {
-	tag := n.Start.Value
-	if n.Value == nil {
-		return nil, y.fail(n, "%s has no value", tag)
-	}
-	v, err := y.value(n.Value, depth+1)
-	if err != nil {
-		return nil, err
-	}
-	switch name, known := functions[tag]; {
-	case known:
-		return map[string]any{name: v}, nil
-	case tag == "!!str" || tag == "!":
-		if _, scalar := n.Value.(ast.ScalarNode); scalar && v != nil {
-			if s, isText := v.(string); isText {
-				return s, nil
-			}
-			return n.Value.GetToken().Value, nil
-		}
-		return v, nil
-	case strings.HasPrefix(tag, "!!"):
-		return v, nil
-	}
-	return nil, y.fail(n, "the tag %s is not known", tag)
 }
