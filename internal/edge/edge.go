@@ -11,6 +11,7 @@ package edge
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,10 +26,13 @@ import (
 	"github.com/freshet/freshet/internal/distribution"
 )
 
-// Config says what an edge serves. Distributions and Resolve are required.
+// Config says what an edge serves. Distributions are required.
 type Config struct {
 	Distributions []distribution.Distribution
-	Resolve       Resolver
+	Resolve       Resolver          // nil: every origin is reached as its distribution says
+	Origins       map[string]string // URL of the server that stands for an origin, by its domain name in lower case
+	OriginCAs     *x509.CertPool    // that certificates of origins are checked against; nil for the system's
+	TLSPort       int               // to which viewers are sent where HTTPS is required; 0 for 443
 
 	MemoryLimit   int64         // bytes for stored responses, overhead included; 0 for 256 MiB
 	LargestObject int64         // bytes of the largest body stored; 0 for 32 MiB; larger ones are passed through
@@ -45,17 +49,16 @@ type Edge struct {
 	store    *store
 	largest  int64
 	limit    int64
-	patience time.Duration
 	pop, via string
+	tlsPort  int
 	log      *slog.Logger
 
 	filling atomic.Int64 // bytes of responses that are still arriving
 	counts  counts
 	sweeps  chan struct{} // asks for a sweep
 
-	ctx       context.Context // of everything in the background
-	stop      context.CancelFunc
-	transport *http.Transport
+	ctx  context.Context // of everything in the background
+	stop context.CancelFunc
 
 	running struct {
 		sync.Mutex
@@ -67,16 +70,16 @@ type Edge struct {
 // New returns an edge that is ready to serve.
 func New(c Config) (*Edge, error) {
 	c = c.withDefaults()
-	if len(c.Distributions) == 0 || c.Resolve == nil {
-		return nil, errors.New("an edge needs distributions and a resolver of their origins")
+	if len(c.Distributions) == 0 {
+		return nil, errors.New("an edge needs distributions")
 	}
 	s, err := newStore(uint64(c.MemoryLimit))
 	if err != nil {
 		return nil, err
 	}
 	e := &Edge{
-		byID: make(map[string]*site), store: s, largest: c.LargestObject, limit: c.MemoryLimit, patience: c.OriginTimeout,
-		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), transport: newTransport(),
+		byID: make(map[string]*site), store: s, largest: c.LargestObject, limit: c.MemoryLimit,
+		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort,
 	}
 	if err := e.addSites(c); err != nil {
 		return nil, err
@@ -109,7 +112,7 @@ func (c Config) withDefaults() Config {
 
 func (e *Edge) addSites(c Config) error {
 	for i, d := range c.Distributions {
-		s, err := newSite(uint32(i), d, c, e.store, e.transport)
+		s, err := newSite(uint32(i), d, &c, e.store)
 		if err != nil {
 			return err
 		}
@@ -154,7 +157,9 @@ func (e *Edge) Close() error {
 	e.running.Unlock()
 	e.stop()
 	e.running.Wait()
-	e.transport.CloseIdleConnections()
+	for _, s := range e.sites {
+		s.close()
+	}
 	return nil
 }
 

@@ -41,6 +41,7 @@ const (
 	miss       outcome = "Miss"
 	refreshHit outcome = "RefreshHit"
 	failed     outcome = "Error"
+	redirected outcome = "Redirect"
 )
 
 // lead gives the viewer that began the fill its place in the stream, before

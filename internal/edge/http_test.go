@@ -282,8 +282,8 @@ func FuzzRequestPath(f *testing.F) {
 	f.Add("/a%2Fb+c/%zz/../é~?#")
 	f.Fuzz(func(t *testing.T, path string) {
 		path = "/" + path
-		o := &origin{scheme: "http", address: "o.test", host: "o.test"}
-		r, err := o.request(t.Context(), "GET", path, "", nil)
+		o := &origin{plain: endpoint{scheme: "http", address: "o.test"}}
+		r, err := o.request(t.Context(), asking{method: "GET"}, path, "")
 		if err != nil {
 			t.Fatalf("%q: %v", path, err)
 		}

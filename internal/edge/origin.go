@@ -1,8 +1,7 @@
 package edge
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,9 +13,11 @@ import (
 	"github.com/freshet/freshet/internal/edge/s3origin"
 )
 
-// Origin is how the edge reaches one origin of a distribution.
+// Origin is how the edge reaches one origin of a distribution. The zero value
+// stands for the way that the distribution itself describes.
 type Origin struct {
 	URL       string            // scheme, host, and a path that goes before the origin path, if any
+	SecureURL string            // in place of URL for viewers who come over TLS; empty for URL
 	Host      string            // for the Host header; empty for that of URL
 	Transport http.RoundTripper // nil for plain HTTP and HTTPS
 }
@@ -32,41 +33,87 @@ func BucketOrigin(c s3origin.Config) (Origin, error) {
 
 // origin is an Origin in the form requests need.
 type origin struct {
-	scheme, address, host string
-	prefix                string // escaped path in front of that of the viewer, without a slash at the end
-	transport             http.RoundTripper
+	plain, secure endpoint    // by how the viewer came
+	host          string      // empty for that of the endpoint
+	custom        http.Header // added to every request, in place of what the viewer sent
+	transport     http.RoundTripper
+	attempts      int
+	patience      time.Duration // for the first byte of a response and between any two
 }
 
-func newOrigin(o Origin, path string, fallback http.RoundTripper) (*origin, error) {
-	base, err := url.Parse(o.URL)
+// endpoint is where an origin listens.
+type endpoint struct {
+	scheme, address string
+	prefix          string // escaped path in front of that of the viewer, without a slash at the end
+}
+
+// newOrigin puts together how o is reached and what its configuration says;
+// usual is the patience with an origin that says nothing of it.
+func newOrigin(reached Origin, o distribution.Origin, usual time.Duration) (*origin, error) {
+	made := &origin{host: reached.Host, transport: reached.Transport, attempts: cmp.Or(max(o.ConnectionAttempts, 0), defaultAttempts)}
+	made.patience = cmp.Or(seconds64(readTimeout(o)), usual)
+	var err error
+	if made.plain, err = newEndpoint(reached.URL, o.OriginPath); err != nil {
+		return nil, err
+	}
+	if made.secure, err = newEndpoint(cmp.Or(reached.SecureURL, reached.URL), o.OriginPath); err != nil {
+		return nil, err
+	}
+	made.custom, err = customHeaders(o.CustomHeaders)
+	return made, err
+}
+
+func newEndpoint(raw, path string) (endpoint, error) {
+	base, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("read URL of origin: %w", err)
+		return endpoint{}, fmt.Errorf("read URL of origin: %w", err)
 	}
 	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" {
-		return nil, fmt.Errorf("origin URL %q must be http or https, name a host and have no query string", o.URL)
+		return endpoint{}, fmt.Errorf("origin URL %q must be http or https, name a host and have no query string", raw)
 	}
-	made := &origin{scheme: base.Scheme, address: base.Host, host: o.Host, transport: o.Transport}
-	made.prefix = strings.TrimSuffix(base.EscapedPath(), "/") + escapePath(strings.TrimSuffix(path, "/"))
-	if made.host == "" {
-		made.host = base.Host
-	}
-	if made.transport == nil {
-		made.transport = fallback
-	}
-	return made, nil
+	prefix := strings.TrimSuffix(base.EscapedPath(), "/") + escapePath(strings.TrimSuffix(path, "/"))
+	return endpoint{scheme: base.Scheme, address: base.Host, prefix: prefix}, nil
 }
 
-// newTransport dials as CloudFront does by default and leaves the rest of
-// waiting to the edge.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		DisableCompression:  true, // stored as sent
-		MaxIdleConnsPerHost: 64,
-		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 10 * time.Second,
-		ForceAttemptHTTP2:   true,
+// customHeaders are those of an origin's configuration. One that could break a
+// request apart is refused.
+func customHeaders(list []distribution.OriginHeader) (http.Header, error) {
+	h := make(http.Header, len(list))
+	for _, c := range list {
+		if !isToken(c.HeaderName) || strings.ContainsAny(c.HeaderValue, "\r\n\x00") {
+			return nil, fmt.Errorf("custom header %q: %q cannot be sent", c.HeaderName, c.HeaderValue)
+		}
+		h.Set(c.HeaderName, c.HeaderValue)
 	}
+	return h, nil
+}
+
+// isToken reports whether s may be the name of a header.
+// https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func seconds64(n int) time.Duration { return time.Duration(max(n, 0)) * time.Second }
+
+// readTimeout is the origin response timeout in seconds, 0 where nothing is said.
+func readTimeout(o distribution.Origin) int {
+	switch {
+	case o.CustomOriginConfig != nil:
+		return o.CustomOriginConfig.OriginReadTimeout
+	case o.S3OriginConfig != nil:
+		return o.S3OriginConfig.OriginReadTimeout
+	case o.VPCOriginConfig != nil:
+		return o.VPCOriginConfig.OriginReadTimeout
+	}
+	return 0
 }
 
 // escapePath makes a path, as a viewer may spell it, one that may stand in a
@@ -97,109 +144,6 @@ func isEscape(s string) bool {
 
 func isHexDigit(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-// request makes a request for the path and query string as the viewer spelled
-// them.
-func (o *origin) request(ctx context.Context, method, path, query string, h http.Header) (*http.Request, error) {
-	raw := o.prefix + escapePath(path)
-	decoded, err := url.PathUnescape(raw)
-	if err != nil {
-		return nil, fmt.Errorf("read path %q: %w", raw, err)
-	}
-	r := &http.Request{
-		Method: method, Host: o.host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL: &url.URL{Scheme: o.scheme, Host: o.address, Path: decoded, RawPath: raw, RawQuery: query},
-	}
-	return r.WithContext(ctx), nil
-}
-
-// errOriginSlow is the cause with which a request to an origin is given up.
-var errOriginSlow = errors.New("the origin did not answer in time")
-
-// response is an origin's answer whose body must be read with read and then
-// closed.
-type response struct {
-	*http.Response
-	received time.Time
-	timer    *time.Timer
-	patience time.Duration
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-}
-
-// read is Body.Read with a limit on how long the origin may say nothing.
-func (r *response) read(p []byte) (int, error) {
-	r.timer.Reset(r.patience)
-	n, err := r.Body.Read(p)
-	r.timer.Stop()
-	if cause := context.Cause(r.ctx); err != nil && (errors.Is(cause, errOriginSlow) || errors.Is(cause, errNoReaders)) {
-		err = cause
-	}
-	return n, err
-}
-
-// close may be called at any time and more than once.
-func (r *response) close() {
-	r.timer.Stop()
-	r.cancel(nil)
-	r.Body.Close()
-}
-
-// attempts is how often CloudFront tries to reach an origin.
-// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/distribution-web-values-specify.html
-const attempts = 3
-
-// ask sends a GET or HEAD to the origin, again if no connection came about or
-// nothing came back in time.
-func (e *Edge) ask(ctx context.Context, q *query, method string, h http.Header) (*response, error) {
-	for attempt := 1; ; attempt++ {
-		resp, err := e.askOnce(ctx, q, method, h)
-		if err == nil || attempt == attempts || ctx.Err() != nil || !worthAnotherTry(err) {
-			return resp, err
-		}
-	}
-}
-
-func (e *Edge) askOnce(parent context.Context, q *query, method string, h http.Header) (*response, error) {
-	ctx, cancel := context.WithCancelCause(parent)
-	r, err := q.behavior.origin.request(ctx, method, q.path, q.forwarded, h.Clone())
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	if q.host != "" {
-		r.Host = q.host
-	}
-	timer := time.AfterFunc(e.patience, func() { cancel(errOriginSlow) })
-	resp, err := q.behavior.origin.transport.RoundTrip(r) //nolint:bodyclose // response.close does
-	timer.Stop()
-	if err != nil {
-		if errors.Is(context.Cause(ctx), errOriginSlow) {
-			err = errOriginSlow
-		}
-		cancel(nil)
-		return nil, err
-	}
-	return &response{Response: resp, received: time.Now(), timer: timer, patience: e.patience, ctx: ctx, cancel: cancel}, nil
-}
-
-func worthAnotherTry(err error) bool {
-	var op *net.OpError
-	return timedOut(err) || errors.As(err, &op) && op.Op == "dial"
-}
-
-func timedOut(err error) bool {
-	var ne net.Error
-	return errors.Is(err, errOriginSlow) || errors.As(err, &ne) && ne.Timeout()
-}
-
-// failureStatus is what a viewer is told when there is no answer.
-func failureStatus(err error) int {
-	if timedOut(err) {
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusBadGateway
 }
 
 // conditional returns h with the conditions under which the origin may answer
@@ -242,5 +186,6 @@ func appendTo(h http.Header, name string, before []string, value string) {
 	h.Set(name, strings.Join(append(append([]string(nil), before...), value), ", "))
 }
 
-// Resolver tells how to reach an origin of a distribution.
+// Resolver tells how to reach an origin of a distribution. It may return the
+// zero Origin for those that are reached as the distribution says.
 type Resolver func(distribution.Distribution, distribution.Origin) (Origin, error)

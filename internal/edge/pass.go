@@ -15,13 +15,13 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	h := fromViewer(r.Header)
 	q.behavior.keying.forward(h, r)
 	e.addOwn(h, r)
-	resp, err := e.ask(r.Context(), q, r.Method, h)
+	resp, err := e.send(r.Context(), q, asking{method: r.Method, header: h, host: q.host, secure: q.secure, body: r.Body, length: r.ContentLength})
 	if err != nil {
 		if r.Context().Err() != nil {
 			return // nobody is listening
 		}
 		e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
-		e.refuse(w, r, &refusal{failureStatus(err), "The origin gave no usable answer."})
+		e.refuse(w, r, &refusal{status: failureStatus(err), reason: "The origin gave no usable answer."})
 		return
 	}
 	defer resp.close()

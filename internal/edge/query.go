@@ -12,6 +12,7 @@ type query struct {
 	site      *site
 	behavior  *behavior // that answers
 	cached    bool      // the answer may come from the cache
+	secure    bool      // the viewer came over TLS
 	method    string    // to ask the origin with for what will be cached
 	key       key
 	viewed    string // path as the viewer spelled it
@@ -30,24 +31,22 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 	s := e.hosts.find(r.Host)
 	switch {
 	case s == nil:
-		return query{}, &refusal{http.StatusForbidden, "No distribution answers to this host name."}
+		return query{}, &refusal{status: http.StatusForbidden, reason: "No distribution answers to this host name."}
 	case !s.config.Config.Enabled:
-		return query{}, &refusal{http.StatusForbidden, "The distribution is disabled."}
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return query{}, &refusal{http.StatusForbidden, "The distribution allows GET and HEAD only."}
-	case r.ContentLength != 0:
-		return query{}, &refusal{http.StatusForbidden, "A GET or HEAD request must not have a body."}
+		return query{}, &refusal{status: http.StatusForbidden, reason: "The distribution is disabled."}
 	case chained(r.Header["Via"]):
-		return query{}, &refusal{http.StatusForbidden, "The request has passed too many distributions."}
+		return query{}, &refusal{status: http.StatusForbidden, reason: "The request has passed too many distributions."}
 	}
 	path, text, url := target(r)
 	if url == "" {
-		return query{}, &refusal{http.StatusBadRequest, "The request names no path."}
+		return query{}, &refusal{status: http.StatusBadRequest, reason: "The request names no path."}
 	}
 	if len(path)+1+len(text) > maxURL {
-		return query{}, &refusal{http.StatusRequestEntityTooLarge, "The URL is longer than 8,192 bytes."}
+		return query{}, &refusal{status: http.StatusRequestEntityTooLarge, reason: "The URL is longer than 8,192 bytes."}
 	}
-	return s.query(r, path, text, url), nil
+	q := s.query(r, path, text, url)
+	q.secure = r.TLS != nil
+	return q, e.admit(r, &q)
 }
 
 // target splits the URL as it stood in the request line, and returns it without

@@ -172,8 +172,9 @@ func requestID() string {
 
 // refusal is an answer of the edge itself.
 type refusal struct {
-	status int
-	reason string
+	status   int
+	reason   string
+	location string // of a redirect
 }
 
 func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
@@ -182,7 +183,12 @@ func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	for name, values := range page {
 		h[name] = values
 	}
-	e.sign(h, why.status, failed)
+	outcome := failed
+	if why.location != "" {
+		h.Set("Location", why.location)
+		outcome = redirected
+	}
+	e.sign(h, why.status, outcome)
 	if why.status == http.StatusRequestEntityTooLarge {
 		h.Set("Connection", "close")
 	}

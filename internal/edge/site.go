@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +16,9 @@ import (
 type site struct {
 	number    uint32
 	config    distribution.Distribution
-	origins   map[string]*origin
-	behaviors []behavior // the default last
-	root      string     // path of the default root object, as a viewer would spell it; empty if there is none
+	behaviors []behavior        // the default last
+	dialing   []*http.Transport // made for this site's origins
+	root      string            // path of the default root object, as a viewer would spell it; empty if there is none
 	epochs    *epochs
 	store     *store // shared with the other sites
 
@@ -30,56 +29,50 @@ type site struct {
 // behavior is a CacheBehavior as it is served.
 type behavior struct {
 	*distribution.CacheBehavior
+	conduct
 
 	caching distribution.Caching
 	keying  keying
-	origin  *origin
 }
 
 // caches reports whether an answer to a request with this method may come from
 // the cache. HEAD is answered by what a GET has brought.
 func (b *behavior) caches(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead:
-		return b.caching.Caches()
-	case http.MethodOptions:
-		return b.caching.Caches() && slices.Contains(b.CachedMethods, http.MethodOptions)
-	default:
-		return false
-	}
+	return b.caching.Caches() && b.cached[method]
 }
 
-func newSite(number uint32, d distribution.Distribution, c Config, s *store, fallback http.RoundTripper) (*site, error) {
+func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*site, error) {
 	made := &site{
-		number: number, config: d, origins: make(map[string]*origin, len(d.Config.Origins)),
+		number: number, config: d,
 		epochs: newEpochs(maxRecords), store: s, fills: make(map[key]*fill),
 	}
 	if root := d.Config.DefaultRootObject; root != "" {
 		made.root = freshet.KeyPaths(root)[0]
 	}
-	for _, o := range d.Config.Origins {
-		reached, err := c.Resolve(d, o)
-		if err != nil {
-			return nil, fmt.Errorf("resolve origin %q of distribution %s: %w", o.ID, d.ID, err)
-		}
-		if made.origins[o.ID], err = newOrigin(reached, o.OriginPath, fallback); err != nil {
-			return nil, fmt.Errorf("origin %q of distribution %s: %w", o.ID, d.ID, err)
-		}
+	targets, err := made.targets(c)
+	if err != nil {
+		return nil, err
 	}
 	for i := range len(d.Config.CacheBehaviors) + 1 {
 		b := made.config.Config.BehaviorAt(i)
-		if made.origins[b.TargetOriginID] == nil {
-			return nil, fmt.Errorf("distribution %s has a behavior for the origin %q, which it does not have", d.ID, b.TargetOriginID)
-		}
 		caching, err := d.Caching(b)
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
-		made.behaviors = append(made.behaviors, behavior{
-			CacheBehavior: b, caching: caching, keying: newKeying(&caching, b), origin: made.origins[b.TargetOriginID],
-		})
+		conduct, err := newConduct(&made.config, b, targets)
+		if err != nil {
+			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
+		}
+		made.behaviors = append(made.behaviors, behavior{CacheBehavior: b, conduct: conduct, caching: caching, keying: newKeying(&caching, b)})
 	}
 	return made, nil
+}
+
+// close lets go of the connections to the origins that nobody uses.
+func (s *site) close() {
+	for _, t := range s.dialing {
+		t.CloseIdleConnections()
+	}
 }
 
 // lookup returns the copy stored under k, fresh or expired, or nil if there is

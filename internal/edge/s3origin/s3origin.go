@@ -27,7 +27,7 @@ type Config struct {
 
 // Transport is a RoundTripper that reads the path of a request as an object key
 // and asks the bucket for that object, in path style. Only GET and HEAD are
-// possible, and nothing but an object can be had: query strings, which could
+// possible, the rest is answered with 405, and nothing but an object can be had: query strings, which could
 // name a listing or a policy, are dropped, and so are headers other than those
 // for ranges and conditions.
 type Transport struct {
@@ -76,7 +76,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		defer r.Body.Close()
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, fmt.Errorf("%s is no request for an object", r.Method)
+		return denied(r, http.StatusMethodNotAllowed), nil
 	}
 	key, err := Key(r.URL.EscapedPath())
 	if err != nil {

@@ -217,8 +217,15 @@ func TestOnlyObjectsCanBeHad(t *testing.T) {
 			t.Errorf("%q: %d, want %d", path, resp.StatusCode, status)
 		}
 	}
-	if _, err := tr.RoundTrip(request(t, "DELETE", "/a")); err == nil {
-		t.Error("DELETE was sent")
+	for _, method := range []string{"DELETE", "PUT", "POST", "OPTIONS"} {
+		resp, err := tr.RoundTrip(request(t, method, "/a"))
+		if err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 405 {
+			t.Errorf("%s: %d, want 405", method, resp.StatusCode)
+		}
 	}
 
 	s := listen(t)

@@ -1,0 +1,51 @@
+package edge
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// admit says why a behavior does not answer a request, or nothing. The protocol
+// comes first: a viewer who is sent elsewhere learns nothing else.
+func (e *Edge) admit(r *http.Request, q *query) *refusal {
+	c := &q.behavior.conduct
+	switch {
+	case !q.secure && c.protocol == redirectToHTTPS:
+		return e.redirection(r)
+	case !q.secure && c.protocol == httpsOnly:
+		return &refusal{status: http.StatusForbidden, reason: "This distribution answers HTTPS only."}
+	case !c.allowed[r.Method]:
+		return &refusal{status: http.StatusForbidden, reason: "The distribution is not configured to allow this method."}
+	case r.ContentLength != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		return &refusal{status: http.StatusForbidden, reason: "A GET or HEAD request must not have a body."}
+	}
+	return nil
+}
+
+// redirection sends a viewer to the same URL over HTTPS: with 301 for GET and
+// HEAD, and for the other methods with 307, which keeps the method.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-https-viewers-to-cloudfront.html
+func (e *Edge) redirection(r *http.Request) *refusal {
+	host := r.Host
+	if bare, _, err := net.SplitHostPort(host); err == nil {
+		host = bare
+		if strings.Contains(bare, ":") {
+			host = "[" + bare + "]"
+		}
+	}
+	if e.tlsPort != 0 && e.tlsPort != 443 {
+		host += ":" + strconv.Itoa(e.tlsPort)
+	}
+	path, text, _ := target(r)
+	to := "https://" + host + escapePath(path)
+	if text != "" {
+		to += "?" + text
+	}
+	status := http.StatusMovedPermanently
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		status = http.StatusTemporaryRedirect
+	}
+	return &refusal{status: status, reason: "This distribution answers HTTPS only.", location: to}
+}

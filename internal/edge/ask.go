@@ -1,0 +1,244 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// asking is a request to an origin, whichever that will be.
+type asking struct {
+	method string
+	header http.Header   // not modified
+	host   string        // empty for the origin's own name
+	body   io.ReadCloser // nil for none; not closed
+	length int64         // of the body; -1 if unknown
+	secure bool          // the viewer came over TLS
+}
+
+// request makes a request for the path and query string as the viewer spelled
+// them.
+func (o *origin) request(ctx context.Context, a asking, path, query string) (*http.Request, error) {
+	at := &o.plain
+	if a.secure {
+		at = &o.secure
+	}
+	raw := at.prefix + escapePath(path)
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read path %q: %w", raw, err)
+	}
+	h := a.header.Clone()
+	for name, values := range o.custom {
+		h[name] = values
+	}
+	r := &http.Request{
+		Method: a.method, Host: o.host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &url.URL{Scheme: at.scheme, Host: at.address, Path: decoded, RawPath: raw, RawQuery: query},
+	}
+	switch {
+	case a.host != "":
+		r.Host = a.host
+	case r.Host == "":
+		r.Host = at.address
+	}
+	if a.body != nil && a.length != 0 {
+		r.Body, r.ContentLength = a.body, a.length
+	}
+	return r.WithContext(ctx), nil
+}
+
+// errOriginSlow is the cause with which a request to an origin is given up.
+var errOriginSlow = errors.New("the origin did not answer in time")
+
+// response is an origin's answer whose body must be read with read and then
+// closed.
+type response struct {
+	*http.Response
+	received time.Time
+	timer    *time.Timer
+	patience time.Duration
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+}
+
+// read is Body.Read with a limit on how long the origin may say nothing.
+func (r *response) read(p []byte) (int, error) {
+	r.timer.Reset(r.patience)
+	n, err := r.Body.Read(p)
+	r.timer.Stop()
+	if cause := context.Cause(r.ctx); err != nil && (errors.Is(cause, errOriginSlow) || errors.Is(cause, errNoReaders)) {
+		err = cause
+	}
+	return n, err
+}
+
+// close may be called at any time and more than once.
+func (r *response) close() {
+	r.timer.Stop()
+	r.cancel(nil)
+	r.Body.Close()
+}
+
+// defaultAttempts is how often CloudFront tries to reach an origin.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html
+const defaultAttempts = 3
+
+// ask sends a request without a body to the origin that answers q, or to the
+// second of its group.
+func (e *Edge) ask(ctx context.Context, q *query, method string, h http.Header) (*response, error) {
+	return e.send(ctx, q, asking{method: method, header: h, host: q.host, secure: q.secure})
+}
+
+// send asks the origin that answers q. In a group, every request goes to the
+// primary first, whatever became of the one before; the secondary's answer
+// counts, good or bad, if the primary's is among those that the group fails
+// over.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html
+func (e *Edge) send(ctx context.Context, q *query, a asking) (*response, error) {
+	to := q.behavior.to
+	resp, err := e.askOrigin(ctx, to.primary, q, a)
+	if to.secondary == nil || ctx.Err() != nil || !failsOver(a.method) || !to.failover[outcomeOf(resp, err)] {
+		return resp, err
+	}
+	if resp != nil {
+		resp.close()
+	}
+	return e.askOrigin(ctx, to.secondary, q, a)
+}
+
+// failsOver reports whether requests of a method go to the secondary origin.
+func failsOver(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// outcomeOf is the status by which a group's configuration means what came
+// back: no connection is a 503 and no answer in time a 504.
+func outcomeOf(resp *response, err error) int {
+	switch {
+	case err == nil:
+		return resp.StatusCode
+	case notConnected(err):
+		return http.StatusServiceUnavailable
+	case timedOut(err):
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadGateway
+}
+
+// askOrigin asks one origin, again if no connection came about, or if nothing
+// came back in time and the method is GET or HEAD.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
+func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*response, error) {
+	for attempt := 1; ; attempt++ {
+		resp, err := o.askOnce(ctx, q, a)
+		if err == nil || attempt >= o.attempts || ctx.Err() != nil || !worthAnotherTry(a.method, err) {
+			return resp, err
+		}
+	}
+}
+
+func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response, error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	waiting := &patience{lasts: o.patience, timer: time.AfterFunc(o.patience, func() { cancel(errOriginSlow) })}
+	if a.body != nil {
+		a.body = &uploading{ReadCloser: a.body, waiting: waiting}
+	}
+	r, err := o.request(ctx, a, q.path, q.forwarded)
+	if err != nil {
+		waiting.end()
+		cancel(nil)
+		return nil, err
+	}
+	resp, err := o.transport.RoundTrip(r) //nolint:bodyclose // response.close does
+	waiting.end()
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errOriginSlow) {
+			err = errOriginSlow
+		}
+		cancel(nil)
+		return nil, err
+	}
+	return &response{Response: resp, received: time.Now(), timer: waiting.timer, patience: o.patience, ctx: ctx, cancel: cancel}, nil
+}
+
+// patience is how long an origin may take until its answer begins.
+type patience struct {
+	lasts time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool // the answer began, or never will
+}
+
+// restart gives the origin all of its time again.
+func (p *patience) restart() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.timer.Reset(p.lasts)
+	}
+}
+
+func (p *patience) pause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.timer.Stop()
+	}
+}
+
+func (p *patience) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	p.timer.Stop()
+}
+
+// uploading is a viewer's body on its way to the origin, which has its time to
+// answer from when it got the last of it. It is not closed, so that another try
+// can send what a refused connection did not take.
+type uploading struct {
+	io.ReadCloser
+
+	waiting *patience
+}
+
+func (u *uploading) Read(p []byte) (int, error) {
+	u.waiting.pause() // while the viewer has the word
+	n, err := u.ReadCloser.Read(p)
+	u.waiting.restart()
+	return n, err
+}
+
+func (u *uploading) Close() error { return nil }
+
+func worthAnotherTry(method string, err error) bool {
+	return notConnected(err) || timedOut(err) && (method == http.MethodGet || method == http.MethodHead)
+}
+
+// notConnected reports whether nothing of the request can have reached the
+// origin.
+func notConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.Is(err, errOriginSlow) || errors.As(err, &ne) && ne.Timeout()
+}
+
+// failureStatus is what a viewer is told when there is no answer.
+func failureStatus(err error) int {
+	if timedOut(err) {
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadGateway
+}

@@ -1,0 +1,149 @@
+package edge
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// conduct is what a behavior says of everything but the cache: what viewers may
+// do, and who answers them.
+type conduct struct {
+	allowed, cached map[string]bool // methods
+	protocol        protocol
+	to              *destination
+}
+
+// protocol is what viewers must use.
+type protocol int
+
+const (
+	allowAll protocol = iota
+	redirectToHTTPS
+	httpsOnly
+)
+
+// destination is the origin that a behavior leads to, or the pair of origins of
+// its group.
+type destination struct {
+	primary   *origin
+	secondary *origin      // nil without a group
+	failover  map[int]bool // statuses of the primary for which the secondary is asked
+}
+
+func newConduct(d *distribution.Distribution, b *distribution.CacheBehavior, targets map[string]*destination) (conduct, error) {
+	c := conduct{to: targets[b.TargetOriginID]}
+	if c.to == nil {
+		return conduct{}, fmt.Errorf("distribution %s has no origin or origin group %q", d.ID, b.TargetOriginID)
+	}
+	var err error
+	if c.allowed, err = methodSet(b.AllowedMethods, allowedSets[:]); err != nil {
+		return conduct{}, fmt.Errorf("allowed methods: %w", err)
+	}
+	if c.cached, err = methodSet(b.CachedMethods, allowedSets[:2]); err != nil {
+		return conduct{}, fmt.Errorf("cached methods: %w", err)
+	}
+	switch b.ViewerProtocolPolicy {
+	case "", "allow-all":
+	case "redirect-to-https":
+		c.protocol = redirectToHTTPS
+	case "https-only":
+		c.protocol = httpsOnly
+	default:
+		return conduct{}, fmt.Errorf("viewer protocol policy %q is not allow-all, redirect-to-https or https-only", b.ViewerProtocolPolicy)
+	}
+	return c, nil
+}
+
+// allowedSets are the sets of methods that CloudFront knows, the first two of
+// which can be cached.
+// https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_AllowedMethods.html
+var allowedSets = [...][]string{
+	{"GET", "HEAD"},
+	{"GET", "HEAD", "OPTIONS"},
+	{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"},
+}
+
+// methodSet returns a list as a set, GET and HEAD where it is empty.
+func methodSet(list []string, sets [][]string) (map[string]bool, error) {
+	sorted := slices.Compact(slices.Sorted(slices.Values(list)))
+	if len(sorted) == 0 {
+		sorted = sets[0]
+	}
+	if !slices.ContainsFunc(sets, func(s []string) bool { return slices.Equal(s, sorted) }) {
+		return nil, fmt.Errorf("%v is none of the sets that there are: %v", list, sets)
+	}
+	set := make(map[string]bool, len(sorted))
+	for _, m := range sorted {
+		set[m] = true
+	}
+	return set, nil
+}
+
+// targets returns what the behaviors of a site may lead to, by ID of the origin
+// or the origin group.
+func (s *site) targets(c *Config) (map[string]*destination, error) {
+	all := make(map[string]*destination)
+	for _, o := range s.config.Config.Origins {
+		made, err := s.origin(c, o)
+		if err != nil {
+			return nil, fmt.Errorf("origin %q of distribution %s: %w", o.ID, s.config.ID, err)
+		}
+		all[o.ID] = &destination{primary: made}
+	}
+	for _, g := range s.config.Config.OriginGroups {
+		d, err := newGroup(g, all)
+		if err != nil {
+			return nil, fmt.Errorf("origin group %q of distribution %s: %w", g.ID, s.config.ID, err)
+		}
+		all[g.ID] = d
+	}
+	return all, nil
+}
+
+func (s *site) origin(c *Config, o distribution.Origin) (*origin, error) {
+	var reached Origin
+	var err error
+	if c.Resolve != nil {
+		if reached, err = c.Resolve(s.config, o); err != nil {
+			return nil, fmt.Errorf("resolve: %w", err)
+		}
+	}
+	if reached.URL == "" {
+		if reached, err = c.reach(o); err != nil {
+			return nil, err
+		}
+	}
+	made, err := newOrigin(reached, o, c.OriginTimeout)
+	if err == nil && made.transport == nil {
+		t := newTransport(o, c.OriginCAs)
+		made.transport, s.dialing = t, append(s.dialing, t)
+	}
+	return made, err
+}
+
+// failoverStatuses are those for which a group may ask its secondary.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html
+var failoverStatuses = [...]int{400, 403, 404, 416, 429, 500, 502, 503, 504}
+
+func newGroup(g distribution.OriginGroup, origins map[string]*destination) (*destination, error) {
+	if len(g.Members) != 2 {
+		return nil, fmt.Errorf("it has %d members instead of a primary and a secondary", len(g.Members))
+	}
+	d := &destination{failover: make(map[int]bool, len(g.StatusCodes))}
+	for i, into := range []**origin{&d.primary, &d.secondary} {
+		member := origins[g.Members[i]]
+		if member == nil || member.secondary != nil {
+			return nil, fmt.Errorf("its member %q is no origin", g.Members[i])
+		}
+		*into = member.primary
+	}
+	for _, status := range g.StatusCodes {
+		if !slices.Contains(failoverStatuses[:], status) {
+			return nil, fmt.Errorf("status %d is none of %v", status, failoverStatuses)
+		}
+		d.failover[status] = true
+	}
+	return d, nil
+}
