@@ -176,7 +176,7 @@ func (r *resolver) sub(argument any, path string, depth int) any {
 	if !isText {
 		return r.fail(path, "is not a text")
 	}
-	if _, ok := r.literal(s, path).(string); !ok {
+	if s, isText = r.literal(s, path).(string); !isText {
 		return broken{}
 	}
 	return r.interpolate(s, variables, path, depth)

@@ -139,7 +139,7 @@ func (r *resolver) parameter(name string, declared any, path string) any {
 			return r.fail(path, "parameter %s has no default: give it as a parameter", name)
 		}
 	}
-	if lit, ok := r.literal(value, path).(string); !ok || lit != value {
+	if value, ok = r.literal(value, path).(string); !ok {
 		return broken{}
 	}
 	if kind != "CommaDelimitedList" && !strings.Contains(kind, "List<") {

@@ -37,16 +37,27 @@ func (r *resolver) value(tree any, path string, depth int) any {
 	return tree
 }
 
-// literal refuses what is resolved by CloudFormation only at deployment.
+// literal replaces dynamic references, which CloudFormation looks up when a
+// stack is deployed, by what was given for them.
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
 func (r *resolver) literal(s, path string) any {
-	if i := strings.Index(s, "{{resolve:"); i >= 0 {
-		reference, _, _ := strings.Cut(s[i:], "}}")
-		return r.fail(path, "%s}} is looked up by CloudFormation and not known here", reference)
-	}
 	if marked(s) {
 		return r.fail(path, "has a character for private use")
 	}
-	return s
+	before, rest, found := strings.Cut(s, "{{resolve:")
+	if !found {
+		return s
+	}
+	name, after, closed := strings.Cut(rest, "}}")
+	name = "resolve:" + name
+	given, ok := r.o.Resources[name]
+	if !ok || !closed {
+		return r.fail(path, "{{%s}} is looked up by CloudFormation and not known here: give it as resource %s", name, name)
+	}
+	if after, ok := r.literal(after, path).(string); ok {
+		return before + given + after
+	}
+	return broken{}
 }
 
 func (r *resolver) list(list []any, path string, depth int) any {
