@@ -3,6 +3,7 @@ package freshet
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strconv"
@@ -181,14 +182,26 @@ func CallerReferenceOf(distribution string, changes []Sum, patterns []Pattern, a
 			_, _ = hashed.Write(changes[i][:])
 		}
 	}
-	names := make([]string, len(patterns))
-	for i, p := range patterns {
-		names[i] = string(p)
-	}
-	slices.Sort(names)
-	what, where := hashed.Sum(nil), digest(slices.Compact(names)...)
-	sum := digest(distribution, string(what), string(where[:]), strconv.Itoa(attempt))
+	what, where := hashed.Sum(nil), digestPatterns(patterns)
+	sum := digest(distribution, string(what), string(where), strconv.Itoa(attempt))
 	return "freshet-" + hex.EncodeToString(sum[:])
+}
+
+// digestPatterns hashes patterns in whatever order they come, each once.
+func digestPatterns(patterns []Pattern) []byte {
+	if !slices.IsSorted(patterns) {
+		patterns = slices.Clone(patterns)
+		slices.Sort(patterns)
+	}
+	hashed := sha256.New()
+	var text []byte
+	for i, p := range patterns {
+		if i == 0 || p != patterns[i-1] {
+			text = append(binary.LittleEndian.AppendUint64(text[:0], uint64(len(p))), p...)
+			_, _ = hashed.Write(text)
+		}
+	}
+	return hashed.Sum(nil)
 }
 
 // ReceiptState is how far a CDN has come with an invalidation.

@@ -54,8 +54,8 @@ func (m *maker) perObject(targets []int32, problem cover.Problem, s cover.Soluti
 	e := freshet.Estimate{Misses: s.PerURL.Patterns}
 	for _, i := range targets {
 		t := &m.Targets[i]
-		c, ok := m.index[object{t.Origin, t.Key}]
-		if !ok {
+		c := m.changeOf[i]
+		if c < 0 {
 			continue
 		}
 		if !seen[c] {

@@ -40,7 +40,7 @@ func (r *Refused) Unwrap() error { return r.Err }
 
 // Make returns the cheapest plan for in: at each distribution a set of patterns
 // that covers every target, split into requests as the distribution's profile
-// demands, and an account of what it costs. It fails when a target's
+// demands, and an account of what it costs. The plan may share memory with in. It fails when a target's
 // distribution has no profile, and with a Refused when no plan is within the
 // guard rails.
 func Make(in Input) (freshet.Plan, error) {
@@ -73,23 +73,56 @@ func Make(in Input) (freshet.Plan, error) {
 // maker is the input with what is looked up in it often.
 type maker struct {
 	Input
-	terms Terms
-	sums  []freshet.Sum // of the changes
-	index map[object]int32
+	terms    Terms
+	sums     []freshet.Sum // of the changes
+	changeOf []int32       // of each target, the place of its change; -1 where it is not among them
 }
 
 type object struct{ origin, key string }
 
 func newMaker(in Input) *maker {
-	m := &maker{Input: in, terms: DefaultTerms(), sums: make([]freshet.Sum, len(in.Changes)), index: make(map[object]int32, len(in.Changes))}
+	m := &maker{Input: in, terms: DefaultTerms(), sums: make([]freshet.Sum, len(in.Changes)), changeOf: make([]int32, len(in.Targets))}
 	if in.Terms != nil {
 		m.terms = *in.Terms
 	}
-	for i, c := range in.Changes {
-		m.sums[i] = c.Sum()
-		m.index[object{c.Origin, c.Key}] = int32(i)
+	for i := range in.Changes {
+		m.sums[i] = in.Changes[i].Sum()
 	}
+	m.findChanges()
 	return m
+}
+
+// findChanges fills changeOf. Targets come in the order of their changes, so
+// that most are found at once or at the next change; only where they do not is
+// an index made.
+func (m *maker) findChanges() {
+	var index map[object]int32
+	is := func(c int, t *freshet.Target) bool {
+		return c < len(m.Changes) && m.Changes[c].Key == t.Key && m.Changes[c].Origin == t.Origin
+	}
+	last := 0
+	for i := range m.Targets {
+		t := &m.Targets[i]
+		switch {
+		case is(last, t):
+		case is(last+1, t):
+			last++
+		default:
+			if index == nil {
+				index = make(map[object]int32, len(m.Changes))
+				for c := range m.Changes {
+					index[object{m.Changes[c].Origin, m.Changes[c].Key}] = int32(c)
+				}
+			}
+			c, ok := index[object{t.Origin, t.Key}]
+			if !ok {
+				m.changeOf[i] = -1
+				continue
+			}
+			last = int(c)
+		}
+		m.changeOf[i] = int32(last)
+	}
 }
 
 // distribution plans the targets at one distribution, given by their places in

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/plan/cover"
@@ -13,10 +14,10 @@ import (
 // paths and tags come before the wildcards, which CloudFront counts separately
 // and more slowly.
 func (m *maker) requests(p freshet.Profile, targets []int32, s cover.Solution) []freshet.Invalidation {
-	covered := m.byChoice(targets, s)
+	a := m.allot(targets, s)
 	var all []freshet.Invalidation
 	for _, choices := range m.split(p, s.Choices) {
-		all = append(all, m.request(p, s, covered, choices))
+		all = append(all, m.request(p, s, a, choices))
 	}
 	return all
 }
@@ -67,72 +68,96 @@ func chunk(list []int, limit int) [][]int {
 	return slices.Collect(slices.Chunk(list, limit))
 }
 
-// byChoice lists the targets that each choice covers, sorted by URL, origin and
-// key.
-func (m *maker) byChoice(targets []int32, s cover.Solution) [][]int32 {
-	ends := make([]int, len(s.Choices))
-	for _, c := range s.By {
-		ends[c]++
-	}
-	sum := 0
-	for i, n := range ends {
-		sum += n
-		ends[i] = sum
-	}
-	all := make([]int32, len(targets))
-	covered := make([][]int32, len(s.Choices))
-	for i := len(targets) - 1; i >= 0; i-- {
-		c := s.By[i]
-		ends[c]--
-		all[ends[c]] = targets[i]
-	}
-	for i, begin := range ends {
-		end := len(all)
-		if i+1 < len(ends) {
-			end = ends[i+1]
-		}
-		covered[i] = all[begin:end]
-		m.sort(covered[i])
-	}
-	return covered
+// allotment is which targets each choice covers: those of choice i, sorted by
+// URL, origin and key, stand at list[begin[i]:begin[i+1]], by their places in
+// the input.
+type allotment struct {
+	list  []int32
+	begin []int32
 }
 
-// sort orders targets that come almost sorted: by pattern.
+func (a allotment) of(choice int) []int32 { return a.list[a.begin[choice]:a.begin[choice+1]] }
+
+func (m *maker) allot(targets []int32, s cover.Solution) allotment {
+	a := allotment{list: make([]int32, len(targets)), begin: make([]int32, len(s.Choices)+1)}
+	for _, c := range s.By {
+		a.begin[c+1]++
+	}
+	for i := range s.Choices {
+		a.begin[i+1] += a.begin[i]
+	}
+	next := slices.Clone(a.begin)
+	for i, c := range s.By {
+		a.list[next[c]] = targets[i]
+		next[c]++
+	}
+	for i := range s.Choices {
+		m.sort(a.of(i))
+	}
+	return a
+}
+
+// sort orders targets by URL, origin and key.
 func (m *maker) sort(targets []int32) {
-	less := func(i, j int32) int {
-		a, b := &m.Targets[i], &m.Targets[j]
-		return cmp.Or(cmp.Compare(a.URL, b.URL), cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Reason, b.Reason))
+	if len(targets) < 2 || slices.IsSortedFunc(targets, m.compare) {
+		return
 	}
-	if !slices.IsSortedFunc(targets, less) {
-		slices.SortFunc(targets, less)
+	slices.SortFunc(targets, m.compare)
+}
+
+func (m *maker) compare(i, j int32) int {
+	a, b := &m.Targets[i], &m.Targets[j]
+	if c := strings.Compare(a.URL, b.URL); c != 0 {
+		return c
 	}
+	return cmp.Or(strings.Compare(a.Origin, b.Origin), strings.Compare(a.Key, b.Key), strings.Compare(a.Reason, b.Reason))
 }
 
 // request makes one request of some choices.
-func (m *maker) request(p freshet.Profile, s cover.Solution, covered [][]int32, choices []int) freshet.Invalidation {
+func (m *maker) request(p freshet.Profile, s cover.Solution, a allotment, choices []int) freshet.Invalidation {
 	inv := freshet.Invalidation{Distribution: p.Distribution, Patterns: make([]freshet.Pattern, 0, len(choices))}
 	n := 0
 	for _, i := range choices {
-		n += len(covered[i])
+		n += len(a.of(i))
 	}
 	list := make([]int32, 0, n)
 	for _, i := range choices {
 		c := s.Choices[i]
 		inv.Patterns = append(inv.Patterns, c.Pattern)
-		list = append(list, covered[i]...)
+		list = append(list, a.of(i)...)
 		if c.Pattern.IsWildcard() || c.Pattern.IsTag() {
 			inv.Effects = append(inv.Effects, freshet.Effect{Pattern: c.Pattern, Targets: c.Needs, ColdObjects: c.Cold.Objects, ColdBytes: c.Cold.Bytes})
 		}
 	}
 	m.sort(list)
-	inv.Targets = make([]freshet.Target, len(list))
+	inv.Targets = m.targets(list)
 	sums := make([]freshet.Sum, 0, len(list))
-	for i, t := range list {
-		inv.Targets[i] = m.Targets[t]
-		if c, ok := m.index[object{inv.Targets[i].Origin, inv.Targets[i].Key}]; ok {
+	for _, t := range list {
+		if c := m.changeOf[t]; c >= 0 {
 			sums = append(sums, m.sums[c])
 		}
 	}
 	inv.CallerReference = freshet.CallerReferenceOf(p.Distribution, sums, inv.Patterns, m.Attempt)
 	return inv
+}
+
+// targets returns the targets at some places of the input: a part of it where
+// they stand together.
+func (m *maker) targets(list []int32) []freshet.Target {
+	first := int(list[0])
+	if together := func() bool {
+		for i, t := range list {
+			if int(t) != first+i {
+				return false
+			}
+		}
+		return true
+	}(); together {
+		return m.Targets[first : first+len(list) : first+len(list)]
+	}
+	chosen := make([]freshet.Target, len(list))
+	for i, t := range list {
+		chosen[i] = m.Targets[t]
+	}
+	return chosen
 }

@@ -31,14 +31,26 @@ type attempt struct {
 }
 
 // cheapest returns the best cover within the bounds, which is not possible when
-// there is none. exact is false when the search was cut short.
-func cheapest(t *tree, a attempt) (c choice, exact bool) {
+// there is none, and what no such cover costs less than. The two costs differ
+// only when the search was cut short.
+func cheapest(t *tree, a attempt) (c choice, lower money) {
 	c = best(t, a.offer, a.leaf)
 	if !c.possible() || a.bounds == noBounds || a.within(t, c) {
-		return c, true
+		return c, c.cost
 	}
 	f := newFronts(t, a)
-	return f.solve(), f.exact
+	h := newHaggler(t, a, f.active)
+	h.lower = c.cost
+	h.haggle()
+	f.prospects = h.prospects()
+	c = f.solve()
+	if f.exact {
+		return c, c.cost
+	}
+	if h.known.less(c.value) {
+		c = h.known
+	}
+	return c, min(h.lower, c.cost)
 }
 
 // within reports whether c keeps to the bounds.
@@ -125,6 +137,7 @@ type fronts struct {
 	attempt
 	t      *tree
 	active []int // bounded dimensions
+	*prospects
 	states []state
 	stack  []stretch
 	exact  bool
@@ -139,6 +152,7 @@ type stretch struct {
 	left, right int32
 	base        state
 	from, to    int32
+	least       money // with tolls
 }
 
 func newFronts(t *tree, a attempt) *fronts {
@@ -153,10 +167,10 @@ func newFronts(t *tree, a attempt) *fronts {
 
 func (f *fronts) solve() choice {
 	for v := range f.t.nodes() {
-		below := f.gather(f.t.left[v], f.t.right[v])
+		below := f.gather(f.t.left[v], f.t.right[v], v)
 		f.stack = append(f.stack, f.withWildcard(v, below))
 	}
-	whole := f.gather(0, int32(f.t.len()-1))
+	whole := f.gather(0, int32(f.t.len()-1), nothing)
 	if whole.from == whole.to {
 		if !whole.base.within(f.bounds) {
 			whole.base.cost = impossible
@@ -189,8 +203,8 @@ func (f *fronts) unfold(chosen int32) (nodes []int32) {
 }
 
 // gather combines the finished stretches and the requirements from left to
-// right into one.
-func (f *fronts) gather(left, right int32) stretch {
+// right, which is all that is below node v or, if that is nothing, all there is.
+func (f *fronts) gather(left, right int32, v int) stretch {
 	whole := stretch{left: left, right: right, base: state{one: nothing, two: nothing}}
 	var open []stretch
 	next := right
@@ -209,10 +223,11 @@ func (f *fronts) gather(left, right int32) stretch {
 	if len(open) == 0 || !whole.base.within(f.bounds) {
 		return whole
 	}
+	slack := f.slackOf(v)
 	for len(open) > 1 { // in rounds of two, so that large fronts meet large ones
 		half := open[:0]
 		for i := 0; i+1 < len(open); i += 2 {
-			half = append(half, f.combine(open[i], open[i+1]))
+			half = append(half, f.combine(open[i], open[i+1], slack))
 		}
 		if len(open)%2 == 1 {
 			half = append(half, open[len(open)-1])
@@ -224,9 +239,7 @@ func (f *fronts) gather(left, right int32) stretch {
 
 func (f *fronts) addLeaves(sum *state, left, right int32) {
 	for i := left; i <= right; i++ {
-		s := state{value: f.leaf(int(i))}
-		s.group[1] = min(f.members(i, i), s.patterns)
-		*sum = sum.with(s)
+		*sum = sum.with(leafState(f.attempt, int(i)))
 	}
 }
 
@@ -250,20 +263,20 @@ func (f *fronts) shift(whole, front stretch) stretch {
 
 // withWildcard adds node v's own wildcard to what there is below it.
 func (f *fronts) withWildcard(v int, below stretch) stretch {
-	w := state{value: f.offer.value(v), one: int32(firstWildcard - v), two: nothing}
-	if f.members(below.left, below.right) > 0 {
-		w.group = [2]int32{1, 1}
+	if f.prospects != nil {
+		below.least = f.prospects.least[v]
 	}
+	w := wildcardState(f.attempt, f.t, v)
 	single := below.from == below.to
 	if single && below.base.within(f.bounds) && f.beats(&below.base, &w) {
 		return below
 	}
-	if !w.within(f.bounds) {
-		return below
+	if !w.within(f.bounds) || !f.worth(&w, v) {
+		return f.weed(below, v)
 	}
 	for i := below.from; i < below.to; i++ {
 		if f.beats(&f.states[i], &w) {
-			return below
+			return f.weed(below, v)
 		}
 	}
 	f.pairs = append(f.pairs[:0], w)
@@ -273,7 +286,34 @@ func (f *fronts) withWildcard(v int, below stretch) stretch {
 	f.pairs = append(f.pairs, f.states[below.from:below.to]...)
 	kept := f.keep(f.pairs)
 	below.from, below.to = kept.from, kept.to
-	return below
+	return f.weed(below, v)
+}
+
+// weed drops the states of node v's front that lead nowhere.
+func (f *fronts) weed(front stretch, v int) stretch {
+	if front.from == front.to {
+		return front
+	}
+	kept := front.from
+	for i := front.from; i < front.to; i++ {
+		if f.worth(&f.states[i], v) {
+			f.states[kept] = f.states[i]
+			kept++
+		}
+	}
+	if front.to = kept; kept == front.from {
+		front.base.cost = impossible
+	}
+	return front
+}
+
+// slackOf is how far states of a part of what is below node v may be above the
+// least that it costs; impossible for any distance.
+func (f *fronts) slackOf(v int) money {
+	if f.prospects == nil || v == nothing {
+		return impossible
+	}
+	return f.slack(v)
 }
 
 // beats reports whether there is never a reason to take t rather than s.
@@ -373,12 +413,14 @@ func (f *fronts) fresh(from int32) stretch {
 }
 
 // combine is every state of a with every state of b.
-func (f *fronts) combine(a, b stretch) stretch {
+// Those are left out that are more than slack above the least they could cost.
+func (f *fronts) combine(a, b stretch, slack money) stretch {
 	if f.work+int(a.to-a.from)*int(b.to-b.from) > workBudget {
 		a.to, b.to = f.thin(a.from, a.to, narrow), f.thin(b.from, b.to, narrow)
 	}
 	f.work += int(a.to-a.from) * int(b.to-b.from)
 	f.pairs = f.pairs[:0]
+	least := a.least.plus(b.least)
 	line := f.inLine()
 	if line {
 		f.clearTable(a, b)
@@ -386,7 +428,7 @@ func (f *fronts) combine(a, b stretch) stretch {
 	for i := a.from; i < a.to; i++ {
 		for j := b.from; j < b.to; j++ {
 			s := f.states[i].with(f.states[j])
-			if !s.within(f.bounds) {
+			if !s.within(f.bounds) || slack != impossible && s.cost.plus(f.tolls.charge(&s))-least > slack {
 				continue
 			}
 			s.one, s.two = i, j
@@ -398,7 +440,12 @@ func (f *fronts) combine(a, b stretch) stretch {
 		}
 	}
 	if line {
-		return f.fromTable()
+		return f.fromTable().costing(least)
 	}
-	return f.keep(f.pairs)
+	return f.keep(f.pairs).costing(least)
+}
+
+func (s stretch) costing(least money) stretch {
+	s.least = least
+	return s
 }

@@ -141,8 +141,8 @@ func (s *solver) bind(a attempt, tags []int, groups ...string) found {
 	if limits.MaxWildcardsPerRequest > 0 {
 		a.bounds[groupWildcards] = int64(limits.MaxWildcardsPerRequest)
 	}
-	best, exact := cheapest(s.t, a)
-	return found{choice: best, tags: tags, exact: exact}
+	best, lower := cheapest(s.t, a)
+	return found{choice: best, tags: tags, exact: lower >= best.cost, lower: lower}
 }
 
 func named(groups []string) map[string]bool {

@@ -121,17 +121,11 @@ const (
 // plain reports whether s is surely a pattern, being short and of characters
 // that raise no question.
 func plain(s string) bool {
+	set, all := [4]uint64{plainLow, plainHigh}, uint64(1)
 	for i := range len(s) {
-		c := s[i]
-		set := uint64(plainLow)
-		if c >= 64 {
-			set = plainHigh
-		}
-		if c >= 128 || set>>(c&63)&1 == 0 {
-			return false
-		}
+		all &= set[s[i]>>6] >> (s[i] & 63)
 	}
-	return len(s) <= freshet.MaxPatternLength
+	return all == 1 && len(s) <= freshet.MaxPatternLength
 }
 
 // mayEnd is the longest length up to n at which a prefix of the pattern s may

@@ -108,20 +108,12 @@ func (s *solver) cover(c terms, tags []int) found {
 
 // within finds the best cover for a, groups considered.
 func (s *solver) within(c terms, a attempt, tags []int) found {
-	best, exact := cheapest(s.t, a)
-	f := found{choice: best, tags: tags, exact: exact, lower: best.cost}
-	if !exact {
-		f.lower = s.relaxed(a)
-	}
+	best, lower := cheapest(s.t, a)
+	f := found{choice: best, tags: tags, exact: lower >= best.cost, lower: lower}
 	if !c.requests || !best.possible() || s.fit(f) {
 		return f
 	}
 	return s.together(a, f)
-}
-
-// relaxed is what no cover costs less than, whatever its bounds.
-func (s *solver) relaxed(a attempt) money {
-	return best(s.t, a.offer, a.leaf).cost
 }
 
 // leaf tells what each requirement costs by its exact path.
