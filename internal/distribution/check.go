@@ -48,6 +48,9 @@ func (c *checker) config(path string) {
 	c.allOrigins(path + ".Origins")
 	c.groups(path + ".OriginGroups")
 	c.behavior(&cfg.DefaultCacheBehavior, path+".DefaultCacheBehavior")
+	if pattern := cfg.DefaultCacheBehavior.PathPattern; pattern != "" {
+		c.warn(path+".DefaultCacheBehavior.PathPattern", "%q is not used: the default behavior answers all that no other does", pattern)
+	}
 	c.behaviors(path + ".CacheBehaviors")
 	c.errorResponses(path + ".CustomErrorResponses")
 }

@@ -119,6 +119,7 @@ func TestCheckWarns(t *testing.T) {
 	}{
 		{"root object with a slash", func(c *Config) { c.DefaultRootObject = "/index.html" }, "D.DistributionConfig.DefaultRootObject: begins with a slash"},
 		{"neither policy nor values", func(c *Config) { c.DefaultCacheBehavior.CachePolicyID = "" }, "D.DistributionConfig.DefaultCacheBehavior: has neither"},
+		{"a pattern of the default", func(c *Config) { c.DefaultCacheBehavior.PathPattern = "/x" }, "DefaultCacheBehavior.PathPattern: \"/x\" is not used"},
 		{"TTLs beside a policy", func(c *Config) { c.DefaultCacheBehavior.MinTTL = seconds(0) }, "DefaultCacheBehavior: has TTLs beside"},
 		{"an alias twice", func(c *Config) { c.Aliases = []string{"a.example.com", "A.example.com"} }, "Aliases[1]: A.example.com is there already"},
 		{"a pattern's characters", func(c *Config) { c.CacheBehaviors[0].PathPattern = "/ü" }, "CacheBehaviors[0].PathPattern: \"/ü\" has a 'ü'"},

@@ -49,8 +49,8 @@ func TestShapes(t *testing.T) {
 		{"a file's ID is not taken where there is one", "E9OTHER123456.json", `{"Id": "` + id + `", "DistributionConfig": ` + config + `}`, []string{id}, nil, nil},
 		{"bare", id + ".prod.json", config, []string{id}, nil, nil},
 		{"list-distributions", "x", `{"DistributionList": {"Quantity": 1, "IsTruncated": true, "Items": [` + summary + `]}}`, []string{id}, nil, []string{"is not complete", "lists lack DefaultRootObject"}},
-		{"several in a list", "x", `[` + summary + `, {"Distribution": {"Id": "E2", "DistributionConfig": ` + config + `}}]`, []string{id, "E2"}, nil, nil},
-		{"ours", "x", `{"Distributions": [` + summary + `, {"Id": "E2", "DistributionConfig": ` + config + `}]}`, []string{id, "E2"}, nil, nil},
+		{"several in a list", "x", `[` + summary + `, {"Distribution": {"Id": "E2", "DistributionConfig": ` + config + `}}]`, []string{id, "E2"}, nil, []string{"[0]: lists lack"}},
+		{"ours", "x", `{"Distributions": [` + strings.Replace(summary, `"ARN": "a", `, "", 1) + `, {"Id": "E2", "DistributionConfig": ` + config + `}]}`, []string{id, "E2"}, nil, nil},
 		{"create-distribution's input", "x", `{"DistributionConfigWithTags": {"Tags": {"Items": []}, "DistributionConfig": ` + config + `}}`, []string{""}, nil, []string{"has no ID"}},
 		{"template", "x", template(config), []string{"Site"}, nil, []string{"CloudFormation alone knows the distribution's ID"}},
 		{"get-template", "x", `{"TemplateBody": ` + template(config) + `, "StagesAvailable": ["Original"]}`, []string{"Site"}, nil, []string{"alone knows"}},
@@ -375,7 +375,7 @@ func TestPoliciesOfOtherFiles(t *testing.T) {
 func TestSummariesGiveWay(t *testing.T) {
 	full := strings.Replace(config, `{"Enabled"`, `{"DefaultRootObject": "index.html", "Enabled"`, 1)
 	_, paths := write(t,
-		"list.json", `{"DistributionList": {"Items": [`+strings.Replace(config, `{"Enabled"`, `{"Id": "E1", "Enabled"`, 1)+`]}}`,
+		"list.json", `{"DistributionList": {"Items": [`+strings.Replace(config, `{"Enabled"`, `{"Id": "E1", "ARN": "a", "Enabled"`, 1)+`]}}`,
 		"full.json", `{"Distribution": {"Id": "E1", "DistributionConfig": `+full+`}}`)
 	for _, order := range [][]string{{paths[0], paths[1]}, {paths[1], paths[0]}} {
 		r, err := Files(order, Options{})
