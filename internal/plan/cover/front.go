@@ -126,7 +126,7 @@ func (s state) with(t state) state {
 const (
 	widest     = 1 << 10 // states of a front with several dimensions
 	widestLine = 1 << 16 // states of a front with one
-	workBudget = 1 << 27 // pairs of states
+	workBudget = 1 << 25 // pairs of states
 	narrow     = 16      // states of a front once the budget is used up
 )
 
@@ -334,6 +334,7 @@ func (f *fronts) keep(all []state) stretch {
 	slices.SortFunc(all, func(s, t state) int {
 		return cmp.Or(s.value.compare(t.value), slices.Compare(s.group[:], t.group[:]), cmp.Compare(s.one, t.one), cmp.Compare(s.two, t.two))
 	})
+	f.work += 4 * len(all)
 	from := int32(len(f.states))
 	for i := range all {
 		if !f.beaten(from, &all[i]) {

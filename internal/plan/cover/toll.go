@@ -18,6 +18,7 @@ type haggler struct {
 	tolls  tolls  // that gave lower
 	lower  money  // of all covers within the bounds
 	known  choice // the best cover within the bounds that came up; not possible when none did
+	bids   int    // that may still be taken
 }
 
 // How often tolls are changed, per dimension: to find one that is high enough,
@@ -25,12 +26,14 @@ type haggler struct {
 const (
 	raises     = 12
 	bargains   = 24
-	rounds     = 2 // over all dimensions, when there are several
+	rounds     = 2       // over all dimensions, when there are several
+	bidBudget  = 1 << 26 // nodes and requirements that all bids together may look at
 	raiseShift = 3
 )
 
 func newHaggler(t *tree, a attempt, active []int) *haggler {
 	h := &haggler{attempt: a, t: t, active: active, known: choice{value: value{cost: impossible}}}
+	h.bids = max(raises, bidBudget/(t.nodes()+t.len()))
 	h.tolled = offer{make([]money, t.nodes()), a.offer.cold}
 	return h
 }
@@ -70,7 +73,7 @@ func (h *haggler) settle(x tolls, d int) money {
 	if within.units > h.bounds[d] {
 		return within.toll
 	}
-	for range bargains {
+	for range min(bargains, h.bids) {
 		if within.units >= above.units || within.cost <= above.cost {
 			break
 		}
@@ -99,6 +102,7 @@ func (o offer) cheapest() money {
 // bid takes the best cover with tolls x, but for toll on d, and learns from it.
 func (h *haggler) bid(x tolls, d int, toll money) bid {
 	x[d] = toll
+	h.bids--
 	leaf := h.toll(x)
 	c := best(h.t, h.tolled, leaf)
 	if !c.possible() || c.cost >= most/2 {
