@@ -186,14 +186,21 @@ func (c *checker) behavior(b *CacheBehavior, path string) {
 		}
 		c.ttls(b.MinTTL, b.DefaultTTL, b.MaxTTL, path)
 		return
-	case b.ForwardedValues != nil:
+	case b.ForwardedValues != nil && !b.ForwardedValues.nothing():
 		c.fail(path, "has both a CachePolicyId and ForwardedValues")
+	case b.ForwardedValues != nil:
+		c.warn(path, "has ForwardedValues beside its CachePolicyId: what the policy says counts")
 	case ttls:
 		c.warn(path, "has TTLs beside its CachePolicyId: those of the policy count")
 	}
 	if _, err := c.d.Caching(b); err != nil {
 		c.fail(path+".CachePolicyId", "%v", err)
 	}
+}
+
+// nothing reports whether nothing is forwarded.
+func (f *ForwardedValues) nothing() bool {
+	return !f.QueryString && len(f.Headers) == 0 && selection(f.Cookies.Forward, f.Cookies.WhitelistedNames).Mode == None
 }
 
 func (c *checker) policy(p *CachePolicy, path string) {

@@ -55,7 +55,9 @@ func TestCheck(t *testing.T) {
 		}, `Origins[0]: has both`},
 		{"no pattern", func(d *Distribution) { d.Config.CacheBehaviors[0].PathPattern = "" }, `CacheBehaviors[0].PathPattern: is missing`},
 		{"a long pattern", func(d *Distribution) { d.Config.CacheBehaviors[0].PathPattern = strings.Repeat("a", 256) }, `CacheBehaviors[0].PathPattern: has 256`},
-		{"policy and forwarded values", func(d *Distribution) { d.Config.DefaultCacheBehavior.ForwardedValues = &ForwardedValues{} }, `DefaultCacheBehavior: has both`},
+		{"policy and forwarded values", func(d *Distribution) {
+			d.Config.DefaultCacheBehavior.ForwardedValues = &ForwardedValues{QueryString: true}
+		}, `DefaultCacheBehavior: has both`},
 		{"no such policy", func(d *Distribution) { d.Config.DefaultCacheBehavior.CachePolicyID = "p" }, `DefaultCacheBehavior.CachePolicyId: cache policy "p" is neither`},
 		{"minimum above default", func(d *Distribution) {
 			d.Config.CacheBehaviors[0].MinTTL, d.Config.CacheBehaviors[0].DefaultTTL = seconds(2), seconds(1)
@@ -120,6 +122,9 @@ func TestCheckWarns(t *testing.T) {
 		{"root object with a slash", func(c *Config) { c.DefaultRootObject = "/index.html" }, "D.DistributionConfig.DefaultRootObject: begins with a slash"},
 		{"neither policy nor values", func(c *Config) { c.DefaultCacheBehavior.CachePolicyID = "" }, "D.DistributionConfig.DefaultCacheBehavior: has neither"},
 		{"a pattern of the default", func(c *Config) { c.DefaultCacheBehavior.PathPattern = "/x" }, "DefaultCacheBehavior.PathPattern: \"/x\" is not used"},
+		{"no forwarded values beside a policy", func(c *Config) {
+			c.DefaultCacheBehavior.ForwardedValues = &ForwardedValues{Cookies: CookiePreference{Forward: "none"}}
+		}, "DefaultCacheBehavior: has ForwardedValues beside"},
 		{"TTLs beside a policy", func(c *Config) { c.DefaultCacheBehavior.MinTTL = seconds(0) }, "DefaultCacheBehavior: has TTLs beside"},
 		{"an alias twice", func(c *Config) { c.Aliases = []string{"a.example.com", "A.example.com"} }, "Aliases[1]: A.example.com is there already"},
 		{"a pattern's characters", func(c *Config) { c.CacheBehaviors[0].PathPattern = "/ü" }, "CacheBehaviors[0].PathPattern: \"/ü\" has a 'ü'"},

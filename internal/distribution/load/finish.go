@@ -2,6 +2,7 @@ package load
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -120,11 +121,26 @@ func (r *reader) finish(f *found) distribution.Distribution {
 	f.CachePolicies = r.used(f)
 	warnings, err := f.Check(f.path)
 	for _, w := range warnings {
-		r.warn(f.file, w.Path, "%s", w.Text)
+		r.warn(f.file, f.where(w.Path), "%s", w.Text)
+	}
+	for _, e := range separate(err) {
+		var found *distribution.Error
+		if errors.As(e, &found) {
+			found.Path = f.where(found.Path)
+		}
 	}
 	r.fail(f.file, err)
 	f.Normalize()
 	return f.Distribution
+}
+
+// where returns the path of what Check found, as it is in the file.
+func (f *found) where(path string) string {
+	config := below(f.path, "DistributionConfig")
+	if rest, ok := strings.CutPrefix(path, config); ok && f.inline {
+		return strings.TrimPrefix(f.path+rest, ".")
+	}
+	return path
 }
 
 // used returns the custom policies that behaviors name, by ID or by name, and

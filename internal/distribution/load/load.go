@@ -119,6 +119,7 @@ type found struct {
 	stack      string // name of the stack that makes it, or of its file
 	named      bool   // its ID is CloudFront's
 	summary    bool   // from a list, so it is not complete
+	inline     bool   // its configuration stands at path itself
 }
 
 type policy struct {

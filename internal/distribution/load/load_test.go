@@ -125,6 +125,8 @@ func TestErrors(t *testing.T) {
 		{"something else", "x.json", `{"Buckets": [], "Owner": {}}`, "x.json: is neither a distribution, a cache policy nor a template: it has Buckets, Owner"},
 		{"a wrong kind", "x.json", `{"Id": "E1", "DistributionConfig": {"Origins": 7}}`, "x.json: DistributionConfig.Origins: is a number, want a list"},
 		{"what the check finds", "x.json", `{"Id": "E1", "DistributionConfig": ` + strings.Replace(config, `"TargetOriginId": "o"`, `"TargetOriginId": "p"`, 1) + `}`, `x.json: DistributionConfig.DefaultCacheBehavior.TargetOriginId: there is no origin or origin group "p"`},
+		{"what the check finds in a bare one", "x.json", strings.Replace(config, `"TargetOriginId": "o"`, `"TargetOriginId": "p"`, 1), `x.json: DefaultCacheBehavior.TargetOriginId: there is no origin`},
+		{"what the check finds in a list", "x.json", `{"Distributions": [` + with("p") + `]}`, `x.json: Distributions[0].DefaultCacheBehavior.CachePolicyId: cache policy "p"`},
 		{"no such policy", "x.json", `{"Id": "E1", "DistributionConfig": ` + with("p") + `}`, "`aws cloudfront get-cache-policy --id p` prints it"},
 		{"a wrong kind in a template", "x.json", template(`{"Enabled": "maybe"}`), `x.json: Resources.Site.Properties.DistributionConfig.Enabled: is "maybe"`},
 		{"what a template does not say", "x.json", template(`{"Aliases": [{"Ref": "Host"}]}`), `x.json: Resources.Site.Properties.DistributionConfig.Aliases[0].Ref: there is no parameter or resource "Host"`},

@@ -211,6 +211,7 @@ func (v visit) inline(m map[string]any, path string) {
 		return
 	}
 	v.keep(d, path)
+	v.found[len(v.found)-1].inline = true
 	if m["ARN"] != nil && c.CallerReference == "" {
 		v.found[len(v.found)-1].summary = true
 		v.warn(path, "lists lack DefaultRootObject and CacheTagConfig: `aws cloudfront get-distribution --id %s` prints them", d.ID)
