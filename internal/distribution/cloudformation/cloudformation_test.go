@@ -29,6 +29,8 @@ const around = `
 	"Hosts": {"Type": "CommaDelimitedList", "Default": "a.example.com, b.example.com"},
 	"None": {"Type": "CommaDelimitedList", "Default": ""},
 	"Unset": {"Type": "String"},
+	"Size": {"Type": "Number", "Default": 1, "AllowedValues": [1, "2"]},
+	"Sizes": {"Type": "List<Number>", "Default": "1,2", "AllowedValues": [1, 2]},
 	"Secret": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/site/secret"}
 },
 "Mappings": {"Region": {"us-east-1": {"Host": "east.example.com", "List": ["x", "y"]}, "eu-west-1": {"Host": "west.example.com"}}},
@@ -90,6 +92,8 @@ func TestResolve(t *testing.T) {
 		{`{"Ref": "Port"}`, `"8080"`},
 		{`{"Ref": "Hosts"}`, `["a.example.com", "b.example.com"]`},
 		{`{"Ref": "None"}`, `[]`},
+		{`{"Ref": "Size"}`, `"1"`},
+		{`{"Ref": "Sizes"}`, `["1", "2"]`},
 		{`{"Ref": "AWS::Region"}`, `"eu-west-1"`},
 		{`{"Ref": "AWS::Partition"}`, `"aws"`},
 		{`{"Ref": "AWS::URLSuffix"}`, `"amazonaws.com"`},
@@ -222,6 +226,15 @@ func TestOnlyWhatIsNeededIsResolved(t *testing.T) {
 	want := []Resource{{LogicalID: "On", Type: distributionType, ID: "On", Path: "Resources.On", Properties: map[string]any{"A": "b"}}}
 	if err != nil || len(warnings) > 0 || !reflect.DeepEqual(found, want) {
 		t.Errorf("%+v %v (%v)", found, warnings, err)
+	}
+}
+
+func TestAllowedValues(t *testing.T) {
+	for name, value := range map[string]string{"Size": "3", "Sizes": "1, 3"} {
+		_, _, err := resolved(t, `"Place"`, `{"Ref": "`+name+`"}`, Options{Parameters: map[string]string{name: value}})
+		if err == nil || !strings.Contains(err.Error(), "parameter "+name+` is "3", which is not among its allowed values`) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

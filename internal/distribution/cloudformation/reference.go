@@ -2,6 +2,7 @@ package cloudformation
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
@@ -143,15 +144,37 @@ func (r *resolver) parameter(name string, declared any, path string) any {
 		return broken{}
 	}
 	if kind != "CommaDelimitedList" && !strings.Contains(kind, "List<") {
+		if !r.allowed(name, value, m["AllowedValues"], path) {
+			return broken{}
+		}
 		return value
 	}
 	list := []any{}
-	if value != "" {
-		for part := range strings.SplitSeq(value, ",") {
-			list = append(list, strings.TrimSpace(part))
+	if value == "" {
+		return list
+	}
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.TrimSpace(part)
+		if !r.allowed(name, part, m["AllowedValues"], path) {
+			return broken{}
 		}
+		list = append(list, part)
 	}
 	return list
+}
+
+// allowed reports whether a parameter may have a value. Where not, the error is
+// noted.
+func (r *resolver) allowed(name, value string, values any, path string) bool {
+	list, _ := values.([]any)
+	ok := len(list) == 0 || slices.ContainsFunc(list, func(v any) bool {
+		s, isText := plainText(v)
+		return isText && s == value
+	})
+	if !ok {
+		r.fail(path, "parameter %s is %q, which is not among its allowed values", name, value)
+	}
+	return ok
 }
 
 // getAtt takes Logical.Attribute and [Logical, Attribute]; there, the attribute
