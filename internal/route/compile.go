@@ -37,8 +37,6 @@ type group struct {
 	keys []template
 }
 
-func joined(problems []error) error { return errors.Join(problems...) }
-
 // compile checks rules against each other and against the distributions with
 // the given IDs.
 func compile(rules Rules, ids []string) (compiled, error) {
@@ -55,7 +53,7 @@ func compile(rules Rules, ids []string) (compiled, error) {
 	if len(problems) == 0 { // templates that could not be read would only confuse
 		problems = c.overlaps()
 	}
-	return c, joined(problems)
+	return c, errors.Join(problems...)
 }
 
 func (c *compiled) settings(rules Rules) (problems []error) {
@@ -125,7 +123,7 @@ func known(wanted, ids []string) error {
 			problems = append(problems, fmt.Errorf("there is no distribution %s", id))
 		}
 	}
-	return joined(problems)
+	return errors.Join(problems...)
 }
 
 // explain sets the reason of all URLs.
@@ -173,7 +171,7 @@ func compileDerived(d Derived) (rule, error) {
 		u.all = r.key.allIn(&u)
 		r.urls = append(r.urls, u)
 	}
-	return r, joined(problems)
+	return r, errors.Join(problems...)
 }
 
 func compileGroup(g Group) (group, error) {
@@ -190,7 +188,7 @@ func compileGroup(g Group) (group, error) {
 		made.keys = append(made.keys, t)
 		problems = append(problems, err)
 	}
-	return made, joined(problems)
+	return made, errors.Join(problems...)
 }
 
 func keyTemplate(text string) (template, error) {

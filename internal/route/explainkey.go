@@ -66,8 +66,6 @@ func (f *feed) explain(s *site, key string) (feeds bool, reason string) {
 	switch {
 	case s.off != "":
 		return false, s.off
-	case !ok && f.prefix == "":
-		return false, "the empty key has no URL"
 	case !ok:
 		return false, f.outside
 	case !slices.Contains(f.leads, true):
@@ -120,6 +118,9 @@ func (u *URLStop) answered(s *site, i int) {
 	u.Tried = s.try(path)
 	u.Behavior, u.Target, u.Caches = b.name, b.TargetOriginID, b.caches
 	u.CacheKey, u.TTL = b.cacheKey(s, path), b.ttl()
+	if matched(path) != path {
+		u.Notes = append(u.Notes, "behaviors are matched against "+matched(path)+", without dot segments and repeated slashes; the origin is asked for the path as it is")
+	}
 	u.Notes = append(u.Notes, b.notes()...)
 	if g := originGroup(&s.Config, b.TargetOriginID); g != nil {
 		u.Notes = append(u.Notes, "origin group: "+strings.Join(g.Members, ", then ")+" where that one fails")

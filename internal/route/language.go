@@ -15,7 +15,7 @@ type language []step
 // step takes one symbol of its class, or any number of them where it loops.
 type step struct {
 	class class
-	c     symbol // of exactly
+	c     symbol // that exactly takes
 	loop  bool
 }
 

@@ -65,7 +65,7 @@ func newRouter(distributions []distribution.Distribution, rules Rules) (*Router,
 		r.rules.rewrites, r.rules.derived, r.rules.groups = nil, nil, nil
 	}
 	r.connect()
-	return r, joined(problems)
+	return r, errors.Join(problems...)
 }
 
 // connect finds out which buckets feed which sites.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -63,7 +64,7 @@ func newSite(d distribution.Distribution) (*site, error) {
 		b.rewrites = b.runsFirst()
 		b.queries = queryReason(b.caching.QueryStrings)
 	}
-	return s, joined(problems)
+	return s, errors.Join(problems...)
 }
 
 // runsFirst reports whether a function sees requests before the cache does.
@@ -172,7 +173,10 @@ func newFeed(s *site, o distribution.Origin) *feed {
 	if path := strings.Trim(o.OriginPath, "/"); path != "" {
 		f.prefix = keyOfPath(path) + "/"
 	}
-	f.outside = "outside the origin path " + o.OriginPath + " of " + s.ID
+	f.outside = "an empty key has no URL"
+	if f.prefix != "" {
+		f.outside = "outside the origin path " + o.OriginPath + " of " + s.ID
+	}
 	for i := range s.behaviors {
 		b := &s.behaviors[i]
 		f.leads[i] = s.Config.Feeds(b.TargetOriginID, o.ID)

@@ -11,6 +11,7 @@ import (
 type template struct {
 	literals []string // before, between and after the holes: one more than those
 	holes    []hole
+	slashes  int // in literals
 }
 
 // hole is a placeholder.
@@ -64,6 +65,9 @@ func parseTemplate(text string) (template, error) {
 		}
 	}
 	t.literals = append(t.literals, string(literal))
+	for _, l := range t.literals {
+		t.slashes += strings.Count(l, "/")
+	}
 	if n := len(t.holes); n > 0 && t.holes[n-1].rest && len(literal) > 0 {
 		return template{}, fmt.Errorf("goes on after %s, which must be last", t.holes[n-1])
 	}
@@ -104,7 +108,7 @@ func (t *template) fits(h hole, literal int) error {
 	return nil
 }
 
-// text is what parseTemplate would read, up to the spelling of literals.
+// String is what parseTemplate reads as t.
 func (t *template) String() string {
 	braces := strings.NewReplacer("{", "{{", "}", "}}")
 	var b strings.Builder
@@ -137,6 +141,10 @@ func (t *template) readings(s string) (all [][]string, complete bool) {
 	}
 	rest, ok := strings.CutPrefix(s, t.literals[0])
 	if !ok || !strings.HasSuffix(rest, t.literals[last]) {
+		return nil, true
+	}
+	// Only the rest has slashes of its own.
+	if n := strings.Count(s, "/"); n < t.slashes || n > t.slashes && !t.holes[last-1].rest {
 		return nil, true
 	}
 	r := reader{t: t, values: make([]string, last)}
