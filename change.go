@@ -75,19 +75,30 @@ func digest(parts ...string) Sum {
 // by time otherwise, since sequencers and times cannot be compared with each
 // other.
 func Latest(changes []Change) (latest, superseded []Change) {
-	byObject := make(map[[2]string][]Change)
-	for _, c := range changes {
-		object := [2]string{c.Origin, c.Key}
-		byObject[object] = append(byObject[object], c)
+	all := slices.Clone(changes)
+	if !slices.IsSortedFunc(all, byObjectName) {
+		slices.SortFunc(all, byObjectName)
 	}
-	for _, group := range byObject {
-		slices.SortFunc(group, newestFirst(group))
-		group = oncePerID(group)
+	latest = all[:0]
+	for begin := 0; begin < len(all); {
+		end := begin + 1
+		for end < len(all) && byObjectName(all[begin], all[end]) == 0 {
+			end++
+		}
+		group := all[begin:end]
+		if len(group) > 1 {
+			group = slices.Clone(group) // latest grows over it
+			slices.SortFunc(group, newestFirst(group))
+			group = oncePerID(group)
+			superseded = append(superseded, group[1:]...)
+		}
 		latest = append(latest, group[0])
-		superseded = append(superseded, group[1:]...)
+		begin = end
 	}
-	slices.SortFunc(latest, byObjectName)
-	slices.SortStableFunc(superseded, byObjectName)
+	clear(all[len(latest):])
+	if len(latest) == 0 {
+		latest = nil
+	}
 	return latest, superseded
 }
 

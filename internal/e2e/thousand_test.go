@@ -12,8 +12,9 @@ import (
 const (
 	aThousand = 1000
 	// fewInvalidations is how many requests a thousand changes at once may
-	// take. As many as one each would be a failure of batching.
-	fewInvalidations = 30
+	// take: each batch up to two, exact paths and a wildcard. As many as one each
+	// would be a failure of batching.
+	fewInvalidations = 60
 )
 
 func fileName(i int) string { return fmt.Sprintf("assets/%02d/file %04d.css", i%20, i) }

@@ -16,7 +16,7 @@ import (
 func (m *maker) requests(p freshet.Profile, targets []int32, s cover.Solution) []freshet.Invalidation {
 	a := m.allot(targets, s)
 	var all []freshet.Invalidation
-	for _, choices := range m.split(p, s.Choices) {
+	for _, choices := range split(p, s.Choices) {
 		all = append(all, m.request(p, s, a, choices))
 	}
 	return all
@@ -24,7 +24,7 @@ func (m *maker) requests(p freshet.Profile, targets []int32, s cover.Solution) [
 
 // split returns which choices go into one request each, by their places, in
 // ascending order.
-func (m *maker) split(p freshet.Profile, choices []cover.Choice) [][]int {
+func split(p freshet.Profile, choices []cover.Choice) [][]int {
 	bundles := make(map[int][]int)
 	var order []int
 	var exact, wild []int
@@ -44,16 +44,6 @@ func (m *maker) split(p freshet.Profile, choices []cover.Choice) [][]int {
 	var all [][]int
 	for _, b := range order {
 		all = append(all, bundles[b])
-	}
-	if room := p.MaxPatterns - len(exact); m.Live && len(exact) > 0 && len(wild) > 0 && (p.MaxPatterns <= 0 || room > 0) {
-		n := len(wild)
-		if p.MaxWildcards > 0 {
-			n = min(n, p.MaxWildcards)
-		}
-		if p.MaxPatterns > 0 {
-			n = min(n, room)
-		}
-		exact, wild = slices.Sorted(slices.Values(slices.Concat(exact, wild[:n]))), wild[n:]
 	}
 	return slices.Concat(all, chunk(exact, p.MaxPatterns), chunk(wild, p.MaxWildcards))
 }

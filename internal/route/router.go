@@ -130,13 +130,6 @@ func (r *Router) Targets(changes []freshet.Change, seen func(origin, key string)
 	return f.targets, unrouted
 }
 
-// Targets is Router.Targets without rules. Behaviors whose cache policy is not
-// known are taken to cache.
-func Targets(changes []freshet.Change, distributions []distribution.Distribution) ([]freshet.Target, []freshet.Unrouted) {
-	r, _ := newRouter(distributions, Rules{}) // what is wrong is on the safe side
-	return r.Targets(changes, nil)
-}
-
 // Own is the URL of an object at a distribution that caches it.
 type Own struct {
 	Distribution string `json:"distribution"`
