@@ -509,3 +509,22 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Two stacks of one program call their policies alike; each distribution uses
+// that of its own stack.
+func TestPoliciesOfTwoStacks(t *testing.T) {
+	stack := func(ttl string) string {
+		return strings.Replace(template(strings.Replace(config, `"658327ea-f89d-4fab-a63d-7e88639e58f6"`, `{"Ref": "P"}`, 1)),
+			`{"Site"`, `{"P": {"Type": "AWS::CloudFront::CachePolicy", "Properties": {"CachePolicyConfig": {"Name": "p", "MinTTL": `+ttl+`}}}, "Site"`, 1)
+	}
+	dir, _ := write(t, "a.template.json", stack("1"), "b.template.json", stack("2"))
+	r, err := Files([]string{dir}, Options{})
+	if err != nil || len(r.Distributions) != 2 {
+		t.Fatalf("%+v (%v)", r, err)
+	}
+	for i, d := range r.Distributions {
+		if c, err := d.Caching(&d.Config.DefaultCacheBehavior); err != nil || c.MinTTL != int64(i+1) {
+			t.Errorf("%s: %+v (%v)", d.ID, c, err)
+		}
+	}
+}
