@@ -84,7 +84,7 @@ func TestURLsOfAKey(t *testing.T) {
 		}, "v1/old/x", []string{"=/v1/old/x", "=/old/x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			targets, unrouted := route.Targets([]freshet.Change{put(tt.key)}, []distribution.Distribution{site(tt.edit)})
+			targets, unrouted := targetsOf(t, []freshet.Change{put(tt.key)}, []distribution.Distribution{site(tt.edit)})
 			if got := urls(targets); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
@@ -113,7 +113,7 @@ func TestEveryDistributionOfABucketGetsItsOwnTargets(t *testing.T) {
 	other.Config.Origins[0].OriginPath = "/blog"
 	foreign := distribution.ForBucket("E3", "elsewhere")
 	ds := []distribution.Distribution{site(nil), other, foreign}
-	targets, unrouted := route.Targets([]freshet.Change{put("blog/x"), put("y"), {Origin: "nobody's", Key: "z"}}, ds)
+	targets, unrouted := targetsOf(t, []freshet.Change{put("blog/x"), put("y"), {Origin: "nobody's", Key: "z"}}, ds)
 	var got []string
 	for _, target := range targets {
 		got = append(got, target.Distribution+target.URL)
@@ -124,4 +124,14 @@ func TestEveryDistributionOfABucketGetsItsOwnTargets(t *testing.T) {
 	if len(unrouted) != 1 || unrouted[0].Key != "z" || !strings.Contains(unrouted[0].Reason, "nobody's") {
 		t.Errorf("unrouted: %+v", unrouted)
 	}
+}
+
+// targetsOf routes changes without rules.
+func targetsOf(t *testing.T, changes []freshet.Change, distributions []distribution.Distribution) ([]freshet.Target, []freshet.Unrouted) {
+	t.Helper()
+	r, err := route.New(distributions, route.Rules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Targets(changes, nil)
 }

@@ -89,7 +89,7 @@ func TestRouterIsSharedByGoroutines(t *testing.T) {
 func TestTargetsWithoutRules(t *testing.T) {
 	d := distribution.ForBucket("E1", "site")
 	d.Config.DefaultCacheBehavior = distribution.CacheBehavior{TargetOriginID: "site", CachePolicyID: "nobody-knows"}
-	targets, unrouted := route.Targets([]freshet.Change{{Origin: "site", Key: "a"}}, []distribution.Distribution{d})
+	targets, unrouted := targetsOf(t, []freshet.Change{{Origin: "site", Key: "a"}}, []distribution.Distribution{d})
 	if len(targets) != 2 || targets[1].URL != "/a?*" || len(unrouted) != 0 {
 		t.Errorf("%+v, %+v", targets, unrouted)
 	}
