@@ -1,0 +1,188 @@
+package function
+
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dlclark/regexp2/v2"
+	"github.com/dop251/goja"
+	"github.com/dop251/goja/ast"
+	"github.com/dop251/goja/parser"
+)
+
+// Program is a compiled function. It may be run by many goroutines at once; no
+// run sees anything that another one did.
+type Program struct {
+	name     string
+	runtime  Runtime
+	body     *goja.Program
+	findings []Finding
+	// alone is set if the code seems to change what all runs of a machine share,
+	// such as Array.prototype. Each run then gets a machine of its own, which takes
+	// some hundred microseconds. Runs that share a machine cannot change it, so
+	// what escapes this guess is a TypeError and never a leak.
+	alone bool
+	idle  chan *machine
+}
+
+// maxIdle is how many machines a program keeps for its next runs.
+const maxIdle = 16
+
+// boundRegexps gives regular expressions that backtrack a time limit, which
+// their library has as a variable of its own only. The run has been interrupted
+// by then: its own limit is no longer than this one by default.
+var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = defaultTime })
+
+// Compile prepares code for a runtime. name stands in messages. The error is a
+// *CompileError: code over 10 KB, a syntax error, const, let or async in 1.0, or
+// no function called handler.
+func Compile(name string, code []byte, rt Runtime) (*Program, error) {
+	boundRegexps()
+	fail := func(message string) error { return &CompileError{Name: name, Message: message} }
+	switch {
+	case !rt.Known():
+		return nil, fail("runtime " + strconv.Quote(string(rt)) + " is unknown: there are " + string(JS10) + " and " + string(JS20))
+	case len(code) > maxCode:
+		return nil, fail(strconv.Itoa(len(code)) + " bytes of code, CloudFront takes " + strconv.Itoa(maxCode))
+	}
+	text := strings.ToValidUTF8(string(code), "\uFFFD")
+	if rt == JS20 {
+		text = requireImports(text)
+	}
+	// Alone first: inside of the wrapper a stray bracket could close it.
+	bare, err := goja.Parse(name, text, parser.WithDisableSourceMaps)
+	if err != nil {
+		return nil, compileError(name, err)
+	}
+	if _, err := goja.CompileAST(bare, true); err != nil {
+		return nil, compileError(name, err)
+	}
+	p := &Program{name: name, runtime: rt, idle: make(chan *machine, maxIdle)}
+	if !definesHandler(bare) {
+		return nil, fail("there is no function handler")
+	}
+	p.findings, p.alone = examine(bare, rt)
+	for _, f := range p.findings {
+		if f.refused {
+			return nil, &CompileError{Name: name, Line: f.Line, Column: f.Column, Message: "SyntaxError: " + f.Message}
+		}
+	}
+	p.body, err = wrap(name, text)
+	if err != nil {
+		return nil, compileError(name, err)
+	}
+	return p, nil
+}
+
+// Name is the name that Compile was given.
+func (p *Program) Name() string { return p.name }
+
+// Runtime is the runtime that Compile was given.
+func (p *Program) Runtime() Runtime { return p.runtime }
+
+// Findings are the places where the code uses what CloudFront's runtime is not
+// known to have, in the order of the code.
+func (p *Program) Findings() []Finding { return p.findings }
+
+// The wrapper makes everything that a function declares local to one call, and
+// holds the counter that its statements count down. The names are changed to
+// ones that no code can spell once it is parsed.
+const (
+	wrapperHead = "(function(steps,over,grown,begun){'use strict';"
+	wrapperTail = "\n;begun(function(){return steps},typeof handler==='function'?handler:undefined)})"
+)
+
+func wrap(name, text string) (*goja.Program, error) {
+	tree, err := goja.Parse(name, wrapperHead+text+wrapperTail, parser.WithDisableSourceMaps)
+	if err != nil {
+		return nil, err
+	}
+	outer := tree.Body[0].(*ast.ExpressionStatement).Expression.(*ast.FunctionLiteral)
+	for _, b := range outer.ParameterList.List {
+		id := b.Target.(*ast.Identifier)
+		id.Name = hiddenName(string(id.Name))
+	}
+	list := outer.Body.List
+	last := list[len(list)-1].(*ast.ExpressionStatement).Expression.(*ast.CallExpression)
+	last.Callee.(*ast.Identifier).Name = hiddenName("begun")
+	counter := last.ArgumentList[0].(*ast.FunctionLiteral)
+	counter.Body.List[0].(*ast.ReturnStatement).Argument.(*ast.Identifier).Name = hiddenName("steps")
+
+	meter := newMeter()
+	meter.done[counter] = true // reading the counter costs nothing
+	meter.statements(&list)
+	outer.Body.List = list
+	return goja.CompileAST(tree, true)
+}
+
+// definesHandler looks for a binding or an assignment of that name at the top
+// level, since a function without one can never run.
+func definesHandler(tree *ast.Program) bool {
+	for _, s := range tree.Body {
+		switch s := s.(type) {
+		case *ast.FunctionDeclaration:
+			if s.Function.Name.Name == "handler" {
+				return true
+			}
+		case *ast.VariableStatement:
+			if bindsHandler(s.List) {
+				return true
+			}
+		case *ast.LexicalDeclaration:
+			if bindsHandler(s.List) {
+				return true
+			}
+		case *ast.ExpressionStatement:
+			if a, ok := s.Expression.(*ast.AssignExpression); ok {
+				if d, ok := a.Left.(*ast.DotExpression); ok && d.Identifier.Name == "handler" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func bindsHandler(list []*ast.Binding) bool {
+	for _, b := range list {
+		if id, ok := b.Target.(*ast.Identifier); ok && id.Name == "handler" {
+			return true
+		}
+	}
+	return false
+}
+
+// position is how the compiler ends its messages.
+var position = regexp.MustCompile(`^(.*?)(?: at [^ ]*:(\d+):(\d+))?$`)
+
+func compileError(name string, err error) *CompileError {
+	var parsing parser.ErrorList
+	if errors.As(err, &parsing) && len(parsing) > 0 {
+		e := parsing[0]
+		return &CompileError{Name: name, Line: e.Position.Line, Column: e.Position.Column, Message: "SyntaxError: " + e.Message}
+	}
+	var compiling *goja.CompilerSyntaxError
+	if errors.As(err, &compiling) && compiling.File != nil {
+		at := compiling.File.Position(compiling.Offset)
+		return &CompileError{Name: name, Line: at.Line, Column: at.Column, Message: "SyntaxError: " + compiling.Message}
+	}
+	e := &CompileError{Name: name, Message: err.Error()}
+	if m := position.FindStringSubmatch(e.Message); m != nil && m[2] != "" {
+		e.Message = m[1]
+		e.Line, _ = strconv.Atoi(m[2])
+		e.Column, _ = strconv.Atoi(m[3])
+	}
+	return e
+}
+
+// clock is the default of Options.Now.
+func clock(now time.Time) time.Time {
+	if now.IsZero() {
+		return time.Now()
+	}
+	return now
+}
