@@ -3,6 +3,7 @@ package route_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
