@@ -38,10 +38,10 @@ func (e *Edge) redirection(r *http.Request) *refusal {
 	if e.tlsPort != 0 && e.tlsPort != 443 {
 		host += ":" + strconv.Itoa(e.tlsPort)
 	}
-	path, text, _ := target(r)
-	to := "https://" + host + escapePath(path)
-	if text != "" {
-		to += "?" + text
+	t := targetOf(r)
+	to := "https://" + host + escapePath(t.path)
+	if t.text != "" {
+		to += "?" + t.text
 	}
 	status := http.StatusMovedPermanently
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -14,7 +14,9 @@ type directives struct {
 	hasMaxAge, hasSharedMaxAge bool
 	maxAge, sharedMaxAge       time.Duration
 	hasStaleIfError            bool
+	hasStaleWhileRevalidate    bool
 	staleIfError               time.Duration
+	staleWhileRevalidate       time.Duration
 }
 
 // longest is the longest lifetime CloudFront accepts: 100 years.
@@ -80,6 +82,8 @@ func (d *directives) set(name, value string) {
 		setSeconds(&d.sharedMaxAge, &d.hasSharedMaxAge, value)
 	case "stale-if-error":
 		setSeconds(&d.staleIfError, &d.hasStaleIfError, value)
+	case "stale-while-revalidate":
+		setSeconds(&d.staleWhileRevalidate, &d.hasStaleWhileRevalidate, value)
 	}
 }
 
@@ -120,5 +124,26 @@ func (d directives) lifetime() (time.Duration, bool) {
 }
 
 // upstreamAge is how old a response was when it arrived, as its Age header
-// says; an unreadable one counts as 0.
-func upstreamAge(h http.Header) time.Duration { return seconds(h.Get("Age")) }
+// says; of several values the first counts, and an unreadable one is 0.
+// https://www.rfc-editor.org/rfc/rfc9111#section-5.1
+func upstreamAge(h http.Header) time.Duration {
+	first, _, _ := strings.Cut(h.Get("Age"), ",")
+	return seconds(first)
+}
+
+// ageOf is how old a response was when it arrived at now: what upstream caches
+// say, or what its Date says if that is more. One second of the latter is how
+// roughly a Date tells time.
+// https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
+func ageOf(h http.Header, now time.Time) time.Duration {
+	age := upstreamAge(h)
+	date, ok := dateOf(h, "Date")
+	if apparent := now.Sub(date).Truncate(time.Second); ok && apparent > time.Second {
+		age = max(age, min(apparent, longest))
+	}
+	return age
+}
+
+// unshared reports whether a shared cache without a minimum TTL must ask the
+// origin for each viewer.
+func (d directives) unshared() bool { return d.noCache || d.noStore || d.private }

@@ -171,15 +171,29 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, r, why)
 		return
 	}
+	e.serve(w, r, q)
+}
+
+// serve answers a viewer, or fetches the page that stands for an error.
+func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 	var stored *entry
 	if q.cached {
 		stored = q.site.lookup(q.key)
 	}
-	if stored != nil && stored.answers(time.Now()) {
-		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit})
+	if stored != nil && stored.isMark() {
+		stored = nil
+	}
+	now := time.Now()
+	if stored != nil && stored.answers(now) {
+		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
 	}
 	missed := q // a copy, so that q itself need not live on the heap
+	if stored != nil && stored.answersBehind(now) {
+		e.revalidateBehind(r, &missed)
+		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
+		return
+	}
 	if !q.cached || stored == nil && r.Method == http.MethodHead {
 		// What a HEAD brings is no response to a GET, so it is not stored.
 		e.pass(w, r, &missed)

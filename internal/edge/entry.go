@@ -30,6 +30,7 @@ type entry struct {
 
 	received time.Time
 	age      time.Duration // it had when it was received
+	aged     bool          // by an upstream cache, which said so
 	life     lifetime
 	retry    atomic.Int64 // Unix nanoseconds before which the origin is not asked again after it failed
 }
@@ -53,6 +54,10 @@ func (e *entry) weight() uint32 {
 	return uint32(min(n, 1<<32-1))
 }
 
+// isMark reports whether the entry is no response but reminds of one that was
+// not stored, since the origin wants to be asked for each viewer.
+func (e *entry) isMark() bool { return e.status == 0 }
+
 // fresh reports whether the entry may be reused now without asking the origin.
 func (e *entry) fresh(now time.Time) bool { return now.Sub(e.received) < e.life.fresh }
 
@@ -73,6 +78,13 @@ func (e *entry) resting(now time.Time) bool { return now.UnixNano() < e.retry.Lo
 // answers reports whether the entry is served now without asking the origin.
 func (e *entry) answers(now time.Time) bool {
 	return e.fresh(now) || e.resting(now) && e.standsIn(now)
+}
+
+// answersBehind reports whether the entry is served at once although it has
+// expired, while the origin is asked behind the viewer's back.
+// https://www.rfc-editor.org/rfc/rfc5861#section-3
+func (e *entry) answersBehind(now time.Time) bool {
+	return e.life.behind > 0 && now.Sub(e.received)-e.life.fresh < e.life.behind
 }
 
 // size is the number of bytes of the body.

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/freshet/freshet/internal/distribution"
 )
 
 // fill is one request to an origin whose answer may be stored and may serve
@@ -91,7 +89,7 @@ func (e *Edge) run(f *fill, q *query, own http.Header) {
 		return
 	}
 	defer resp.close()
-	if resp.StatusCode >= 500 && e.standIn(f, q) {
+	if resp.StatusCode >= 500 && e.standIn(f, q, resp.StatusCode) {
 		return
 	}
 	e.receive(f, q, resp)
@@ -112,33 +110,57 @@ func sameVersion(stored, unchanged http.Header) bool {
 // it. It is as valid as the fetch that asked, so an invalidation that arrived
 // since then leaves it out.
 func (e *Edge) refresh(f *fill, q *query, resp *response) {
-	entry := f.entry(f.old.status, q.behavior.keying.refreshed(f.old.header, resp.Header), resp.received, upstreamAge(resp.Header))
+	entry := f.entry(f.old.status, q.behavior.keying.refreshed(f.old.header, resp.Header), resp)
 	entry.body = f.old.body
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
-	entry.life = lifetimeOf(&q.behavior.caching, entry.status, judged, resp.received)
+	entry.life = q.lifetime(entry.status, judged, resp.received)
 	if !entry.life.store || !q.site.keep(entry) {
 		q.site.store.drop(f.old)
 	}
 	f.settle(entry, nil, refreshHit, entry.life.fresh > 0)
 }
 
-// entry makes the head of a response that the fill received.
-func (f *fill) entry(status int, h http.Header, received time.Time, age time.Duration) *entry {
-	e := &entry{key: f.key, names: f.names, status: status, header: h, received: received, age: age}
+// lifetime is for how long an answer to q may be used.
+func (q *query) lifetime(status int, h http.Header, received time.Time) lifetime {
+	return lifetimeOf(&q.behavior.caching, arrival{status: status, header: h, at: received, errorTTL: q.site.errorTTL(status)})
+}
+
+// entry makes the head of a response that the fill received. Its header, which
+// is the entry's from now on, says when that was unless the origin did.
+// https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1
+func (f *fill) entry(status int, h http.Header, resp *response) *entry {
+	e := &entry{key: f.key, names: f.names, status: status, header: h, received: resp.received}
+	e.age, e.aged = ageOf(resp.Header, resp.received), resp.Header.Get("Age") != ""
+	if _, dated := resp.Header["Date"]; !dated {
+		h.Set("Date", resp.received.UTC().Format(http.TimeFormat))
+	}
+	e.birth = f.birth
+	e.checked.Store(f.checked.Load())
+	return e
+}
+
+// copy returns an entry with what is known of a head, and as valid as the fill
+// is known to be by now.
+func (f *fill) copy(head *entry) *entry {
+	e := &entry{
+		key: head.key, names: head.names, status: head.status, header: head.header, life: head.life,
+		received: head.received, age: head.age, aged: head.aged,
+	}
 	e.birth = f.birth
 	e.checked.Store(f.checked.Load())
 	return e
 }
 
 // standIn settles the fill with the expired copy, since the origin failed. A
-// copy that was invalidated in the meantime does not stand in.
-func (e *Edge) standIn(f *fill, q *query) bool {
+// copy that was invalidated in the meantime does not stand in. The origin is
+// asked again when the error would have expired.
+func (e *Edge) standIn(f *fill, q *query, status int) bool {
 	now := time.Now()
 	if f.old == nil || !f.old.standsIn(now) || !q.site.epochs.valid(&f.old.stamp, f.old.names) {
 		return false
 	}
-	f.old.retry.Store(now.Add(distribution.DefaultErrorCachingMinTTL).UnixNano())
+	f.old.retry.Store(now.Add(q.site.errorTTL(status)).UnixNano())
 	f.settle(f.old, nil, refreshHit, true)
 	return true
 }
@@ -148,14 +170,14 @@ func (e *Edge) standIn(f *fill, q *query) bool {
 // be.
 func (e *Edge) fail(f *fill, q *query, err error) {
 	e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
-	if e.ctx.Err() == nil && e.standIn(f, q) {
+	status := failureStatus(err)
+	if e.ctx.Err() == nil && e.standIn(f, q, status) {
 		return
 	}
-	status := failureStatus(err)
 	h, body := errorPage(status, "The origin gave no usable answer.")
-	entry := f.entry(status, h, time.Now(), 0)
+	entry := f.entry(status, h, &response{Response: &http.Response{}, received: time.Now()})
 	entry.body = body
-	entry.life = lifetimeOf(&q.behavior.caching, status, h, entry.received)
+	entry.life = q.lifetime(status, h, entry.received)
 	if e.ctx.Err() != nil {
 		entry.life = lifetime{} // it is us who stopped
 	}
@@ -167,31 +189,37 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 
 // receive settles the fill with a response and then takes in its body.
 func (e *Edge) receive(f *fill, q *query, resp *response) {
-	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp.received, upstreamAge(resp.Header))
-	head.life = lifetimeOf(&q.behavior.caching, head.status, resp.Header, head.received)
+	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp)
+	head.life = q.lifetime(head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
 	s := newStream(resp.ContentLength, !kept)
 	s.unread = func() { resp.cancel(errNoReaders) }
+	if !kept {
+		q.supersede(f, head)
+	}
 	f.lead(s)
 	f.settle(head, s, miss, kept && head.life.fresh > 0)
 	err := e.takeIn(f, q, resp, s)
 	s.finish(err)
-	if err != nil {
-		if !errors.Is(err, errNoReaders) {
-			e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+	switch {
+	case err != nil && !errors.Is(err, errNoReaders):
+		e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+	case err == nil && kept:
+		whole := f.copy(head)
+		whole.body = s.whole() // which is not all of a window
+		if s.isWindow() || !q.site.keep(whole) {
+			q.supersede(f, head)
 		}
-		return
 	}
-	e.replace(f, q, head, s)
 }
 
-// replace puts the complete response in the place of the expired one, which is
-// of no more use even if the new one is not stored.
-func (e *Edge) replace(f *fill, q *query, head *entry, s *stream) {
-	if !s.isWindow() {
-		whole := f.entry(head.status, head.header, head.received, head.age)
-		whole.life, whole.body = head.life, s.whole()
-		if q.site.keep(whole) {
+// supersede ends the expired copy, which is of no more use even though the new
+// response is not stored. One that is for its viewer only leaves a mark, so that
+// nobody waits for what is another's.
+func (q *query) supersede(f *fill, head *entry) {
+	if head.life.each && q.cached {
+		mark := f.copy(&entry{key: f.key, names: f.names, life: lifetime{each: true}})
+		if q.site.keep(mark) {
 			return
 		}
 	}
@@ -232,18 +260,13 @@ func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 
 // serveFill answers a request that no stored copy answered.
 func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
-	stored, f, mine := q.site.join(q, time.Now())
+	stored, f, mine := q.site.join(q, time.Now(), false)
 	if stored != nil {
-		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit})
+		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
 	}
 	if mine {
-		// Nothing of the viewer is in them but its address and what is in the
-		// key, since other viewers get the answer too.
-		own := make(http.Header)
-		q.behavior.keying.forward(own, r)
-		e.addOwn(own, r)
-		e.start(func() { e.run(f, q, own) })
+		e.begin(f, r, q)
 		defer f.abandon()
 	}
 	select {
@@ -270,9 +293,28 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 	e.serveResult(w, r, q, f, place, hit)
 }
 
+// begin starts a fill. Nothing of the viewer is in its request but the address
+// and what is in the key, since other viewers get the answer too.
+func (e *Edge) begin(f *fill, r *http.Request, q *query) {
+	own := make(http.Header)
+	q.behavior.keying.forward(own, r)
+	e.addOwn(own, r)
+	e.start(func() { e.run(f, q, own) })
+}
+
+// revalidateBehind asks the origin for a newer copy, unless somebody does that
+// already or the origin failed just now. Nobody waits for it.
+func (e *Edge) revalidateBehind(r *http.Request, q *query) {
+	_, f, mine := q.site.join(q, time.Now(), true)
+	if mine {
+		f.alone = true
+		e.begin(f, r, q)
+	}
+}
+
 // serveResult answers from a settled fill; place is the viewer's in its stream.
 func (e *Edge) serveResult(w http.ResponseWriter, r *http.Request, q *query, f *fill, place *reader, o outcome) {
-	a := answer{entry: f.result, content: f.result, outcome: o}
+	a := answer{entry: f.result, content: f.result, outcome: o, site: q.site, instead: q.instead}
 	if f.stream != nil {
 		a.content = place
 		if f.stream.isWindow() && r.Header.Get("Range") != "" && f.result.status == http.StatusOK {

@@ -12,6 +12,15 @@ import (
 type lifetime struct {
 	store bool          // worth keeping: reusable now, or later after a revalidation
 	fresh time.Duration // for which it is reused without asking the origin; 0 for never
+	each  bool          // the origin wants to be asked for each viewer, so none waits for another's answer
+
+	// unconfirmed keeps the origin from being asked whether the copy is still
+	// right.
+	unconfirmed bool
+
+	// behind is for how long after its expiry the response is served at once
+	// while the origin is asked behind the viewer's back.
+	behind time.Duration
 
 	// staleOnError allows the response to stand in once it has expired and the
 	// origin fails, for staleFor after its expiry, or without limit if that is
@@ -20,18 +29,26 @@ type lifetime struct {
 	staleFor     time.Duration
 }
 
-// lifetimeOf applies CloudFront's rules to a response that was received now.
+// arrival is what decides over the lifetime of a response.
+type arrival struct {
+	status int
+	header http.Header
+	at     time.Time
+
+	// errorTTL is for how long an error is cached at least.
+	errorTTL time.Duration
+}
+
+// lifetimeOf applies CloudFront's rules.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
-func lifetimeOf(b *distribution.Caching, status int, h http.Header, now time.Time) lifetime {
+func lifetimeOf(c *distribution.Caching, a arrival) lifetime {
 	switch {
-	case !b.Caches():
-		return lifetime{}
-	case varyAny(h) && b.MinTTL <= 0:
-		return lifetime{}
-	case storingOf(status) == withLifetime:
-		return contentLifetime(b, h, now)
+	case !c.Caches():
+		return lifetime{each: true}
+	case storingOf(a.status) == withLifetime:
+		return contentLifetime(c, a)
 	default:
-		return errorLifetime(b, status, h)
+		return errorLifetime(c, a)
 	}
 }
 
@@ -60,17 +77,16 @@ func storingOf(status int) storing {
 	}
 }
 
-func contentLifetime(b *distribution.Caching, h http.Header, now time.Time) lifetime {
-	d := parseCacheControl(h["Cache-Control"])
-	l := lifetime{fresh: contentTTL(b, d, h, now), staleOnError: !d.mustRevalidate, staleFor: -1}
-	if d.noCache || d.noStore || d.private {
-		// A minimum TTL overrules the origin: the response is held that long,
-		// and may stand in later. Without one nothing of it may be reused.
-		l.staleOnError = l.staleOnError && b.MinTTL > 0
-	}
-	if d.hasStaleIfError {
-		l.staleFor = min(d.staleIfError, maxTTL(b))
-		l.staleOnError = l.staleOnError && l.staleFor > 0
+func contentLifetime(c *distribution.Caching, a arrival) lifetime {
+	d := parseCacheControl(a.header["Cache-Control"])
+	l := lifetime{fresh: contentTTL(c, d, a)}
+	l.mayBeStale(c, d)
+	asked, says := d.lifetime()
+	l.each = c.MinTTL <= 0 && (d.unshared() || says && asked == 0)
+	if c.MinTTL <= 0 && varyAny(a.header) {
+		// Kept only to stand in: every request goes to the origin, without
+		// conditions.
+		l.fresh, l.behind, l.each, l.unconfirmed = 0, 0, true, true
 	}
 	switch {
 	case l.fresh > 0:
@@ -78,58 +94,80 @@ func contentLifetime(b *distribution.Caching, h http.Header, now time.Time) life
 	case d.noStore || d.private:
 		l.store = false
 	default:
-		l.store = h.Get("Etag") != "" || h.Get("Last-Modified") != ""
+		// What can be neither confirmed nor served stale is of no use.
+		l.store = l.unconfirmed || a.header.Get("Etag") != "" || a.header.Get("Last-Modified") != "" ||
+			l.behind > 0 || d.hasStaleIfError && l.staleOnError
 	}
 	return l
 }
 
-// contentTTL is CloudFront's table of TTLs. What an upstream cache already used
-// up, as Age says, counts against what the origin asked for, but not against
-// the distribution's own minimum and default.
-func contentTTL(b *distribution.Caching, d directives, h http.Header, now time.Time) time.Duration {
-	lowest := time.Duration(max(b.MinTTL, 0)) * time.Second
+// mayBeStale sets how the response may be used after its expiry. A minimum TTL
+// overrules an origin that says no-cache, no-store or private: the response is
+// held that long, and may stand in later. Without one nothing of it may be
+// reused. Neither window is longer than the maximum TTL.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html#stale-content
+func (l *lifetime) mayBeStale(c *distribution.Caching, d directives) {
+	if d.mustRevalidate || d.unshared() && c.MinTTL <= 0 {
+		return
+	}
+	l.behind = min(d.staleWhileRevalidate, maxTTL(c))
+	l.staleOnError, l.staleFor = true, -1
+	if d.hasStaleIfError {
+		l.staleFor = min(d.staleIfError, maxTTL(c))
+		l.staleOnError = l.staleFor > 0
+	}
+}
+
+// contentTTL is CloudFront's table of TTLs. The age of the response counts
+// against what the origin asked for, but not against the distribution's own
+// minimum and default.
+func contentTTL(c *distribution.Caching, d directives, a arrival) time.Duration {
+	lowest := capped(c.MinTTL)
 	asked, says := d.lifetime()
 	switch {
-	case d.noCache || d.noStore || d.private:
+	case d.unshared():
 		return lowest
 	case says:
-		return max(lowest, min(asked-upstreamAge(h), maxTTL(b)))
-	case h.Get("Expires") != "":
-		return max(lowest, min(untilExpires(h, now)-upstreamAge(h), maxTTL(b)))
+		return max(lowest, min(asked-ageOf(a.header, a.at), maxTTL(c)))
+	case a.header.Get("Expires") != "":
+		return max(lowest, min(untilExpires(a.header, a.at)-ageOf(a.header, a.at), maxTTL(c)))
 	default:
 		// The maximum does not bound the default.
-		return max(lowest, capped(b.DefaultTTL))
+		return max(lowest, capped(c.DefaultTTL))
 	}
 }
 
 // maxTTL is the behavior's maximum, raised to its minimum where that is larger.
-func maxTTL(b *distribution.Caching) time.Duration { return capped(max(b.MaxTTL, b.MinTTL)) }
+func maxTTL(c *distribution.Caching) time.Duration { return capped(max(c.MaxTTL, c.MinTTL)) }
 
 func capped(seconds int64) time.Duration {
 	return time.Duration(min(max(seconds, 0), int64(longest/time.Second))) * time.Second
 }
 
-// untilExpires measures from the origin's own Date, where it sent one, so that
-// a wrong clock on either side does not matter. An Expires that is no date, such
-// as 0, has passed.
+// untilExpires measures from the origin's own Date, where it sent one. An
+// Expires that is no date, such as 0, has passed.
+// https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
 func untilExpires(h http.Header, now time.Time) time.Duration {
-	expires, err := http.ParseTime(h.Get("Expires"))
-	if err != nil {
+	expires, ok := dateOf(h, "Expires")
+	if !ok {
 		return 0
 	}
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+	if date, ok := dateOf(h, "Date"); ok {
 		now = date
 	}
 	return min(expires.Sub(now), longest)
 }
 
-func errorLifetime(b *distribution.Caching, status int, h http.Header) lifetime {
-	asked, says := parseCacheControl(h["Cache-Control"]).lifetime()
-	if how := storingOf(status); how == never || how == asErrorIfItSaysSo && !says {
+// errorLifetime is that of an answer that is an error, or of which CloudFront
+// does not say what it does with it.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
+func errorLifetime(c *distribution.Caching, a arrival) lifetime {
+	asked, says := parseCacheControl(a.header["Cache-Control"]).lifetime()
+	if how := storingOf(a.status); how == never || how == asErrorIfItSaysSo && !says {
 		return lifetime{}
 	}
-	fresh := min(max(distribution.DefaultErrorCachingMinTTL, asked), maxTTL(b))
-	return lifetime{store: fresh > 0, fresh: fresh}
+	fresh := min(max(a.errorTTL, asked-ageOf(a.header, a.at)), maxTTL(c))
+	return lifetime{store: fresh > 0, fresh: max(fresh, 0)}
 }
 
 // varyAny reports whether the origin says that no two requests are alike.

@@ -32,7 +32,24 @@ func TestLifetime(t *testing.T) {
 		{"Expires only", open, 200, []string{"Expires", at(50 * time.Second)}, 50, true, true},
 		{"Expires after the maximum", open, 200, []string{"Expires", at(time.Hour)}, 1000, true, true},
 		{"Expires before the minimum", floor, 200, []string{"Expires", at(time.Second)}, 60, true, true},
-		{"Expires by the origin's clock", open, 200, []string{"Date", at(-time.Hour), "Expires", at(-time.Hour + 40*time.Second)}, 40, true, true},
+		{"Expires by the origin's clock, which is fast", open, 200, []string{"Date", at(time.Hour), "Expires", at(time.Hour + 40*time.Second)}, 40, true, true},
+		{"Date says how old it is", open, 200, []string{"Date", at(-30 * time.Second), "Expires", at(70 * time.Second)}, 70, true, true},
+		{"Date says how old it is, with max-age", open, 200, []string{"Date", at(-30 * time.Second), "Cache-Control", "max-age=100"}, 70, true, true},
+		{"the larger of Date and Age counts", open, 200, []string{"Date", at(-30 * time.Second), "Age", "40", "Cache-Control", "max-age=100"}, 60, true, true},
+		{"the first of several Ages counts", open, 200, []string{"Age", "40, 1", "Age", "90", "Cache-Control", "max-age=100"}, 60, true, true},
+		{"an Age that is no number is ignored", open, 200, []string{"Age", "-5", "Cache-Control", "max-age=100"}, 100, true, true},
+		{"a Date is exact to the second only", open, 200, []string{"Date", at(-time.Second), "Cache-Control", "max-age=1"}, 1, true, true},
+		{"age does not count against the default", open, 200, []string{"Age", "40", "Date", at(-time.Hour)}, 86400, true, true},
+		{"age does not count against the minimum", floor, 200, []string{"Age", "400", "Cache-Control", "max-age=100"}, 60, true, true},
+		{"Expires without Date is by our clock", open, 200, []string{"Expires", at(50 * time.Second)}, 50, true, true},
+		{"s-maxage=0 with max-age", open, 200, []string{"Cache-Control", "max-age=100, s-maxage=0", "Etag", `"x"`}, 0, true, true},
+		{"of repeated directives the first counts", open, 200, []string{"Cache-Control", "max-age=5, max-age=9", "Cache-Control", "max-age=1"}, 5, true, true},
+		{"a quoted number", open, 200, []string{"Cache-Control", `max-age="50"`}, 50, true, true},
+		{"max-age=0 to stand in only", open, 200, []string{"Cache-Control", "max-age=0, stale-if-error=60"}, 0, true, true},
+		{"max-age=0 to be revalidated behind", open, 200, []string{"Cache-Control", "max-age=0, stale-while-revalidate=60"}, 0, true, true},
+		{"must-revalidate, nothing to revalidate with", open, 200, []string{"Cache-Control", "max-age=0, must-revalidate, stale-while-revalidate=60"}, 0, false, false},
+		{"a minimum TTL without maximum", distribution.Caching{MinTTL: 60, DefaultTTL: 60, MaxTTL: 60}, 200, []string{"Cache-Control", "max-age=100"}, 60, true, true},
+		{"a minimum of a century and more", distribution.Caching{MinTTL: 1 << 62, DefaultTTL: 1 << 62, MaxTTL: 1 << 62}, 200, nil, int(longest / time.Second), true, true},
 		{"Expires has passed, no validator", open, 200, []string{"Expires", at(-time.Second)}, 0, false, true},
 		{"Expires is no date", open, 200, []string{"Expires", "0", "Etag", `"x"`}, 0, true, true},
 		{"max-age and Expires", open, 200, []string{"Cache-Control", "max-age=70", "Expires", at(50 * time.Second)}, 70, true, true},
@@ -52,7 +69,9 @@ func TestLifetime(t *testing.T) {
 		{"stale-if-error=0 ends standing in", open, 200, []string{"Cache-Control", "max-age=9, stale-if-error=0"}, 9, true, false},
 		{"must-revalidate ends standing in", open, 200, []string{"Cache-Control", "max-age=9, must-revalidate"}, 9, true, false},
 		{"redirects are stored", open, 301, []string{"Cache-Control", "max-age=9"}, 9, true, true},
-		{"Vary: * without a minimum", open, 200, []string{"Vary", "Accept, *", "Etag", `"x"`}, 0, false, false},
+		{"Vary: * without a minimum", open, 200, []string{"Vary", "Accept, *"}, 0, true, true},
+		{"404 by its Date", open, 404, []string{"Cache-Control", "max-age=100", "Date", at(-30 * time.Second)}, 70, true, false},
+		{"404 with no-store", open, 404, []string{"Cache-Control", "no-store"}, 10, true, false},
 		{"Vary: * with a minimum", floor, 200, []string{"Vary", "*"}, 60, true, true},
 		{"404 for the error caching minimum", open, 404, nil, 10, true, false},
 		{"404 with max-age", open, 404, []string{"Cache-Control", "max-age=100"}, 100, true, false},
@@ -76,7 +95,7 @@ func TestLifetime(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
-			got := lifetimeOf(&tt.behavior, tt.status, headerWith(tt.headers...), now)
+			got := lifetimeOf(&tt.behavior, arrival{tt.status, headerWith(tt.headers...), now, distribution.DefaultErrorCachingMinTTL})
 			if got.fresh != time.Duration(tt.fresh)*time.Second || got.store != tt.store || got.staleOnError != tt.stale {
 				t.Errorf("got %+v, want fresh %d s, store %v, stale %v", got, tt.fresh, tt.store, tt.stale)
 			}
@@ -89,15 +108,15 @@ func TestLifetime(t *testing.T) {
 func TestLifetimeOfErrorsThatMustSaySo(t *testing.T) {
 	b := &distribution.Caching{DefaultTTL: 86400, MaxTTL: 1000}
 	for _, status := range []int{400, 403, 405, 412, 415} {
-		if l := lifetimeOf(b, status, headerWith(), time.Now()); l.store {
+		if l := lifetimeOf(b, arrival{status, headerWith(), time.Now(), distribution.DefaultErrorCachingMinTTL}); l.store {
 			t.Errorf("%d is stored without a lifetime: %+v", status, l)
 		}
-		if l := lifetimeOf(b, status, headerWith("Cache-Control", "max-age=50"), time.Now()); l.fresh != 50*time.Second {
+		if l := lifetimeOf(b, arrival{status, headerWith("Cache-Control", "max-age=50"), time.Now(), distribution.DefaultErrorCachingMinTTL}); l.fresh != 50*time.Second {
 			t.Errorf("%d with max-age=50: %+v", status, l)
 		}
 	}
 	for _, status := range []int{401, 410, 416, 418, 429, 505} {
-		if l := lifetimeOf(b, status, headerWith("Cache-Control", "max-age=50"), time.Now()); l.store {
+		if l := lifetimeOf(b, arrival{status, headerWith("Cache-Control", "max-age=50"), time.Now(), distribution.DefaultErrorCachingMinTTL}); l.store {
 			t.Errorf("%d is stored: %+v", status, l)
 		}
 	}
@@ -141,4 +160,81 @@ func FuzzCacheControl(f *testing.F) {
 			t.Error("no-store was lost")
 		}
 	})
+}
+
+// Neither window is longer than the maximum TTL, and there is none where stale
+// responses may not be served.
+func TestStaleWindows(t *testing.T) {
+	open := distribution.Caching{DefaultTTL: 86400, MaxTTL: 1000}
+	floor := distribution.Caching{MinTTL: 60, DefaultTTL: 86400, MaxTTL: 1000}
+	for _, tt := range []struct {
+		behavior distribution.Caching
+		control  string
+		behind   int // seconds
+		onError  int // seconds; 0: not at all; -1: without limit
+	}{
+		{open, "max-age=10", 0, -1},
+		{open, "max-age=10, stale-while-revalidate=20", 20, -1},
+		{open, "max-age=10, stale-while-revalidate=5000, stale-if-error=6000", 1000, 1000},
+		{open, "max-age=10, stale-if-error=30", 0, 30},
+		{open, "max-age=10, stale-if-error=0", 0, 0},
+		{open, "max-age=10, stale-while-revalidate=20, must-revalidate", 0, 0},
+		{open, "max-age=10, stale-while-revalidate=20, proxy-revalidate", 0, 0},
+		{open, "no-cache, stale-while-revalidate=20", 0, 0},
+		{open, "private, stale-if-error=20", 0, 0},
+		{floor, "no-cache, stale-while-revalidate=20", 20, -1},
+		{floor, "no-store, stale-if-error=20", 0, 20},
+	} {
+		l := lifetimeOf(&tt.behavior, arrival{200, headerWith("Cache-Control", tt.control), time.Now(), 0})
+		onError := 0
+		if l.staleOnError {
+			onError = int(max(l.staleFor/time.Second, -1))
+			if l.staleFor < 0 {
+				onError = -1
+			}
+		}
+		if l.behind != time.Duration(tt.behind)*time.Second || onError != tt.onError {
+			t.Errorf("%q, minimum %d: %+v, want %d s behind and %d s on errors", tt.control, tt.behavior.MinTTL, l, tt.behind, tt.onError)
+		}
+	}
+}
+
+// Requests do not wait for one answer where the minimum TTL is 0 and the origin
+// says private, no-store, no-cache, max-age=0 or s-maxage=0.
+func TestAnswersForOneViewerOnly(t *testing.T) {
+	for control, each := range map[string]bool{
+		"private": true, "no-store": true, "no-cache": true, "max-age=0": true, "max-age=9, s-maxage=0": true, "max-age=0, s-maxage=9": false, "": false, "max-age=1": false,
+	} {
+		for _, lowest := range []int64{0, 1} {
+			c := distribution.Caching{MinTTL: lowest, DefaultTTL: 5, MaxTTL: 5}
+			if l := lifetimeOf(&c, arrival{200, headerWith("Cache-Control", control), time.Now(), 0}); l.each != (each && lowest == 0) {
+				t.Errorf("%q with a minimum of %d: %+v", control, lowest, l)
+			}
+		}
+	}
+}
+
+// The error caching minimum is that of the status, and 0 is no caching.
+func TestErrorCachingMinimum(t *testing.T) {
+	d := dist("E1")
+	d.Config.CustomErrorResponses = []distribution.CustomErrorResponse{
+		{ErrorCode: 404, ErrorCachingMinTTL: new(int64(40))}, {ErrorCode: 500, ErrorCachingMinTTL: new(int64(0))}, {ErrorCode: 503},
+		{ErrorCode: 504, ErrorCachingMinTTL: new(int64(1 << 40))},
+	}
+	e := open(t, fixed(200, ""), Config{Distributions: []distribution.Distribution{d}})
+	q := query{site: e.sites[0], behavior: &e.sites[0].behaviors[0]}
+	for _, tt := range []struct {
+		status  int
+		control string
+		fresh   time.Duration
+	}{
+		{404, "", 40 * time.Second}, {404, "max-age=30", 40 * time.Second}, {404, "max-age=50", 50 * time.Second},
+		{500, "", 0}, {500, "max-age=5", 5 * time.Second}, {503, "", 10 * time.Second}, {502, "", 10 * time.Second},
+		{504, "", distribution.DefaultMaxTTL * time.Second},
+	} {
+		l := q.lifetime(tt.status, headerWith("Cache-Control", tt.control), time.Now())
+		if l.fresh != tt.fresh || l.store != (tt.fresh > 0) {
+			t.Errorf("%d with %q: %+v, want %v", tt.status, tt.control, l, tt.fresh)
+		}
+	}
 }

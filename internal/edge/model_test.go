@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 type versioned struct {
 	mu      sync.Mutex
 	version map[string]int // by canonical path
+	control string         // Cache-Control; empty for 10 s
 	down    bool
 	hold    bool
 	held    []chan struct{}
@@ -36,6 +38,7 @@ func (o *versioned) RoundTrip(r *http.Request) (*http.Response, error) {
 	o.mu.Lock()
 	o.asked++
 	v, down := o.version[freshet.CanonicalPath(r.URL.EscapedPath())], o.down
+	control := cmp.Or(o.control, "max-age=10")
 	o.mu.Unlock()
 	if err := o.pause(r.Context()); err != nil {
 		return nil, err
@@ -45,10 +48,10 @@ func (o *versioned) RoundTrip(r *http.Request) (*http.Response, error) {
 	case down:
 		return reply(503, "down"), nil
 	case r.Header.Get("If-None-Match") == etag:
-		return reply(304, "", "Etag", etag, "Cache-Control", "max-age=10"), nil
+		return reply(304, "", "Etag", etag, "Cache-Control", control), nil
 	}
 	body := fmt.Sprintf("%08d", v)
-	resp := reply(200, body, "Etag", etag, "Cache-Control", "max-age=10")
+	resp := reply(200, body, "Etag", etag, "Cache-Control", control)
 	resp.Body = &versionBody{body: strings.NewReader(body), o: o, ctx: r.Context()}
 	return resp, nil
 }
@@ -266,6 +269,7 @@ func TestNoOlderBytesAfterInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check := func(t *rapid.T) {
 			o := &versioned{version: make(map[string]int)}
+			o.control = rapid.SampledFrom([]string{"", "max-age=10, stale-while-revalidate=5", "max-age=10, stale-while-revalidate=100, stale-if-error=0"}).Draw(t, "control")
 			e, err := New(Config{Distributions: []distribution.Distribution{dist("E1")}, Resolve: func(distribution.Distribution, distribution.Origin) (Origin, error) {
 				return Origin{URL: "http://o.test", Transport: o}, nil
 			}})

@@ -151,7 +151,7 @@ func isHexDigit(c byte) bool {
 // that was invalidated: whoever invalidates says that the copy is wrong, so only
 // an origin that is mistaken would confirm it.
 func conditional(h http.Header, old *entry) http.Header {
-	if old == nil {
+	if old == nil || old.life.unconfirmed {
 		return h
 	}
 	h = h.Clone()

@@ -21,10 +21,15 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 			return // nobody is listening
 		}
 		e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
-		e.refuse(w, r, &refusal{status: failureStatus(err), reason: "The origin gave no usable answer."})
+		if status := failureStatus(err); q.instead != 0 || !e.servePage(w, r, q.site, status) {
+			e.refuse(w, r, &refusal{status: status, reason: "The origin gave no usable answer."})
+		}
 		return
 	}
 	defer resp.close()
+	if q.instead == 0 && e.servePage(w, r, q.site, resp.StatusCode) {
+		return
+	}
 	passed := w.Header()
 	for name, values := range q.behavior.keying.fromOrigin(resp.Header) {
 		passed[name] = values
@@ -38,8 +43,12 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	if resp.ContentLength >= 0 && resp.StatusCode != http.StatusNoContent && resp.StatusCode != http.StatusNotModified {
 		passed.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
-	e.sign(passed, resp.StatusCode, miss)
-	w.WriteHeader(resp.StatusCode)
+	o := miss
+	if q.instead != 0 {
+		o = failed
+	}
+	e.sign(passed, resp.StatusCode, o)
+	w.WriteHeader(pageStatus(resp.StatusCode, q.instead))
 	if r.Method != http.MethodHead {
 		finish(copyOut(r.Context(), w, resp))
 	}

@@ -20,6 +20,7 @@ type query struct {
 	text      string // query string as far as it is in the cache key
 	forwarded string // query string to ask the origin for
 	host      string // Host to ask the origin for; empty for its own
+	instead   int    // of a custom error page: the status under which it is served; otherwise 0
 }
 
 // maxURL is the longest request target, in bytes.
@@ -37,22 +38,32 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 	case chained(r.Header["Via"]):
 		return query{}, &refusal{status: http.StatusForbidden, reason: "The request has passed too many distributions."}
 	}
-	path, text, url := target(r)
-	if url == "" {
+	t := targetOf(r)
+	if !strings.HasPrefix(t.path, "/") {
 		return query{}, &refusal{status: http.StatusBadRequest, reason: "The request names no path."}
 	}
-	if len(path)+1+len(text) > maxURL {
+	if len(t.path)+1+len(t.text) > maxURL {
 		return query{}, &refusal{status: http.StatusRequestEntityTooLarge, reason: "The URL is longer than 8,192 bytes."}
 	}
-	q := s.query(r, path, text, url)
+	q := s.query(r, t)
 	q.secure = r.TLS != nil
 	return q, e.admit(r, &q)
 }
 
-// target splits the URL as it stood in the request line, and returns it without
-// scheme and host; empty if it names no path. The parsed URL would not do: it no
-// longer knows which of several spellings the viewer used.
-func target(r *http.Request) (path, text, url string) {
+// target is a URL without scheme and host, as it was spelled, and its parts.
+type target struct {
+	url        string
+	path, text string // before and after the first question mark
+}
+
+func splitTarget(url string) target {
+	path, text, _ := strings.Cut(url, "?")
+	return target{url, path, text}
+}
+
+// targetOf returns what stood in the request line. The parsed URL would not do:
+// it no longer knows which of several spellings the viewer used.
+func targetOf(r *http.Request) target {
 	raw := r.RequestURI
 	if raw == "" {
 		raw = r.URL.RequestURI()
@@ -66,11 +77,7 @@ func target(r *http.Request) (path, text, url string) {
 			raw = "/" + raw
 		}
 	}
-	if !strings.HasPrefix(raw, "/") {
-		return "", "", ""
-	}
-	path, text, _ = strings.Cut(raw, "?")
-	return path, text, raw
+	return splitTarget(raw)
 }
 
 // chained reports whether a request has come through two other distributions.
@@ -83,9 +90,10 @@ func chained(via []string) bool {
 	return hops >= 2
 }
 
-// query finds the behavior that answers a request for path with the query
-// string text, both of them parts of url, and what is in its key.
-func (s *site) query(r *http.Request, path, text, url string) query {
+// query finds the behavior that answers a request for a target, and what is in
+// its key.
+func (s *site) query(r *http.Request, t target) query {
+	path := t.path
 	b := &s.behaviors[s.config.Config.BehaviorIndex(matchedPath(path))]
 	q := query{site: s, behavior: b, viewed: path, path: path, method: http.MethodGet}
 	q.cached = b.caches(r.Method)
@@ -96,13 +104,13 @@ func (s *site) query(r *http.Request, path, text, url string) query {
 		q.path = s.root
 	}
 	q.host = b.keying.host(r)
-	q.text = b.keying.query(text)
+	q.text = b.keying.query(t.text)
 	q.forwarded = q.text
 	q.key = key{s.number, path, ""}
 	switch {
 	case q.text == "":
-	case len(q.text) == len(text):
-		q.key.url = url // saves putting it together again
+	case len(q.text) == len(t.text):
+		q.key.url = t.url // saves putting it together again
 	default:
 		q.key.url = path + "?" + q.text
 	}

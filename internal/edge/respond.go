@@ -26,11 +26,16 @@ type answer struct {
 	entry   *entry
 	content content
 	outcome outcome
+	site    *site
+	instead int // of a custom error page: the status under which it is served; otherwise 0
 }
 
 // respond answers from a response of the origin, whatever way it came, and
 // applies the viewer's conditions and ranges to it.
 func (e *Edge) respond(w http.ResponseWriter, r *http.Request, a answer) {
+	if a.instead == 0 && e.servePage(w, r, a.site, a.entry.status) {
+		return
+	}
 	h := w.Header()
 	for name, values := range a.entry.header {
 		h[name] = values
@@ -39,8 +44,11 @@ func (e *Edge) respond(w http.ResponseWriter, r *http.Request, a answer) {
 		h["Content-Type"] = nil // keeps net/http from guessing one
 	}
 	e.addAge(h, a)
+	if a.instead != 0 {
+		a.outcome = failed
+	}
 	e.sign(h, a.entry.status, a.outcome)
-	if a.entry.status == http.StatusOK {
+	if a.entry.status == http.StatusOK && a.instead == 0 && r.Method != http.MethodOptions {
 		if status := precondition(r.Header, a.entry.header); status != 0 {
 			withoutContent(w, status)
 			return
@@ -57,7 +65,7 @@ func (e *Edge) respondWhole(w http.ResponseWriter, r *http.Request, a answer) {
 	if size >= 0 && a.entry.status != http.StatusNoContent {
 		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	}
-	w.WriteHeader(a.entry.status)
+	w.WriteHeader(pageStatus(a.entry.status, a.instead))
 	if r.Method == http.MethodHead || a.entry.status == http.StatusNoContent {
 		return
 	}
@@ -136,12 +144,13 @@ func respondParts(w http.ResponseWriter, r *http.Request, a answer, spans []span
 // upstream cache has aged it.
 func (e *Edge) addAge(h http.Header, a answer) {
 	age := a.entry.age
-	if a.outcome == hit {
+	switch {
+	case a.outcome == hit:
 		age += max(time.Since(a.entry.received), 0)
+	case !a.entry.aged:
+		return
 	}
-	if a.outcome == hit || age > 0 {
-		h.Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
-	}
+	h.Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
 }
 
 // cloudfrontHop ends the names by which distributions go in Via.

@@ -16,6 +16,7 @@ import (
 type site struct {
 	number    uint32
 	config    distribution.Distribution
+	errors    map[int]distribution.CustomErrorResponse
 	behaviors []behavior        // the default last
 	dialing   []*http.Transport // made for this site's origins
 	root      string            // path of the default root object, as a viewer would spell it; empty if there is none
@@ -45,6 +46,10 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 	made := &site{
 		number: number, config: d,
 		epochs: newEpochs(maxRecords), store: s, fills: make(map[key]*fill),
+		errors: make(map[int]distribution.CustomErrorResponse, len(d.Config.CustomErrorResponses)),
+	}
+	for _, r := range d.Config.CustomErrorResponses {
+		made.errors[r.ErrorCode] = r
 	}
 	if root := d.Config.DefaultRootObject; root != "" {
 		made.root = freshet.KeyPaths(root)[0]
@@ -93,27 +98,38 @@ func (s *site) lookup(k key) *entry {
 // meantime, or else a fill to wait for, which begins with this query if mine is
 // true and then has the expired copy in old, if there is one.
 //
-// A fill is joined only if it began after the last invalidation of its URL. The
-// older one goes on for those who asked before.
-func (s *site) join(q *query, now time.Time) (stored *entry, f *fill, mine bool) {
+// A fill is joined only if it began after the last invalidation of its URL; the
+// older one goes on for those who asked before. One whose answer may be for one
+// viewer only is joined by nobody who waits, but it is reason enough not to ask
+// behind everybody's back.
+func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fill, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.fills[q.key]; f != nil && s.epochs.valid(&f.stamp, f.names) {
-		return nil, f, false
-	}
 	f = &fill{ready: make(chan struct{})}
 	// In this order: what is found valid after the fetch was stamped cannot
 	// have been invalidated before it.
 	s.epochs.begin(&f.stamp)
 	old := s.lookup(q.key)
-	if old != nil && old.answers(now) {
+	if old != nil && (old.answers(now) || behind && old.resting(now)) {
 		return old, nil, false
+	}
+	apart := !behind && (!q.behavior.collapses() || old != nil && old.life.each)
+	if f := s.fills[q.key]; f != nil && !apart && s.epochs.valid(&f.stamp, f.names) {
+		return nil, f, false
+	}
+	if old != nil && old.isMark() {
+		old = nil
 	}
 	f.old, f.names = old, q.names(s.root)
 	f.key = key{q.key.site, strings.Clone(q.key.url), q.key.variant} // not the whole request line
 	s.fills[f.key] = f
 	return nil, f, true
 }
+
+// collapses reports whether requests with one key wait for one answer. They do
+// not where cookies are forwarded.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html#request-custom-traffic-spikes
+func (b *behavior) collapses() bool { return !b.keying.forwardsCookies() }
 
 // leave lets no further request join f.
 func (s *site) leave(f *fill) {
