@@ -97,7 +97,7 @@ func distributions() []distribution.Distribution {
 	rich.Config.Comment = "<&> é"
 	rich.Config.Origins = append(rich.Config.Origins, distribution.Origin{ID: "app", DomainName: "app.example.com", OriginPath: "/v1"},
 		distribution.Origin{ID: "site", DomainName: "b.s3-website-eu-west-1.amazonaws.com"})
-	rich.Config.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "app", ForwardedValues: &distribution.ForwardedValues{QueryString: true}, MaxTTL: new(int64(60))}}
+	rich.Config.CacheBehaviors = []distribution.CacheBehavior{{PathPattern: "/api/*", TargetOriginID: "app", ForwardedValues: &distribution.ForwardedValues{QueryString: true}, DefaultTTL: new(int64(30)), MaxTTL: new(int64(60))}}
 	return []distribution.Distribution{rich, distribution.ForBucket("E1PLAIN", "site")}
 }
 
@@ -119,9 +119,12 @@ func open(t *testing.T, e *edge, change func(*api.RegisterConfig)) *api.Register
 // serve puts the API on a loopback port.
 func serve(t *testing.T, r *api.Register, change func(*api.HandlerConfig)) *httptest.Server {
 	t.Helper()
-	cfg := api.HandlerConfig{Register: r, Credentials: sigv4.Credentials{AccessKeyID: keyID, Secret: secret}, Account: "123456789012"}
+	cfg := api.HandlerConfig{Register: r, Credentials: sigv4.Credentials{AccessKeyID: keyID, Secret: secret}}
 	if change != nil {
 		change(&cfg)
+	}
+	if cfg.Catalog == nil {
+		cfg.Catalog = catalog(t, func(c *api.CatalogConfig) { c.BuiltIn = r.Distributions() })
 	}
 	h, err := api.NewHandler(cfg)
 	if err != nil {
@@ -130,6 +133,20 @@ func serve(t *testing.T, r *api.Register, change func(*api.HandlerConfig)) *http
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// catalog returns one of the test's distributions; change may be nil.
+func catalog(t *testing.T, change func(*api.CatalogConfig)) *api.Catalog {
+	t.Helper()
+	cfg := api.CatalogConfig{Shelf: &api.MemoryShelf{}, BuiltIn: distributions(), Account: "123456789012"}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := api.OpenCatalog(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // response is an answer read to its end.

@@ -162,7 +162,7 @@ func TestGoSDKErrors(t *testing.T) {
 	if got := code(err); got != "EntityNotFound" {
 		t.Errorf("tenant: %s", got)
 	}
-	_, err = c.ListCachePolicies(t.Context(), nil)
+	_, err = c.ListStreamingDistributions(t.Context(), nil)
 	if got := code(err); got != "UnsupportedOperation" {
 		t.Errorf("unknown operation: %s", got)
 	}

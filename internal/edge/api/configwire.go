@@ -2,239 +2,194 @@ package api
 
 import (
 	"cmp"
-	"encoding/xml"
+	"strconv"
 	"strings"
 
 	"github.com/freshet/freshet/internal/distribution"
 )
 
 // The documents that describe distributions. Every element that CloudFront's
-// model requires is there, and those that it always sends; what the edge does
-// not have shows CloudFront's default. Lists without elements have a Quantity of
-// 0 and no Items, as CloudFront writes them.
+// model requires is there, and those that it always sends, with CloudFront's
+// default where nothing was configured.
 // https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_DistributionConfig.html
 
-type distributionXML struct {
-	XMLName            xml.Name  `xml:"http://cloudfront.amazonaws.com/doc/2020-05-31/ Distribution"`
-	ID                 string    `xml:"Id"`
-	ARN                string    `xml:"ARN"`
-	Status             string    `xml:"Status"`
-	LastModifiedTime   string    `xml:"LastModifiedTime"`
-	InProgress         int       `xml:"InProgressInvalidationBatches"`
-	DomainName         string    `xml:"DomainName"`
-	TrustedSigners     noTrust   `xml:"ActiveTrustedSigners"`
-	TrustedKeyGroups   noTrust   `xml:"ActiveTrustedKeyGroups"`
-	DistributionConfig configXML `xml:"DistributionConfig"`
+func configElements(c distribution.Config) []element {
+	return append([]element{
+		text("CallerReference", c.CallerReference),
+		text("DefaultRootObject", c.DefaultRootObject),
+		loggingElement(c.Logging),
+		text("ContinuousDeploymentPolicyId", c.ContinuousDeploymentPolicyID),
+		pointed(c.TenantConfig, tenantElement),
+		pointed(c.CacheTagConfig, func(t distribution.CacheTagConfig) element {
+			return group("CacheTagConfig", text("HeaderName", t.HeaderName))
+		}),
+	}, summaryElements(c)...)
 }
 
-type configRootXML struct {
-	XMLName xml.Name `xml:"http://cloudfront.amazonaws.com/doc/2020-05-31/ DistributionConfig"`
-	configXML
-}
-
-type distributionListXML struct {
-	XMLName xml.Name `xml:"http://cloudfront.amazonaws.com/doc/2020-05-31/ DistributionList"`
-	pageXML
-	Items *[]distributionSummaryXML `xml:"Items>DistributionSummary"`
-}
-
-type distributionSummaryXML struct {
-	ID               string `xml:"Id"`
-	ARN              string `xml:"ARN"`
-	ETag             string `xml:"ETag"`
-	Status           string `xml:"Status"`
-	LastModifiedTime string `xml:"LastModifiedTime"`
-	DomainName       string `xml:"DomainName"`
-	sharedXML
-}
-
-type configXML struct {
-	CallerReference   string     `xml:"CallerReference"`
-	DefaultRootObject string     `xml:"DefaultRootObject"`
-	Logging           loggingXML `xml:"Logging"`
-	Continuous        string     `xml:"ContinuousDeploymentPolicyId"`
-	sharedXML
-}
-
-// sharedXML is in the configuration and in the summary.
-type sharedXML struct {
-	Aliases              aliasesXML     `xml:"Aliases"`
-	Origins              originsXML     `xml:"Origins"`
-	OriginGroups         noneXML        `xml:"OriginGroups"`
-	DefaultCacheBehavior behaviorXML    `xml:"DefaultCacheBehavior"`
-	CacheBehaviors       behaviorsXML   `xml:"CacheBehaviors"`
-	CustomErrorResponses noneXML        `xml:"CustomErrorResponses"`
-	Comment              string         `xml:"Comment"`
-	PriceClass           string         `xml:"PriceClass"`
-	Enabled              bool           `xml:"Enabled"`
-	ViewerCertificate    certificateXML `xml:"ViewerCertificate"`
-	GeoRestriction       geoXML         `xml:"Restrictions>GeoRestriction"`
-	WebACLID             string         `xml:"WebACLId"`
-	HTTPVersion          string         `xml:"HttpVersion"`
-	IsIPV6Enabled        bool           `xml:"IsIPV6Enabled"`
-	Staging              bool           `xml:"Staging"`
-}
-
-// noneXML is a list that is always empty.
-type noneXML struct {
-	Quantity int `xml:"Quantity"`
-}
-
-// noTrust is a list of signers that nobody is on.
-type noTrust struct {
-	Enabled  bool `xml:"Enabled"`
-	Quantity int  `xml:"Quantity"`
-}
-
-type loggingXML struct {
-	Enabled        bool   `xml:"Enabled"`
-	IncludeCookies bool   `xml:"IncludeCookies"`
-	Bucket         string `xml:"Bucket"`
-	Prefix         string `xml:"Prefix"`
-}
-
-type aliasesXML struct {
-	Quantity int       `xml:"Quantity"`
-	Items    *[]string `xml:"Items>CNAME"`
-}
-
-type certificateXML struct {
-	Default                bool   `xml:"CloudFrontDefaultCertificate"`
-	SSLSupportMethod       string `xml:"SSLSupportMethod"`
-	MinimumProtocolVersion string `xml:"MinimumProtocolVersion"`
-	CertificateSource      string `xml:"CertificateSource"`
-}
-
-type geoXML struct {
-	RestrictionType string `xml:"RestrictionType"`
-	Quantity        int    `xml:"Quantity"`
-}
-
-type originsXML struct {
-	Quantity int          `xml:"Quantity"`
-	Items    *[]originXML `xml:"Items>Origin"`
-}
-
-type originXML struct {
-	ID            string           `xml:"Id"`
-	DomainName    string           `xml:"DomainName"`
-	OriginPath    string           `xml:"OriginPath"`
-	CustomHeaders noneXML          `xml:"CustomHeaders"`
-	S3            *s3OriginXML     `xml:"S3OriginConfig"`
-	Custom        *customOriginXML `xml:"CustomOriginConfig"`
-	Attempts      int              `xml:"ConnectionAttempts"`
-	Timeout       int              `xml:"ConnectionTimeout"` // seconds
-	ShieldEnabled bool             `xml:"OriginShield>Enabled"`
-	AccessControl string           `xml:"OriginAccessControlId"`
-}
-
-type s3OriginXML struct {
-	OriginAccessIdentity string `xml:"OriginAccessIdentity"`
-}
-
-type customOriginXML struct {
-	HTTPPort         int             `xml:"HTTPPort"`
-	HTTPSPort        int             `xml:"HTTPSPort"`
-	ProtocolPolicy   string          `xml:"OriginProtocolPolicy"`
-	SSLProtocols     sslProtocolsXML `xml:"OriginSslProtocols"`
-	ReadTimeout      int             `xml:"OriginReadTimeout"`      // seconds
-	KeepaliveTimeout int             `xml:"OriginKeepaliveTimeout"` // seconds
-}
-
-type sslProtocolsXML struct {
-	Quantity int      `xml:"Quantity"`
-	Items    []string `xml:"Items>SslProtocol"`
-}
-
-type behaviorsXML struct {
-	Quantity int            `xml:"Quantity"`
-	Items    *[]behaviorXML `xml:"Items>CacheBehavior"`
-}
-
-type behaviorXML struct {
-	PathPattern          string       `xml:"PathPattern,omitempty"` // of the ordered ones only
-	TargetOriginID       string       `xml:"TargetOriginId"`
-	TrustedSigners       noTrust      `xml:"TrustedSigners"`
-	TrustedKeyGroups     noTrust      `xml:"TrustedKeyGroups"`
-	ViewerProtocolPolicy string       `xml:"ViewerProtocolPolicy"`
-	AllowedMethods       methodsXML   `xml:"AllowedMethods"`
-	SmoothStreaming      bool         `xml:"SmoothStreaming"`
-	Compress             bool         `xml:"Compress"`
-	LambdaFunctions      noneXML      `xml:"LambdaFunctionAssociations"`
-	Functions            noneXML      `xml:"FunctionAssociations"`
-	FieldLevelEncryption string       `xml:"FieldLevelEncryptionId"`
-	ForwardedValues      forwardedXML `xml:"ForwardedValues"`
-	MinTTL               int64        `xml:"MinTTL"`
-	DefaultTTL           int64        `xml:"DefaultTTL"`
-	MaxTTL               int64        `xml:"MaxTTL"`
-}
-
-type methodsXML struct {
-	Quantity int      `xml:"Quantity"`
-	Items    []string `xml:"Items>Method"`
-	Cached   int      `xml:"CachedMethods>Quantity"`
-	CachedBy []string `xml:"CachedMethods>Items>Method"`
-}
-
-type forwardedXML struct {
-	QueryString          bool    `xml:"QueryString"`
-	Cookies              string  `xml:"Cookies>Forward"`
-	Headers              noneXML `xml:"Headers"`
-	QueryStringCacheKeys noneXML `xml:"QueryStringCacheKeys"`
-}
-
-func configDocument(c distribution.Config) configXML {
-	return configXML{CallerReference: c.CallerReference, DefaultRootObject: c.DefaultRootObject, sharedXML: sharedDocument(c)}
-}
-
-func sharedDocument(c distribution.Config) sharedXML {
-	return sharedXML{
-		Aliases:              aliasesXML{Quantity: len(c.Aliases), Items: some(c.Aliases)},
-		Origins:              originsXML{Quantity: len(c.Origins), Items: some(each(c.Origins, originDocument))},
-		DefaultCacheBehavior: behaviorDocument(c.DefaultCacheBehavior),
-		CacheBehaviors:       behaviorsXML{Quantity: len(c.CacheBehaviors), Items: some(each(c.CacheBehaviors, behaviorDocument))},
-		Comment:              c.Comment,
-		PriceClass:           "PriceClass_All",
-		Enabled:              c.Enabled,
-		ViewerCertificate:    certificateXML{Default: true, SSLSupportMethod: "vip", MinimumProtocolVersion: "TLSv1", CertificateSource: "cloudfront"},
-		GeoRestriction:       geoXML{RestrictionType: "none"},
-		HTTPVersion:          "http2",
+// summaryElements are in the configuration and in the list's summary.
+func summaryElements(c distribution.Config) []element {
+	return []element{
+		named("Aliases", "CNAME", c.Aliases),
+		list("Origins", each(c.Origins, originElement)),
+		list("OriginGroups", each(c.OriginGroups, originGroupElement)),
+		group("DefaultCacheBehavior", behaviorElements(c.DefaultCacheBehavior)...),
+		list("CacheBehaviors", each(c.CacheBehaviors, func(b distribution.CacheBehavior) element {
+			return group("CacheBehavior", append([]element{text("PathPattern", b.PathPattern)}, behaviorElements(b)...)...)
+		})),
+		list("CustomErrorResponses", each(c.CustomErrorResponses, errorResponseElement)),
+		text("Comment", c.Comment),
+		text("PriceClass", cmp.Or(c.PriceClass, "PriceClass_All")),
+		flag("Enabled", c.Enabled),
+		certificateElement(c.ViewerCertificate),
+		restrictionsElement(c.Restrictions),
+		text("WebACLId", c.WebACLID),
+		text("HttpVersion", cmp.Or(c.HTTPVersion, "http2")),
+		flag("IsIPV6Enabled", c.IsIPV6Enabled),
+		flag("Staging", c.Staging),
+		optional("AnycastIpListId", c.AnycastIPListID),
+		optional("ConnectionMode", c.ConnectionMode),
+		pointed(c.ConnectionFunctionAssociation, func(a distribution.ConnectionFunctionAssociation) element {
+			return group("ConnectionFunctionAssociation", text("Id", a.ID))
+		}),
+		pointed(c.ViewerMtlsConfig, viewerMtlsElement),
 	}
 }
 
-// each turns a list of one type into a list of another.
-func each[A, B any](list []A, turn func(A) B) []B {
-	turned := make([]B, 0, len(list))
-	for _, a := range list {
-		turned = append(turned, turn(a))
-	}
-	return turned
+func loggingElement(l *distribution.Logging) element {
+	l = cmp.Or(l, &distribution.Logging{})
+	return group("Logging", flag("Enabled", l.Enabled), flag("IncludeCookies", l.IncludeCookies), text("Bucket", l.Bucket), text("Prefix", l.Prefix))
 }
 
-// originDocument shows a bucket as an S3 origin, and everything else, a
-// bucket's website endpoint included, as a custom one.
-func originDocument(o distribution.Origin) originXML {
-	doc := originXML{ID: o.ID, DomainName: o.DomainName, OriginPath: o.OriginPath, Attempts: 3, Timeout: 10}
-	if _, isBucket := o.Bucket(); isBucket && !strings.Contains(o.DomainName, ".s3-website") {
-		doc.S3 = &s3OriginXML{}
-		return doc
+func tenantElement(t distribution.TenantConfig) element {
+	if len(t.ParameterDefinitions) == 0 {
+		return group("TenantConfig")
 	}
-	doc.Custom = &customOriginXML{HTTPPort: 80, HTTPSPort: 443, ProtocolPolicy: "match-viewer",
-		SSLProtocols: sslProtocolsXML{Quantity: 1, Items: []string{"TLSv1.2"}}, ReadTimeout: 30, KeepaliveTimeout: 5}
-	return doc
+	return group("TenantConfig", group("ParameterDefinitions", each(t.ParameterDefinitions, func(p distribution.ParameterDefinition) element {
+		s := p.Definition.StringSchema
+		return group("member", text("Name", p.Name), group("Definition", group("StringSchema",
+			optional("Comment", s.Comment), optional("DefaultValue", s.DefaultValue), flag("Required", s.Required))))
+	})...))
 }
 
-func behaviorDocument(b distribution.CacheBehavior) behaviorXML {
-	methods := []string{"HEAD", "GET"}
-	forwarded := cmp.Or(b.ForwardedValues, &distribution.ForwardedValues{})
-	return behaviorXML{
-		PathPattern:          b.PathPattern,
-		TargetOriginID:       b.TargetOriginID,
-		ViewerProtocolPolicy: "allow-all",
-		AllowedMethods:       methodsXML{Quantity: len(methods), Items: methods, Cached: len(methods), CachedBy: methods},
-		ForwardedValues:      forwardedXML{QueryString: forwarded.QueryString, Cookies: "none"},
-		MinTTL:               *cmp.Or(b.MinTTL, new(int64(distribution.DefaultMinTTL))),
-		DefaultTTL:           *cmp.Or(b.DefaultTTL, new(int64(distribution.DefaultDefaultTTL))),
-		MaxTTL:               *cmp.Or(b.MaxTTL, new(int64(distribution.DefaultMaxTTL))),
+func viewerMtlsElement(m distribution.ViewerMtlsConfig) element {
+	return group("ViewerMtlsConfig", optional("Mode", m.Mode), pointed(m.TrustStoreConfig, func(s distribution.TrustStoreConfig) element {
+		return group("TrustStoreConfig", text("TrustStoreId", s.TrustStoreID),
+			flag("AdvertiseTrustStoreCaNames", s.AdvertiseTrustStoreCANames), flag("IgnoreCertificateExpiry", s.IgnoreCertificateExpiration))
+	}))
+}
+
+// certificateElement shows CloudFront's own certificate where none was
+// configured. Certificate and CertificateSource are the older names of the
+// others, which CloudFront still sends.
+func certificateElement(c *distribution.ViewerCertificate) element {
+	v := *cmp.Or(c, &distribution.ViewerCertificate{CloudFrontDefaultCertificate: true})
+	source := "cloudfront"
+	switch {
+	case v.ACMCertificateARN != "":
+		source = "acm"
+	case v.IAMCertificateID != "":
+		source = "iam"
 	}
+	method := v.SSLSupportMethod
+	if v.CloudFrontDefaultCertificate {
+		method = cmp.Or(method, "vip")
+	}
+	return group("ViewerCertificate",
+		flag("CloudFrontDefaultCertificate", v.CloudFrontDefaultCertificate),
+		optional("IAMCertificateId", v.IAMCertificateID),
+		optional("ACMCertificateArn", v.ACMCertificateARN),
+		optional("SSLSupportMethod", method),
+		text("MinimumProtocolVersion", cmp.Or(v.MinimumProtocolVersion, "TLSv1")),
+		optional("Certificate", cmp.Or(v.Certificate, v.ACMCertificateARN, v.IAMCertificateID)),
+		text("CertificateSource", cmp.Or(v.CertificateSource, source)))
+}
+
+func restrictionsElement(r *distribution.Restrictions) element {
+	geo := cmp.Or(r, &distribution.Restrictions{}).GeoRestriction
+	return group("Restrictions", group("GeoRestriction",
+		append([]element{text("RestrictionType", cmp.Or(geo.RestrictionType, "none"))}, items(texts("Location", geo.Locations))...)...))
+}
+
+func errorResponseElement(r distribution.CustomErrorResponse) element {
+	code := ""
+	if r.ResponseCode != 0 {
+		code = strconv.Itoa(r.ResponseCode)
+	}
+	return group("CustomErrorResponse", number("ErrorCode", r.ErrorCode), text("ResponsePagePath", r.ResponsePagePath),
+		text("ResponseCode", code), number("ErrorCachingMinTTL", int64(r.CachingTTL().Seconds())))
+}
+
+// originElement shows a bucket of which nothing else is said as an S3 origin,
+// and everything else, a bucket's website endpoint included, as a custom one.
+func originElement(o distribution.Origin) element {
+	_, isBucket := o.Bucket()
+	if o.S3OriginConfig == nil && o.CustomOriginConfig == nil && o.VPCOriginConfig == nil {
+		if isBucket && !strings.Contains(o.DomainName, ".s3-website") {
+			o.S3OriginConfig = &distribution.S3OriginConfig{}
+		} else {
+			o.CustomOriginConfig = &distribution.CustomOriginConfig{}
+		}
+	}
+	return group("Origin",
+		text("Id", o.ID),
+		text("DomainName", o.DomainName),
+		text("OriginPath", o.OriginPath),
+		list("CustomHeaders", each(o.CustomHeaders, func(h distribution.OriginHeader) element {
+			return group("OriginCustomHeader", text("HeaderName", h.HeaderName), text("HeaderValue", h.HeaderValue))
+		})),
+		pointed(o.S3OriginConfig, func(s distribution.S3OriginConfig) element {
+			return group("S3OriginConfig", text("OriginAccessIdentity", s.OriginAccessIdentity), positive("OriginReadTimeout", s.OriginReadTimeout))
+		}),
+		pointed(o.CustomOriginConfig, customOriginElement),
+		pointed(o.VPCOriginConfig, func(v distribution.VPCOriginConfig) element {
+			return group("VpcOriginConfig", text("VpcOriginId", v.VPCOriginID), optional("OwnerAccountId", v.OwnerAccountID),
+				number("OriginReadTimeout", cmp.Or(v.OriginReadTimeout, 30)), number("OriginKeepaliveTimeout", cmp.Or(v.OriginKeepaliveTimeout, 5)))
+		}),
+		number("ConnectionAttempts", cmp.Or(o.ConnectionAttempts, 3)),
+		number("ConnectionTimeout", cmp.Or(o.ConnectionTimeout, 10)),
+		positive("ResponseCompletionTimeout", o.ResponseCompletionTimeout),
+		shieldElement(o.OriginShield),
+		text("OriginAccessControlId", o.OriginAccessControlID),
+	)
+}
+
+// positive is left out where n is 0.
+func positive(name string, n int) element {
+	if n == 0 {
+		return element{}
+	}
+	return number(name, n)
+}
+
+func customOriginElement(c distribution.CustomOriginConfig) element {
+	protocols := c.OriginSSLProtocols
+	if len(protocols) == 0 {
+		protocols = []string{"TLSv1.2"}
+	}
+	shown := group("CustomOriginConfig",
+		number("HTTPPort", cmp.Or(c.HTTPPort, 80)),
+		number("HTTPSPort", cmp.Or(c.HTTPSPort, 443)),
+		text("OriginProtocolPolicy", cmp.Or(c.OriginProtocolPolicy, "match-viewer")),
+		named("OriginSslProtocols", "SslProtocol", protocols),
+		number("OriginReadTimeout", cmp.Or(c.OriginReadTimeout, 30)),
+		number("OriginKeepaliveTimeout", cmp.Or(c.OriginKeepaliveTimeout, 5)),
+		optional("IpAddressType", c.IPAddressType),
+	)
+	if m := c.OriginMtlsConfig; m != nil {
+		shown.below = append(shown.below, group("OriginMtlsConfig", text("ClientCertificateArn", m.ClientCertificateARN)))
+	}
+	return shown
+}
+
+func shieldElement(s *distribution.OriginShield) element {
+	s = cmp.Or(s, &distribution.OriginShield{})
+	return group("OriginShield", flag("Enabled", s.Enabled), optional("OriginShieldRegion", s.OriginShieldRegion))
+}
+
+func originGroupElement(g distribution.OriginGroup) element {
+	return group("OriginGroup",
+		text("Id", g.ID),
+		group("FailoverCriteria", list("StatusCodes", each(g.StatusCodes, func(code int) element { return number("StatusCode", code) }))),
+		list("Members", each(g.Members, func(id string) element { return group("OriginGroupMember", text("OriginId", id)) })),
+		optional("SelectionCriteria", g.SelectionCriteria))
 }

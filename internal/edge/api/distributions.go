@@ -1,106 +1,203 @@
 package api
 
 import (
-	"cmp"
-	"encoding/json"
-	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/freshet/freshet/internal/distribution"
 )
 
-func (h *handler) getDistribution(c call) (reply, error) {
-	d, err := h.Register.Distribution(c.args[0])
+func (h *handler) createDistribution(c call) (reply, error) {
+	if c.URL.Query().Has("WithTags") {
+		config, tags, err := readTagged(c.body)
+		if err != nil {
+			return reply{}, err
+		}
+		return h.addDistribution(c, config, tags)
+	}
+	config, err := readDistribution(c.body)
 	if err != nil {
 		return reply{}, err
 	}
-	etag, err := etagOf(d)
-	return reply{header: map[string]string{"ETag": etag}, body: distributionXML{
-		ID:                 d.ID,
-		ARN:                h.arn(d),
-		Status:             statusDeployed,
-		LastModifiedTime:   h.lastModified(d),
-		InProgress:         h.Register.InProgress(d.ID),
-		DomainName:         d.DomainName,
-		DistributionConfig: configDocument(d.Config),
-	}}, err
+	return h.addDistribution(c, config, nil)
+}
+
+func (h *handler) addDistribution(c call, config distribution.Config, tags []Tag) (reply, error) {
+	made, err := h.Catalog.put(c.Context(), func(s *state) (*resource, error) {
+		all := s.all(distributionKind)
+		if len(all) >= maxDistributions {
+			return nil, refuse("TooManyDistributions", "Your request would cause you to exceed the maximum number of distributions: %d", maxDistributions)
+		}
+		for _, r := range all {
+			if r.config.(distributionConfig).CallerReference == config.CallerReference {
+				return nil, refuse(DistributionAlreadyExists, "The caller reference that you are using to create a distribution is associated with another distribution. Already exists: %s", r.key.id)
+			}
+		}
+		return h.Catalog.fresh(resourceKey{distributionKind, newID("E")}, distributionConfig{config}, tags), nil
+	}, judgeDistribution)
+	if err != nil {
+		return reply{}, err
+	}
+	return h.distributionReply(c, made, http.StatusCreated)
+}
+
+func judgeDistribution(next *state, r *resource) error {
+	d, err := next.distribution(r.key.id)
+	if err != nil {
+		return err
+	}
+	return next.judge(d, slices.DeleteFunc(slices.Clone(next.distributions), func(o distribution.Distribution) bool { return o.ID == d.ID }))
+}
+
+func (h *handler) updateDistribution(c call) (reply, error) {
+	config, err := readDistribution(c.body)
+	if err != nil {
+		return reply{}, err
+	}
+	made, err := h.Catalog.put(c.Context(), func(s *state) (*resource, error) {
+		old, err := s.current(resourceKey{distributionKind, c.args[0]}, c)
+		if err != nil {
+			return nil, err
+		}
+		if was := old.config.(distributionConfig).CallerReference; was != config.CallerReference {
+			return nil, refuse(IllegalUpdate, "The caller reference cannot be changed: it is %q", clip(was))
+		}
+		return h.Catalog.revised(old, distributionConfig{config}), nil
+	}, judgeDistribution)
+	if err != nil {
+		return reply{}, err
+	}
+	return h.distributionReply(c, made, http.StatusOK)
+}
+
+func (h *handler) deleteDistribution(c call) (reply, error) {
+	err := h.Catalog.remove(c.Context(), func(s *state) (*resource, error) {
+		old, err := s.current(resourceKey{distributionKind, c.args[0]}, c)
+		switch {
+		case err != nil:
+			return nil, err
+		case old.builtFrom != "":
+			return nil, refuse(AccessDenied, "The distribution %s belongs to the configuration of this edge and cannot be deleted", old.key.id)
+		case old.config.(distributionConfig).Enabled:
+			return nil, refuse(DistributionNotDisabled, "The distribution you are trying to delete has not been disabled.")
+		}
+		return old, nil
+	})
+	return reply{status: http.StatusNoContent}, err
+}
+
+func (h *handler) getDistribution(c call) (reply, error) {
+	r, err := h.Catalog.state.Load().get(resourceKey{distributionKind, c.args[0]})
+	if err != nil {
+		return reply{}, err
+	}
+	return h.distributionReply(c, r, http.StatusOK)
 }
 
 func (h *handler) getDistributionConfig(c call) (reply, error) {
-	d, err := h.Register.Distribution(c.args[0])
+	r, err := h.Catalog.state.Load().get(resourceKey{distributionKind, c.args[0]})
 	if err != nil {
 		return reply{}, err
 	}
-	etag, err := etagOf(d)
-	return reply{header: map[string]string{"ETag": etag}, body: configRootXML{configXML: configDocument(d.Config)}}, err
+	etag, err := r.etag()
+	return reply{header: map[string]string{"ETag": etag}, body: document{name: "DistributionConfig", below: r.config.elements()}}, err
 }
 
-// listDistributions pages through the distributions in the order of their IDs,
-// since a configuration may change its own order between two pages.
-func (h *handler) listDistributions(c call) (reply, error) {
-	marker, limit, err := paging(c.URL.Query())
+// distributionReply is what creating, reading and updating answer. A version
+// that another request has replaced since is shown as it was made.
+func (h *handler) distributionReply(c call, r *resource, status int) (reply, error) {
+	etag, err := r.etag()
 	if err != nil {
 		return reply{}, err
 	}
-	all := slices.SortedFunc(slices.Values(h.Register.Distributions()), byID)
-	begin, found := slices.BinarySearchFunc(all, marker, func(d distribution.Distribution, id string) int { return strings.Compare(d.ID, id) })
+	header := map[string]string{"ETag": etag}
+	if status == http.StatusCreated {
+		header["Location"] = c.location("distribution/" + r.key.id)
+	}
+	d := h.Catalog.state.Load().assemble(h.Catalog, r)
+	return reply{status: status, header: header, body: document{name: "Distribution", below: []element{
+		text("Id", d.ID),
+		text("ARN", h.Catalog.arn("distribution/"+d.ID)),
+		text("Status", h.Catalog.status(r.modified)),
+		text("LastModifiedTime", timestamp(r.modified)),
+		number("InProgressInvalidationBatches", h.Register.InProgress(d.ID)),
+		text("DomainName", d.DomainName),
+		trusted("ActiveTrustedSigners", "Signer", nil),
+		h.activeKeyGroups(&d.Config),
+		group("DistributionConfig", r.config.elements()...),
+	}}}, nil
+}
+
+// listDistributions pages through the distributions in the order of their IDs.
+func (h *handler) listDistributions(c call) (reply, error) {
+	all := h.Catalog.state.Load().all(distributionKind)
+	below, err := h.paged(c, all, pageWithMarker, func(r *resource) (element, error) {
+		etag, err := r.etag()
+		d := h.Catalog.state.Load().assemble(h.Catalog, r)
+		return group("DistributionSummary", append([]element{
+			text("Id", d.ID),
+			text("ARN", h.Catalog.arn("distribution/"+d.ID)),
+			text("ETag", etag),
+			text("Status", h.Catalog.status(r.modified)),
+			text("LastModifiedTime", timestamp(r.modified)),
+			text("DomainName", d.DomainName),
+		}, summaryElements(d.Config)...)...), err
+	})
+	return reply{body: document{name: "DistributionList", below: below}}, err
+}
+
+// listDistributionsUsing answers ListDistributionsByCachePolicyId and its like:
+// with the IDs of the distributions that use a resource.
+func listDistributionsUsing(kind kindName) func(*handler, call) (reply, error) {
+	return func(h *handler, c call) (reply, error) {
+		s := h.Catalog.state.Load()
+		if _, managed := managedOf(kind, c.args[0]); !managed {
+			if _, err := s.get(resourceKey{kind, c.args[0]}); err != nil {
+				return reply{}, err
+			}
+		}
+		using := slices.DeleteFunc(s.all(distributionKind), func(r *resource) bool {
+			return !uses(kind, configOf(r), c.args[0])
+		})
+		below, err := h.paged(c, using, pageWithMarker, func(r *resource) (element, error) { return text("DistributionId", r.key.id), nil })
+		return reply{body: document{name: "DistributionIdList", below: below}}, err
+	}
+}
+
+// pageStyle says which elements a list has beside its own.
+type pageStyle bool
+
+const (
+	pageWithMarker pageStyle = true  // Marker and IsTruncated, as the older lists have
+	pageWithout    pageStyle = false // neither, as the newer ones
+)
+
+// paged returns the elements of one page of a list. all is in the order of IDs.
+func (h *handler) paged(c call, all []*resource, style pageStyle, show func(*resource) (element, error)) ([]element, error) {
+	marker, limit, err := paging(c.URL.Query())
+	if err != nil {
+		return nil, err
+	}
+	begin, found := slices.BinarySearchFunc(all, marker, func(r *resource, id string) int { return strings.Compare(r.key.id, id) })
 	if found {
 		begin++
 	}
 	end := min(begin+limit, len(all))
-	list := distributionListXML{pageXML: pageXML{Marker: marker, MaxItems: limit, IsTruncated: end < len(all), Quantity: end - begin}}
-	if list.IsTruncated {
-		list.NextMarker = all[end-1].ID
-	}
-	var summaries []distributionSummaryXML
-	for _, d := range all[begin:end] {
-		summary, err := h.summary(d)
+	page := make([]element, 0, end-begin)
+	for _, r := range all[begin:end] {
+		shown, err := show(r)
 		if err != nil {
-			return reply{}, err
+			return nil, err
 		}
-		summaries = append(summaries, summary)
+		page = append(page, shown)
 	}
-	list.Items = some(summaries)
-	return reply{body: list}, nil
-}
-
-func byID(a, b distribution.Distribution) int { return cmp.Compare(a.ID, b.ID) }
-
-func (h *handler) summary(d distribution.Distribution) (distributionSummaryXML, error) {
-	etag, err := etagOf(d)
-	return distributionSummaryXML{
-		ID:               d.ID,
-		ARN:              h.arn(d),
-		ETag:             etag,
-		Status:           statusDeployed,
-		LastModifiedTime: h.lastModified(d),
-		DomainName:       d.DomainName,
-		sharedXML:        sharedDocument(d.Config),
-	}, err
-}
-
-// statusDeployed is the status of every distribution: the edge has a
-// configuration before the API can show it.
-const statusDeployed = "Deployed"
-
-func (h *handler) arn(d distribution.Distribution) string {
-	return "arn:aws:cloudfront::" + h.Account + ":distribution/" + d.ID
-}
-
-func (h *handler) lastModified(d distribution.Distribution) string {
-	if d.LastModified.IsZero() {
-		return timestamp(h.opened)
+	var below []element
+	if style == pageWithMarker {
+		below = append(below, text("Marker", marker), flag("IsTruncated", end < len(all)))
 	}
-	return timestamp(d.LastModified)
-}
-
-// etagOf names a version of a distribution's configuration; like CloudFront's
-// ETags it comes without quotes.
-func etagOf(d distribution.Distribution) (string, error) {
-	text, err := json.Marshal(d.Config)
-	if err != nil {
-		return "", fmt.Errorf("name the version of distribution %s: %w", d.ID, err)
+	if end < len(all) {
+		below = append(below, text("NextMarker", all[end-1].key.id))
 	}
-	return "E" + shortHash(string(text)), nil
+	return append(append(below, number("MaxItems", limit)), items(page)...), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // The codes of an Error: those of CloudFront's API.
@@ -20,6 +21,19 @@ const (
 	NoSuchInvalidation             = "NoSuchInvalidation"
 	EntityNotFound                 = "EntityNotFound" // of distribution tenants
 	UnsupportedOperation           = "UnsupportedOperation"
+	AccessDenied                   = "AccessDenied"
+	InvalidIfMatchVersion          = "InvalidIfMatchVersion" // If-Match is missing
+	PreconditionFailed             = "PreconditionFailed"    // If-Match names another version
+	IllegalUpdate                  = "IllegalUpdate"
+	IllegalDelete                  = "IllegalDelete"
+	InvalidTagging                 = "InvalidTagging"
+	NoSuchResource                 = "NoSuchResource"
+	DistributionAlreadyExists      = "DistributionAlreadyExists"
+	DistributionNotDisabled        = "DistributionNotDisabled"
+	CNAMEAlreadyExists             = "CNAMEAlreadyExists"
+	NoSuchOrigin                   = "NoSuchOrigin"
+	FunctionSizeLimitExceeded      = "FunctionSizeLimitExceeded"
+	TestFunctionFailed             = "TestFunctionFailed"
 	Throttling                     = "Throttling"
 	ServiceUnavailable             = "ServiceUnavailable"
 )
@@ -57,12 +71,21 @@ func refuse(code, format string, args ...any) *Error {
 
 // statusOf says with which HTTP status CloudFront sends a code.
 func statusOf(code string) int {
-	switch code {
-	case BatchTooLarge:
+	ends := func(end string) bool { return strings.HasSuffix(code, end) }
+	switch {
+	case code == BatchTooLarge, code == FunctionSizeLimitExceeded:
 		return http.StatusRequestEntityTooLarge
-	case NoSuchDistribution, NoSuchInvalidation, EntityNotFound:
+	case strings.HasPrefix(code, "NoSuch"), code == EntityNotFound:
 		return http.StatusNotFound
-	case ServiceUnavailable:
+	case ends("AlreadyExists"), ends("InUse"), ends("NotDisabled"):
+		return http.StatusConflict
+	case code == PreconditionFailed:
+		return http.StatusPreconditionFailed
+	case code == AccessDenied:
+		return http.StatusForbidden
+	case code == TestFunctionFailed:
+		return http.StatusInternalServerError
+	case code == ServiceUnavailable:
 		return http.StatusServiceUnavailable
 	default: // Throttling too, other than one would think
 		return http.StatusBadRequest

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -20,8 +21,8 @@ const MaxBody = 16 << 20
 // required.
 type HandlerConfig struct {
 	Register    *Register
+	Catalog     *Catalog          // of what is configured; nil is what the register has, to be read only
 	Credentials sigv4.Credentials // of the one client key that is let in, for any region
-	Account     string            // twelve digits, shown in ARNs; empty is 000000000000
 	Now         func() time.Time  // nil is time.Now
 	Logger      *slog.Logger      // is told of answers with status 5xx; nil discards
 
@@ -40,8 +41,8 @@ type Fault struct {
 
 type handler struct {
 	HandlerConfig
-	verifier sigv4.Verifier
-	opened   time.Time // stands in where a distribution does not know when it was changed
+	verifier   sigv4.Verifier
+	operations []operation
 }
 
 // NewHandler returns the API's handler. It answers every path and looks at
@@ -50,19 +51,23 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 	if cfg.Register == nil || cfg.Credentials.AccessKeyID == "" || cfg.Credentials.Secret == "" {
 		return nil, errors.New("make the CloudFront API: a register and credentials are required")
 	}
-	if cfg.Account == "" {
-		cfg.Account = "000000000000"
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Catalog == nil {
+		var err error
+		cfg.Catalog, err = OpenCatalog(context.Background(), CatalogConfig{BuiltIn: cfg.Register.Distributions(), Now: cfg.Now})
+		if err != nil {
+			return nil, fmt.Errorf("make the CloudFront API: %w", err)
+		}
+	}
 	return &handler{
 		HandlerConfig: cfg,
 		verifier:      sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront", MaxBody: MaxBody, Now: cfg.Now},
-		opened:        cfg.Now().UTC(),
+		operations:    operations(),
 	}, nil
 }
 
@@ -95,7 +100,7 @@ func (h *handler) answer(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	op, err := route(r)
+	op, err := h.route(r)
 	if err != nil {
 		return reply{}, err
 	}

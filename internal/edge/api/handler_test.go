@@ -108,13 +108,13 @@ func TestErrors(t *testing.T) {
 		"MaxItems empty":                {"GET", create + "?MaxItems=", "", 400, "InvalidArgument"},
 		"MaxItems x, distributions":     {"GET", "/2020-05-31/distribution?MaxItems=x", "", 400, "InvalidArgument"},
 		"unknown marker":                {"GET", create + "?Marker=INONE", "", 400, "InvalidArgument"},
-		"unknown route":                 {"GET", "/2020-05-31/cache-policy", "", 400, "UnsupportedOperation"},
+		"unknown route":                 {"GET", "/2020-05-31/streaming-distribution", "", 400, "UnsupportedOperation"},
 		"root":                          {"GET", "/", "", 400, "UnsupportedOperation"},
 		"other version":                 {"GET", "/2010-11-01/distribution", "", 400, "UnsupportedOperation"},
 		"version only":                  {"GET", "/2020-05-31", "", 400, "UnsupportedOperation"},
 		"trailing slash":                {"GET", "/2020-05-31/distribution/E1PLAIN/", "", 400, "UnsupportedOperation"},
 		"other method":                  {"DELETE", create, "", 400, "UnsupportedOperation"},
-		"put":                           {"PUT", "/2020-05-31/distribution/E1PLAIN/config", "<a/>", 400, "UnsupportedOperation"},
+		"put":                           {"PUT", "/2020-05-31/distribution/E1PLAIN", "<a/>", 400, "UnsupportedOperation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantError(t, send(t, s, tt.method, tt.path, tt.body), tt.status, tt.code)

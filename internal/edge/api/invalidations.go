@@ -19,11 +19,7 @@ func (h *handler) createInvalidation(c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	location := url.URL{Scheme: "http", Host: c.Host, Path: "/" + version + "/distribution/" + id + "/invalidation/" + created.ID}
-	if c.TLS != nil {
-		location.Scheme = "https"
-	}
-	return reply{status: http.StatusCreated, header: map[string]string{"Location": location.String()}, body: invalidationDocument(created)}, nil
+	return reply{status: http.StatusCreated, header: map[string]string{"Location": c.location("distribution/" + id + "/invalidation/" + created.ID)}, body: invalidationDocument(created)}, nil
 }
 
 func (h *handler) getInvalidation(c call) (reply, error) {

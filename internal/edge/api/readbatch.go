@@ -34,11 +34,11 @@ type strangerXML struct{ XMLName xml.Name }
 // Register.Create, except for the Quantity, which only the XML has.
 func readBatch(body []byte) (Batch, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return Batch{}, refuse(MissingBody, "This operation requires a body. Ensure that the body is present and the Content-Type header is set.")
+		return Batch{}, missingBody()
 	}
 	parsed, err := parseBatch(body)
 	if err != nil {
-		return Batch{}, refuse(MalformedInput, "The request's body is no InvalidationBatch: %s", clip(err.Error()))
+		return Batch{}, malformed("InvalidationBatch", err)
 	}
 	for _, required := range []struct {
 		name  string

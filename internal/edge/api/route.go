@@ -26,31 +26,39 @@ type operation struct {
 const version = "2020-05-31"
 
 func operations() []operation {
-	return []operation{
+	all := []operation{
 		{name: "CreateInvalidation", method: http.MethodPost, path: []string{"distribution", "*", "invalidation"}, serve: (*handler).createInvalidation},
 		{name: "ListInvalidations", method: http.MethodGet, path: []string{"distribution", "*", "invalidation"}, serve: (*handler).listInvalidations},
 		{name: "GetInvalidation", method: http.MethodGet, path: []string{"distribution", "*", "invalidation", "*"}, serve: (*handler).getInvalidation},
+		{name: "CreateDistribution", method: http.MethodPost, path: []string{"distribution"}, serve: (*handler).createDistribution},
 		{name: "ListDistributions", method: http.MethodGet, path: []string{"distribution"}, serve: (*handler).listDistributions},
 		{name: "GetDistribution", method: http.MethodGet, path: []string{"distribution", "*"}, serve: (*handler).getDistribution},
 		{name: "GetDistributionConfig", method: http.MethodGet, path: []string{"distribution", "*", "config"}, serve: (*handler).getDistributionConfig},
+		{name: "UpdateDistribution", method: http.MethodPut, path: []string{"distribution", "*", "config"}, serve: (*handler).updateDistribution},
+		{name: "DeleteDistribution", method: http.MethodDelete, path: []string{"distribution", "*"}, serve: (*handler).deleteDistribution},
+		{name: "ListDistributionsByCachePolicyId", method: http.MethodGet, path: []string{"distributionsByCachePolicyId", "*"}, serve: listDistributionsUsing(cachePolicyKind)},
+		{name: "ListDistributionsByKeyGroup", method: http.MethodGet, path: []string{"distributionsByKeyGroupId", "*"}, serve: listDistributionsUsing(keyGroupKind)},
+		{name: "ListTagsForResource", method: http.MethodGet, path: []string{"tagging"}, serve: (*handler).listTags},
+		{name: "TagResource", method: http.MethodPost, path: []string{"tagging"}, serve: (*handler).changeTags},
 		{name: "CreateInvalidationForDistributionTenant", method: http.MethodPost, path: []string{"distribution-tenant", "*", "invalidation"}, serve: noTenant},
 		{name: "ListInvalidationsForDistributionTenant", method: http.MethodGet, path: []string{"distribution-tenant", "*", "invalidation"}, serve: noTenant},
 		{name: "GetInvalidationForDistributionTenant", method: http.MethodGet, path: []string{"distribution-tenant", "*", "invalidation", "*"}, serve: noTenant},
 	}
+	return append(all, kindOperations()...)
 }
 
 // route finds the operation that r asks for.
-func route(r *http.Request) (operation, error) {
+func (h *handler) route(r *http.Request) (operation, error) {
 	segments, ok := segmentsOf(r.URL)
 	if ok && segments[0] == version {
-		for _, op := range operations() {
+		for _, op := range h.operations {
 			if args, ok := op.match(segments[1:]); ok && op.method == r.Method {
 				op.args = args
 				return op, nil
 			}
 		}
 	}
-	return operation{}, refuse(UnsupportedOperation, "This edge has no operation %s %s. It understands CreateInvalidation, GetInvalidation, ListInvalidations, ListDistributions, GetDistribution and GetDistributionConfig of the API version %s", clip(r.Method), clip(r.URL.Path), version)
+	return operation{}, refuse(UnsupportedOperation, "This edge has no operation %s %s of the API version %s. It has those on distributions, invalidations, tags, policies, functions and keys", clip(r.Method), clip(r.URL.Path), version)
 }
 
 // segmentsOf takes the path apart before it is unescaped, so that %2F stays

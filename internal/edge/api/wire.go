@@ -15,7 +15,7 @@ const namespace = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 type reply struct {
 	status int // 0 is 200
 	header map[string]string
-	body   any // an XML document
+	body   any // an XML document, or bytes as they are; nil for none
 }
 
 // encode returns the XML text of a document.
@@ -30,14 +30,26 @@ func encode(document any) ([]byte, error) {
 // write sends an answer. It fails before the first byte or not at all: a client
 // that has gone away is no error.
 func write(w http.ResponseWriter, r reply) error {
-	text, err := encode(r.body)
-	if err != nil {
-		return err
+	var text []byte
+	switch body := r.body.(type) {
+	case nil:
+	case []byte:
+		text = body
+	default:
+		encoded, err := encode(body)
+		if err != nil {
+			return err
+		}
+		text = encoded
+		w.Header().Set("Content-Type", "text/xml")
 	}
 	for name, value := range r.header {
 		w.Header().Set(name, value)
 	}
-	w.Header().Set("Content-Type", "text/xml")
+	if r.status == http.StatusNoContent {
+		w.WriteHeader(r.status)
+		return nil
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	if r.status != 0 {
 		w.WriteHeader(r.status)

@@ -1,0 +1,150 @@
+package api
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// publicKey verifies what was signed with its other half.
+// https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_PublicKeyConfig.html
+type publicKey struct {
+	CallerReference string
+	Name            string
+	EncodedKey      string // PEM
+	Comment         string
+}
+
+func (k publicKey) title() string { return k.Name }
+
+func (k publicKey) elements() []element {
+	return []element{text("CallerReference", k.CallerReference), text("Name", k.Name), text("EncodedKey", k.EncodedKey), text("Comment", k.Comment)}
+}
+
+func publicKeys() kind {
+	return kind{
+		name: publicKeyKind, word: "PublicKey", missing: "NoSuchPublicKey", most: maxPublicKeys, tooMany: "TooManyPublicKeys",
+		newID: func() string { return newID("K") }, dated: "CreatedTime", page: pageWithout, put: "config",
+		read: readPublicKey, load: decodeJSON[publicKey], judge: judgePublicKey,
+		used: func(s *state, id string) bool {
+			return slices.ContainsFunc(s.all(keyGroupKind), func(r *resource) bool { return slices.Contains(r.config.(keyGroup).Keys, id) })
+		},
+		summary: func(r *resource) []element {
+			k := r.config.(publicKey)
+			return []element{text("Id", r.key.id), text("Name", k.Name), text("CreatedTime", timestamp(r.created)), text("EncodedKey", k.EncodedKey), text("Comment", k.Comment)}
+		},
+	}
+}
+
+func readPublicKey(body []byte) (configured, error) {
+	f, err := readFields(body, "PublicKeyConfig", "CallerReference", "Name", "EncodedKey")
+	k := publicKey{CallerReference: f.text("CallerReference"), Name: f.text("Name"), EncodedKey: f.text("EncodedKey"), Comment: f.text("Comment")}
+	return k, f.end(err)
+}
+
+// judgePublicKey takes RSA keys of 2,048 bits and ECDSA keys on P-256, as
+// CloudFront does.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-trusted-signers.html
+func judgePublicKey(_ *state, was, config configured) error {
+	k := config.(publicKey)
+	if old, ok := was.(publicKey); ok && (old.EncodedKey != k.EncodedKey || old.CallerReference != k.CallerReference) {
+		return refuse("CannotChangeImmutablePublicKeyFields", "You can't change the value of a public key.")
+	}
+	if k.Name == "" || k.CallerReference == "" {
+		return refuse(InvalidArgument, "The parameters Name and CallerReference must not be empty")
+	}
+	block, _ := pem.Decode([]byte(k.EncodedKey))
+	if block == nil {
+		return refuse(InvalidArgument, "Your request contains empty/invalid/out of limits RSA Encoded Key: it is not PEM")
+	}
+	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+		return refuse(InvalidArgument, "Your request contains empty/invalid/out of limits RSA Encoded Key: %s", err)
+	}
+	return nil
+}
+
+// keyGroup names the public keys that are trusted together.
+type keyGroup struct {
+	Name    string
+	Comment string
+	Keys    []string // IDs
+}
+
+func (g keyGroup) title() string { return g.Name }
+
+func (g keyGroup) elements() []element {
+	return []element{text("Name", g.Name), {name: "Items", below: texts("PublicKey", g.Keys)}, text("Comment", g.Comment)}
+}
+
+func keyGroups() kind {
+	uses := anyBehavior(func(b *distribution.CacheBehavior, id string) bool { return slices.Contains(b.TrustedKeyGroups, id) })
+	return kind{
+		name: keyGroupKind, word: "KeyGroup", missing: NoSuchResource, most: maxKeyGroups, tooMany: "TooManyKeyGroups",
+		newID: newRequestID, dated: "LastModifiedTime", page: pageWithout,
+		read: readKeyGroup, load: decodeJSON[keyGroup], judge: judgeKeyGroup,
+		uses: uses, used: func(s *state, id string) bool { return s.usedBy(id, uses) },
+	}
+}
+
+func readKeyGroup(body []byte) (configured, error) {
+	f, err := readFields(body, "KeyGroupConfig", "Name", "Items")
+	g := keyGroup{Name: f.text("Name"), Comment: f.text("Comment"), Keys: f.list("Items")}
+	return g, f.end(err)
+}
+
+// maxGrouped is how many keys are in a group.
+const maxGrouped = 5
+
+func judgeKeyGroup(s *state, _, config configured) error {
+	g := config.(keyGroup)
+	switch {
+	case g.Name == "" || len(g.Keys) == 0:
+		return refuse(InvalidArgument, "The parameters Name and Items must not be empty")
+	case len(g.Keys) > maxGrouped:
+		return refuse("TooManyPublicKeysInKeyGroup", "The key group has %d public keys, at most %d are allowed", len(g.Keys), maxGrouped)
+	}
+	for _, id := range g.Keys {
+		if s.resources[resourceKey{publicKeyKind, id}] == nil {
+			return refuse(InvalidArgument, "The public key does not exist: %q", clip(id))
+		}
+	}
+	return nil
+}
+
+// PublicKeys are those of a key group: PEM texts by ID. There is none for a
+// group that does not exist.
+func (c *Catalog) PublicKeys(keyGroupID string) map[string]string {
+	s := c.state.Load()
+	found := make(map[string]string)
+	for _, id := range s.grouped(keyGroupID) {
+		if r := s.resources[resourceKey{publicKeyKind, id}]; r != nil {
+			found[id] = r.config.(publicKey).EncodedKey
+		}
+	}
+	return found
+}
+
+// grouped are the IDs of the keys in a group.
+func (s *state) grouped(keyGroupID string) []string {
+	r := s.resources[resourceKey{keyGroupKind, keyGroupID}]
+	if r == nil {
+		return nil
+	}
+	return r.config.(keyGroup).Keys
+}
+
+// activeKeyGroups are the groups that any behavior trusts.
+func (h *handler) activeKeyGroups(c *distribution.Config) element {
+	s := h.Catalog.state.Load()
+	var ids []string
+	for _, b := range behaviors(c) {
+		ids = append(ids, b.TrustedKeyGroups...)
+	}
+	slices.Sort(ids)
+	groups := each(slices.Compact(ids), func(id string) element {
+		return group("KeyGroup", text("KeyGroupId", id), named("KeyPairIds", "KeyPairId", s.grouped(id)))
+	})
+	return group("ActiveTrustedKeyGroups", append([]element{flag("Enabled", len(groups) > 0)}, items(groups)...)...)
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+const (
+	cachePolicyKind   kindName = "cache-policy"
+	keyGroupKind      kindName = "key-group"
+	publicKeyKind     kindName = "public-key"
+	accessControlKind kindName = "origin-access-control"
+)
+
+// kind is what the API does alike for everything that distributions use:
+// create, get, update, delete and list.
+type kind struct {
+	name    kindName // as in paths
+	word    string   // CachePolicy: of the documents and of most errors
+	missing string   // error: there is none of that ID
+	most    int      // of one account
+	tooMany string   // error: there are as many already
+	newID   func() string
+	read    func(body []byte) (configured, error)
+	load    func(text []byte) (configured, error)
+
+	// judge refuses what breaks a rule. was is nil for a new one.
+	judge func(s *state, was, r configured) error
+
+	// used says who uses the one of that ID: a distribution or another resource.
+	used func(s *state, id string) bool
+
+	uses    func(c *distribution.Config, id string) bool // nil: a distribution cannot
+	managed func() []managedResource                     // nil: there are none of Amazon's own
+
+	page    pageStyle
+	summary func(r *resource) []element // of a list; nil: the whole document
+	dated   string                      // element that holds a time, if one does
+	put     string                      // behind the ID in the path of an update
+}
+
+// managedResource is one that Amazon manages: it is there for everybody and can
+// be neither changed nor deleted.
+type managedResource struct {
+	id     string
+	config configured
+}
+
+// kinds are all of them.
+func kinds() []kind {
+	return []kind{cachePolicies(), keyGroups(), publicKeys(), accessControls()}
+}
+
+func kindCalled(name kindName) (kind, bool) {
+	all := kinds()
+	i := slices.IndexFunc(all, func(k kind) bool { return k.name == name })
+	if i < 0 {
+		return kind{}, false
+	}
+	return all[i], true
+}
+
+// managedOf finds a managed resource.
+func managedOf(name kindName, id string) (configured, bool) {
+	k, _ := kindCalled(name)
+	if k.managed == nil {
+		return nil, false
+	}
+	for _, m := range k.managed() {
+		if m.id == id {
+			return m.config, true
+		}
+	}
+	return nil, false
+}
+
+// uses reports whether a distribution uses a resource.
+func uses(name kindName, c *distribution.Config, id string) bool {
+	k, ok := kindCalled(name)
+	return ok && k.uses != nil && k.uses(c, id)
+}
+
+// usedBy reports whether any distribution uses the resource.
+func (s *state) usedBy(id string, uses func(*distribution.Config, string) bool) bool {
+	return slices.ContainsFunc(s.distributions, func(d distribution.Distribution) bool { return uses(&d.Config, id) })
+}
+
+// anyBehavior turns a question to a behavior into one to a distribution.
+func anyBehavior(uses func(b *distribution.CacheBehavior, id string) bool) func(*distribution.Config, string) bool {
+	return func(c *distribution.Config, id string) bool {
+		return slices.ContainsFunc(behaviors(c), func(b *distribution.CacheBehavior) bool { return uses(b, id) })
+	}
+}
+
+// addPolicies gives d the custom policies that it uses.
+func (s *state) addPolicies(d *distribution.Distribution) {
+	own := d.CachePolicies
+	d.CachePolicies = nil
+	for _, p := range own {
+		if s.resources[resourceKey{cachePolicyKind, p.ID}] == nil {
+			d.CachePolicies = append(d.CachePolicies, p)
+		}
+	}
+	for _, r := range s.all(cachePolicyKind) {
+		if uses(cachePolicyKind, &d.Config, r.key.id) {
+			d.CachePolicies = append(d.CachePolicies, distribution.CachePolicy{ID: r.key.id, Config: r.config.(cachePolicy).CachePolicyConfig})
+		}
+	}
+}
+
+// associations refuses a distribution that uses what is not there.
+func (s *state) associations(c *distribution.Config) error {
+	for _, b := range behaviors(c) {
+		if err := s.there(cachePolicyKind, b.CachePolicyID); err != nil {
+			return err
+		}
+		for _, g := range b.TrustedKeyGroups {
+			if s.resources[resourceKey{keyGroupKind, g}] == nil {
+				return refuse("TrustedKeyGroupDoesNotExist", "The specified key group does not exist: %q", clip(g))
+			}
+		}
+	}
+	return nil
+}
+
+// there refuses the ID of a resource that is neither configured nor managed. An
+// empty one is none.
+func (s *state) there(name kindName, id string) error {
+	if _, managed := managedOf(name, id); managed || id == "" {
+		return nil
+	}
+	_, err := s.get(resourceKey{name, id})
+	return err
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
+
+// get returns a resource, or the error of its kind that there is none.
+func (s *state) get(key resourceKey) (*resource, error) {
+	if r, ok := s.resources[key]; ok {
+		return r, nil
+	}
+	return nil, key.missing()
+}
+
+// current returns a resource if the request's If-Match names its version.
+func (s *state) current(key resourceKey, c call) (*resource, error) {
+	r, err := s.get(key)
+	if err != nil {
+		return nil, err
+	}
+	etag, err := r.etag()
+	if err != nil {
+		return nil, err
+	}
+	switch wanted := strings.Trim(c.Header.Get("If-Match"), `"`); wanted {
+	case etag:
+		return r, nil
+	case "":
+		return nil, refuse(InvalidIfMatchVersion, "The If-Match version is missing or not valid for the resource.")
+	}
+	return nil, refuse(PreconditionFailed, "The request failed because it didn't meet the preconditions in one or more request-header fields.")
+}
+
+// missing is the error for a resource that is not there.
+func (k resourceKey) missing() error {
+	if k.kind == distributionKind {
+		return noSuchDistribution(k.id)
+	}
+	if kind, ok := kindCalled(k.kind); ok {
+		return refuse(kind.missing, "The specified %s does not exist: %q", kind.word, clip(k.id))
+	}
+	return refuse(NoSuchResource, "The resource was not found: %q", clip(k.id))
+}
+
+// fresh is the first version of a resource.
+func (c *Catalog) fresh(key resourceKey, config configured, tags []Tag) *resource {
+	now := c.now()
+	return &resource{key: key, created: now, modified: now, config: config, tags: tags}
+}
+
+// revised is the next version of a resource.
+func (c *Catalog) revised(old *resource, config configured) *resource {
+	next := *old
+	next.version++
+	next.modified = c.now()
+	next.config = config
+	return &next
+}
+
+// now is as exact as timestamps are written.
+func (c *Catalog) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// configOf is the configuration of a resource that is a distribution.
+func configOf(r *resource) *distribution.Config {
+	config := r.config.(distributionConfig).Config
+	return &config
+}
+
+// newID returns prefix and 13 characters out of A-Z and 2-7, at random.
+func newID(prefix string) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return prefix + base32.StdEncoding.EncodeToString(b[:])[:13]
+}
+
+// location is the URL of what was made.
+func (c call) location(path string) string {
+	u := url.URL{Scheme: "http", Host: c.Host, Path: "/" + version + "/" + path}
+	if c.TLS != nil {
+		u.Scheme = "https"
+	}
+	return u.String()
+}
