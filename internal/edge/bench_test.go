@@ -39,7 +39,7 @@ func BenchmarkLookup(b *testing.B) {
 	settle(b, e)
 	b.ReportAllocs()
 	for b.Loop() {
-		if e.sites[0].lookup(key{0, "/a/b.css", ""}) == nil {
+		if e.serving().sites[0].lookup(key{0, "/a/b.css", ""}) == nil {
 			b.Fatal("no copy")
 		}
 	}

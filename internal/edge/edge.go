@@ -43,9 +43,8 @@ type Config struct {
 
 // Edge is an http.Handler. It must be closed.
 type Edge struct {
-	sites    []*site
-	byID     map[string]*site
-	hosts    hosts
+	config   Config
+	served   atomic.Pointer[served]
 	store    *store
 	largest  int64
 	limit    int64
@@ -55,10 +54,15 @@ type Edge struct {
 
 	filling atomic.Int64 // bytes of responses that are still arriving
 	counts  counts
+	retired atomic.Uint64 // invalidations of distributions that are served no more
 	sweeps  chan struct{} // asks for a sweep
 
 	ctx  context.Context // of everything in the background
 	stop context.CancelFunc
+
+	applying   sync.Mutex
+	nextNumber uint32 // of a site; applying is held
+	first      string // the ID of the only distribution at the beginning, if there was one; it answers hosts that nobody does
 
 	running struct {
 		sync.Mutex
@@ -70,18 +74,15 @@ type Edge struct {
 // New returns an edge that is ready to serve.
 func New(c Config) (*Edge, error) {
 	c = c.withDefaults()
-	if len(c.Distributions) == 0 {
-		return nil, errors.New("an edge needs distributions")
-	}
 	s, err := newStore(uint64(c.MemoryLimit))
 	if err != nil {
 		return nil, err
 	}
 	e := &Edge{
-		byID: make(map[string]*site), store: s, largest: c.LargestObject, limit: c.MemoryLimit,
+		store: s, largest: c.LargestObject, limit: c.MemoryLimit,
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort,
 	}
-	if err := e.addSites(c); err != nil {
+	if err := e.firstServed(c); err != nil {
 		return nil, err
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
@@ -108,23 +109,6 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func (e *Edge) addSites(c Config) error {
-	for i, d := range c.Distributions {
-		s, err := newSite(uint32(i), d, &c, e.store)
-		if err != nil {
-			return err
-		}
-		if e.byID[d.ID] != nil {
-			return fmt.Errorf("two distributions have the ID %q", d.ID)
-		}
-		e.byID[d.ID] = s
-		e.sites = append(e.sites, s)
-	}
-	var err error
-	e.hosts, err = newHosts(e.sites)
-	return err
 }
 
 // hopName is by what this edge goes in Via.
@@ -157,7 +141,7 @@ func (e *Edge) Close() error {
 	e.running.Unlock()
 	e.stop()
 	e.running.Wait()
-	for _, s := range e.sites {
+	for _, s := range e.serving().sites {
 		s.close()
 	}
 	return nil
@@ -220,7 +204,7 @@ var ErrPattern = errors.New("invalid pattern")
 // A pattern matches the URL in the spelling of freshet.CanonicalPath, followed
 // by the query string where that is part of the cache key.
 func (e *Edge) Invalidate(distributionID string, patterns []freshet.Pattern) error {
-	s := e.byID[distributionID]
+	s := e.serving().byID[distributionID]
 	if s == nil {
 		return fmt.Errorf("invalidate at %q: %w", distributionID, ErrUnknownDistribution)
 	}

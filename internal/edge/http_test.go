@@ -79,7 +79,7 @@ func TestOwnHeaders(t *testing.T) {
 func settle(t testing.TB, e *Edge) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for _, s := range e.sites {
+	for _, s := range e.serving().sites {
 		for {
 			s.mu.Lock()
 			n := len(s.fills)

@@ -276,9 +276,9 @@ func TestNoOlderBytesAfterInvalidation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e.sites[0].epochs.limit = rapid.SampledFrom([]int{3, maxRecords}).Draw(t, "records")
+			e.serving().sites[0].epochs.limit = rapid.SampledFrom([]int{3, maxRecords}).Draw(t, "records")
 			w := &world{e: e, o: o, version: make(map[string]int), required: make(map[string]int), cleared: make(map[string]int), cached: make(map[string]cachedAt)}
-			exact := e.sites[0].epochs.limit == maxRecords
+			exact := e.serving().sites[0].epochs.limit == maxRecords
 			defer func() {
 				o.letAll()
 				synctest.Wait()

@@ -39,7 +39,7 @@ func TestPromiseCompletedMeansComplete(t *testing.T) {
 		{"memory, with any query string", "/q?x=1", "/q?*", (*hidden).cache, nil},
 		{"memory, after a sweep", "/a", "/a", (*hidden).cache, func(w *hidden) { w.e.sweep() }},
 		{"memory, after many patterns", "/a", "/a", (*hidden).cache, func(w *hidden) {
-			w.e.sites[0].epochs.limit = 4
+			w.e.serving().sites[0].epochs.limit = 4
 			for i := range 100 {
 				w.invalidate(freshet.Pattern("/other/" + strconv.Itoa(i)))
 			}
@@ -186,7 +186,7 @@ func TestNoOlderBytesUnderLoad(t *testing.T) {
 		return reply(404, ""), nil
 	})
 	e := open(t, origin, Config{})
-	e.sites[0].epochs.limit = 16
+	e.serving().sites[0].epochs.limit = 16
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	var all sync.WaitGroup

@@ -29,7 +29,7 @@ const maxURL = 8192
 
 // read finds out what a request is for, or why it is refused.
 func (e *Edge) read(r *http.Request) (query, *refusal) {
-	s := e.hosts.find(r.Host)
+	s := e.serving().hosts.find(r.Host)
 	switch {
 	case s == nil:
 		return query{}, &refusal{status: http.StatusForbidden, reason: "No distribution answers to this host name."}

@@ -38,7 +38,8 @@ func (e *Edge) Stats() Stats {
 		Hits: e.counts.hits.Load(), Misses: e.counts.misses.Load(), RefreshHits: e.counts.refreshHits.Load(),
 		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(),
 	}
-	for _, s := range e.sites {
+	st.Epoch = e.retired.Load()
+	for _, s := range e.serving().sites {
 		st.Epoch += s.epochs.counter.Load()
 		st.Patterns += s.epochs.live()
 	}

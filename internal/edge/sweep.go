@@ -33,22 +33,24 @@ func (e *Edge) sweepOnRequest() {
 	}
 }
 
-// sweep removes all copies that were invalidated, and forgets the patterns that
+// sweep removes all copies that were invalidated, or whose distribution is served
+// no more, and forgets the patterns that
 // are then of no more use: those recorded before the sweep began.
 func (e *Edge) sweep() {
 	// Loaded before anything is looked at: what is begun or stored from here on
 	// has been checked at these epochs or later.
-	began := make([]uint64, len(e.sites))
-	for i, s := range e.sites {
+	now := e.serving()
+	began := make([]uint64, len(now.sites))
+	for i, s := range now.sites {
 		began[i] = s.epochs.counter.Load()
 		s.checkFills()
 	}
 	for entry := range e.store.all() {
-		if s := e.sites[entry.key.site]; !s.epochs.valid(&entry.stamp, entry.names) {
+		if s := now.byNumber[entry.key.site]; s == nil || !s.epochs.valid(&entry.stamp, entry.names) {
 			e.store.drop(entry)
 		}
 	}
-	for i, s := range e.sites {
+	for i, s := range now.sites {
 		s.epochs.forget(began[i])
 	}
 }
