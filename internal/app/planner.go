@@ -1,10 +1,8 @@
 package app
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/freshet/freshet"
@@ -47,16 +45,14 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 }
 
 func (p *Planner) load(files []config.DistributionFile) error {
-	var paths []string
-	o := load.Options{Parameters: make(map[string]string), Resources: make(map[string]string)}
+	var sources []load.Source
 	for _, f := range files {
-		paths = append(paths, f.File)
-		maps.Copy(o.Parameters, f.Parameters)
-		maps.Copy(o.Resources, f.Resources)
-		o.ID, o.DomainName = cmp.Or(o.ID, f.ID), cmp.Or(o.DomainName, f.DomainName)
-		o.Region, o.AccountID, o.StackName = cmp.Or(o.Region, f.Region), cmp.Or(o.AccountID, f.Account), cmp.Or(o.StackName, f.Stack)
+		sources = append(sources, load.Source{Path: f.File, Options: load.Options{
+			ID: f.ID, DomainName: f.DomainName, Parameters: f.Parameters, Resources: f.Resources,
+			Region: f.Region, AccountID: f.Account, StackName: f.Stack,
+		}})
 	}
-	loaded, err := load.Files(paths, o)
+	loaded, err := load.Sources(sources)
 	for _, w := range loaded.Warnings {
 		p.Warnings = append(p.Warnings, w.String())
 	}

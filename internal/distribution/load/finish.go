@@ -15,9 +15,11 @@ import (
 // name gives the ID and the domain name of the options to the distribution that
 // they are meant for, and warns of those that have none.
 func (r *reader) name() {
-	if f := r.meant(); f != nil {
-		f.ID, f.named = cmp.Or(r.o.ID, f.ID), f.named || r.o.ID != ""
-		f.DomainName = cmp.Or(r.o.DomainName, f.DomainName)
+	for asked, o := range r.asked {
+		if f := r.meant(asked, o); f != nil {
+			f.ID, f.named = cmp.Or(o.ID, f.ID), f.named || o.ID != ""
+			f.DomainName = cmp.Or(o.DomainName, f.DomainName)
+		}
 	}
 	for _, f := range r.found {
 		switch {
@@ -30,13 +32,17 @@ func (r *reader) name() {
 	}
 }
 
-// meant returns the distribution that the options name, nil where they name
-// none. Where they name one that is not there the error is noted.
-func (r *reader) meant() *found {
-	var nameless []*found
+// meant returns the distribution that options name among those of their files,
+// nil where they name none. Where they name one that is not there the error is noted.
+func (r *reader) meant(asked int, o Options) *found {
+	var all, nameless []*found
 	for i := range r.found {
 		f := &r.found[i]
-		if f.named && f.ID == r.o.ID {
+		if f.asked != asked {
+			continue
+		}
+		all = append(all, f)
+		if f.named && f.ID == o.ID {
 			return f
 		}
 		if !f.named {
@@ -44,15 +50,15 @@ func (r *reader) meant() *found {
 		}
 	}
 	switch {
-	case r.o.ID == "" && r.o.DomainName == "" || len(r.found) == 0:
+	case o.ID == "" && o.DomainName == "" || len(all) == 0:
 		return nil
-	case r.o.ID == "" && len(r.found) == 1:
-		return &r.found[0]
-	case r.o.ID != "" && len(nameless) == 1:
+	case o.ID == "" && len(all) == 1:
+		return all[0]
+	case o.ID != "" && len(nameless) == 1:
 		return nameless[0]
 	}
 	r.errs = append(r.errs, fmt.Errorf("distribution %s was asked for: %d were found, none has that ID, and %d have no ID",
-		cmp.Or(r.o.ID, r.o.DomainName), len(r.found), len(nameless)))
+		cmp.Or(o.ID, o.DomainName), len(all), len(nameless)))
 	return nil
 }
 

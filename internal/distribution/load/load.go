@@ -55,31 +55,55 @@ const maxBytes = 32 << 20
 // Read reads one file's text. name says what it is called in errors, and may
 // tell a distribution's ID where the text does not.
 func Read(name string, text []byte, o Options) (Result, error) {
-	r := newReader(o)
+	r := &reader{asked: []Options{o}}
 	r.add(source{file: name, options: o}, text)
 	return r.result()
+}
+
+// Source is a file, or a folder that cdk synth wrote, and what it does not say
+// itself.
+type Source struct {
+	Path    string
+	Options Options
 }
 
 // Files reads several files together: templates may import from each other, and
 // distributions use cache policies of other files. A folder is what cdk synth
 // wrote, as cdk.out. The error joins all there are.
 func Files(paths []string, o Options) (Result, error) {
-	r := newReader(o)
+	r := &reader{asked: []Options{o}}
 	for _, path := range paths {
-		sources, err := expand(path, o)
-		if err != nil {
-			r.errs = append(r.errs, err)
-		}
-		for _, s := range sources {
-			text, err := readFile(s.file)
-			if err != nil {
-				r.errs = append(r.errs, err)
-				continue
-			}
-			r.add(s, text)
-		}
+		r.open(0, path)
 	}
 	return r.result()
+}
+
+// Sources is Files for files of which different things are known.
+func Sources(sources []Source) (Result, error) {
+	r := new(reader)
+	for i, s := range sources {
+		r.asked = append(r.asked, s.Options)
+		r.open(i, s.Path)
+	}
+	return r.result()
+}
+
+// open adds the files that path means, with the options that were asked for by
+// their place.
+func (r *reader) open(asked int, path string) {
+	sources, err := expand(path, r.asked[asked])
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+	for _, s := range sources {
+		s.asked = asked
+		text, err := readFile(s.file)
+		if err != nil {
+			r.errs = append(r.errs, err)
+			continue
+		}
+		r.add(s, text)
+	}
 }
 
 func readFile(path string) ([]byte, error) {
@@ -99,12 +123,13 @@ func readFile(path string) ([]byte, error) {
 type source struct {
 	file    string
 	options Options
+	asked   int  // place of options in the reader's
 	synth   bool // one of several that cdk synth wrote
 	tree    any
 }
 
 type reader struct {
-	o        Options
+	asked    []Options
 	sources  []source
 	found    []found
 	policies []policy
@@ -116,6 +141,7 @@ type reader struct {
 type found struct {
 	distribution.Distribution
 	file, path string
+	asked      int    // place of the options for its file
 	stack      string // name of the stack that makes it, or of its file
 	named      bool   // its ID is CloudFront's
 	summary    bool   // from a list, so it is not complete
@@ -127,8 +153,6 @@ type policy struct {
 	file, path string
 	named      bool // its ID is CloudFront's
 }
-
-func newReader(o Options) *reader { return &reader{o: o} }
 
 func (r *reader) warn(file, path, format string, args ...any) {
 	r.warnings = append(r.warnings, Warning{File: file, Path: path, Text: fmt.Sprintf(format, args...)})
@@ -196,10 +220,16 @@ func (r *reader) result() (Result, error) {
 
 // parameters warns of those that no template has: probably a name is wrong.
 func (r *reader) parameters() {
+	for asked := range r.asked {
+		r.parametersOf(asked)
+	}
+}
+
+func (r *reader) parametersOf(asked int) {
 	declared, file := make(map[string]bool), ""
 	for _, s := range r.sources {
 		root, _ := s.tree.(map[string]any)
-		if !cloudformation.IsTemplate(root) {
+		if s.asked != asked || !cloudformation.IsTemplate(root) {
 			continue
 		}
 		file = s.file
@@ -208,7 +238,7 @@ func (r *reader) parameters() {
 			declared[name] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.o.Parameters)) {
+	for _, name := range slices.Sorted(maps.Keys(r.asked[asked].Parameters)) {
 		if file != "" && !declared[name] && !strings.HasPrefix(name, "AWS::") {
 			r.warn(file, "Parameters."+name, "was given, but the template has no such parameter")
 		}

@@ -61,5 +61,5 @@ func (v visit) templateDistribution(res cloudformation.Resource) {
 	qualified, named := given[stack+"."+res.LogicalID]
 	d.ID = cmp.Or(qualified, res.ID)
 	d.DomainName = cmp.Or(given[res.LogicalID+".DomainName"], cloudformation.Host(res.LogicalID))
-	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, stack: stack, named: named || res.Given})
+	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, asked: v.source.asked, stack: stack, named: named || res.Given})
 }

@@ -271,7 +271,7 @@ func (v visit) keep(d distribution.Distribution, path string) {
 	if stem := v.stem(); d.ID == "" && distributionID.MatchString(stem) {
 		d.ID = stem
 	}
-	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, named: d.ID != ""})
+	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, asked: v.source.asked, named: d.ID != ""})
 	for _, p := range d.CachePolicies {
 		v.policies = append(v.policies, policy{CachePolicy: p, file: v.file, path: path, named: p.ID != ""})
 	}
