@@ -82,7 +82,7 @@ func isNumber(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return t.Kind() == reflect.Int || t.Kind() == reflect.Int64
+	return t.Kind() == reflect.Int || t.Kind() == reflect.Int64 || t.Kind() == reflect.Float64
 }
 
 func (d *decoder) object(to reflect.Value, m map[string]any, path string) {

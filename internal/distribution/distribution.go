@@ -21,6 +21,10 @@ type Distribution struct {
 	LastModified  time.Time     `json:"LastModifiedTime,omitzero"`
 	Config        Config        `json:"DistributionConfig"`
 	CachePolicies []CachePolicy `json:"CachePolicies,omitempty"` // custom ones; managed ones are known by ID
+
+	OriginRequestPolicies   []OriginRequestPolicy   `json:"OriginRequestPolicies,omitempty"`   // likewise
+	ResponseHeadersPolicies []ResponseHeadersPolicy `json:"ResponseHeadersPolicies,omitempty"` // likewise
+	KeyGroups               []KeyGroup              `json:"KeyGroups,omitempty"`               // those that behaviors trust
 }
 
 // Config is CloudFront's DistributionConfig.

@@ -60,3 +60,14 @@ func TestAllOfCloudFormationIsKnown(t *testing.T) {
 		t.Errorf("%v %v", warnings, err)
 	}
 }
+
+func TestAllOfThePoliciesIsKnown(t *testing.T) {
+	_, warnings, err := decode[OriginRequestPolicy](everything(reflect.TypeFor[types.OriginRequestPolicy]()), "OriginRequestPolicy")
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("an origin request policy: %v %v", warnings, err)
+	}
+	_, warnings, err = decode[ResponseHeadersPolicy](everything(reflect.TypeFor[types.ResponseHeadersPolicy]()), "ResponseHeadersPolicy")
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("a response headers policy: %v %v", warnings, err)
+	}
+}

@@ -33,6 +33,10 @@ func (d *decoder) scalar(to reflect.Value, tree any, path string, how decoding) 
 		var b bool
 		b, err = boolean(tree)
 		to.SetBool(b)
+	case reflect.Float64:
+		var n float64
+		n, err = fraction(tree)
+		to.SetFloat(n)
 	default:
 		var n int64
 		if n, err = integer(tree); err == nil && to.OverflowInt(n) {
@@ -58,6 +62,18 @@ func (d *decoder) time(to reflect.Value, tree any, path string) {
 		return
 	}
 	d.warn(path, "is not a time, and not used")
+}
+
+func fraction(tree any) (float64, error) {
+	s, err := text(tree)
+	if err != nil {
+		return 0, fmt.Errorf("is %s, want a number", kind(tree))
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return 0, fmt.Errorf("%q is no number", s)
+	}
+	return n, nil
 }
 
 // text takes numbers and bools for what they look like.

@@ -13,6 +13,8 @@ type conduct struct {
 	allowed, cached map[string]bool // methods
 	protocol        protocol
 	to              *destination
+	forwarding      forwarding
+	dressing        *dressing // nil for none
 }
 
 // protocol is what viewers must use.
@@ -53,7 +55,15 @@ func newConduct(d *distribution.Distribution, b *distribution.CacheBehavior, tar
 	default:
 		return conduct{}, fmt.Errorf("viewer protocol policy %q is not allow-all, redirect-to-https or https-only", b.ViewerProtocolPolicy)
 	}
-	return c, nil
+	if c.forwarding, err = newForwarding(d, b); err != nil {
+		return conduct{}, err
+	}
+	policy, err := d.ResponseHeaders(b)
+	if err != nil {
+		return conduct{}, err
+	}
+	c.dressing, err = newDressing(policy)
+	return c, err
 }
 
 // allowedSets are the sets of methods that CloudFront knows, the first two of

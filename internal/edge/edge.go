@@ -150,12 +150,16 @@ func (e *Edge) Close() error {
 // ServeHTTP answers a viewer. It ends with http.ErrAbortHandler, which a server
 // knows, when a response breaks off after it began.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{ResponseWriter: w, r: r, began: time.Now()}
 	q, why := e.read(r)
+	if q.behavior != nil {
+		x.dressing = q.behavior.dressing
+	}
 	if why != nil {
-		e.refuse(w, r, why)
+		e.refuse(x, r, why)
 		return
 	}
-	e.serve(w, r, q)
+	e.serve(x, r, q)
 }
 
 // serve answers a viewer, or fetches the page that stands for an error.
@@ -172,6 +176,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
 	}
+	q.id = idOf(w.Header())
 	missed := q // a copy, so that q itself need not live on the heap
 	if stored != nil && stored.answersBehind(now) {
 		e.revalidateBehind(r, &missed)

@@ -293,12 +293,9 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 	e.serveResult(w, r, q, f, place, hit)
 }
 
-// begin starts a fill. Nothing of the viewer is in its request but the address
-// and what is in the key, since other viewers get the answer too.
+// begin starts a fill.
 func (e *Edge) begin(f *fill, r *http.Request, q *query) {
-	own := make(http.Header)
-	q.behavior.keying.forward(own, r)
-	e.addOwn(own, r)
+	own := e.toOriginForAll(r, q)
 	e.start(func() { e.run(f, q, own) })
 }
 

@@ -21,14 +21,6 @@ var notFromOrigin = []string{
 	"Age", "Content-Length", "Set-Cookie2", "Via", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Cache",
 }
 
-// notFromViewer are headers of a viewer's request that CloudFront removes or
-// replaces before it asks the origin, unless the cache key holds them.
-// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
-var notFromViewer = []string{
-	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "Expect",
-	"Forwarded", "Referer", "User-Agent", "X-Amz-Cf-Id", "X-Forwarded-Proto", "X-Http-Method-Override", "X-Real-Ip",
-}
-
 // endToEnd returns a copy of h without the headers of one connection, those
 // that Connection names, and those in without. Values are shared with h.
 func endToEnd(h http.Header, without []string) http.Header {
@@ -56,24 +48,12 @@ func endToEnd(h http.Header, without []string) http.Header {
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Cookies.html
 func (k *keying) fromOrigin(h http.Header) http.Header {
 	kept := endToEnd(h, notFromOrigin)
-	if !k.forwardsCookies() {
+	if !k.cookiesMayBeSet() {
 		delete(kept, "Set-Cookie")
 	}
 	k.reduceVary(kept)
 	if kept.Get("Server") == "" {
 		kept.Set("Server", "CloudFront")
-	}
-	return kept
-}
-
-// fromViewer returns what of a viewer's request goes on to the origin when the
-// response is for that viewer alone.
-func fromViewer(h http.Header) http.Header {
-	kept := endToEnd(h, notFromViewer)
-	for name := range kept {
-		if strings.HasPrefix(name, "X-Edge-") {
-			delete(kept, name)
-		}
 	}
 	return kept
 }
@@ -98,7 +78,7 @@ func (k *keying) reduceVary(h http.Header) {
 // varies reports whether the origin may have looked at a header, given by its
 // canonical name.
 func (k *keying) varies(name string) bool {
-	return name == "Accept-Encoding" || name == "Cookie" || k.anyHeader && name != "*" || slices.Contains(k.headers, name)
+	return name == "Accept-Encoding" || name == "Cookie" || name != "*" && (k.anyHeader || slices.Contains(k.headers, name) || k.beyond != nil && k.beyond.selects(name))
 }
 
 // refreshed returns the headers of a stored response after the origin said that

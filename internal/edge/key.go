@@ -18,6 +18,8 @@ type keying struct {
 	anyHeader    bool     // all headers are forwarded, so that nothing is cached
 	cookies      distribution.Selection
 	gzip, brotli bool // of Accept-Encoding these are in the key
+
+	beyond *forwarding // what the origin gets beside the key
 }
 
 // newKeying prepares what a behavior's configuration says. A behavior of the
@@ -147,13 +149,8 @@ func viewerHeader(r *http.Request, name string) (string, bool) {
 	switch {
 	case name == "Host":
 		return r.Host, true
-	case name == "Cloudfront-Forwarded-Proto":
-		if r.TLS != nil {
-			return "https", true
-		}
-		return "http", true
-	case strings.HasPrefix(name, "Cloudfront-"):
-		return "", false
+	case isCloudFronts(name):
+		return cloudFrontHeader(r, name)
 	}
 	lines, ok := r.Header[name]
 	if len(lines) == 1 {
@@ -225,6 +222,12 @@ func (k *keying) cookie(lines []string) string {
 
 // forwardsCookies reports whether the origin may get cookies.
 func (k *keying) forwardsCookies() bool { return k.cookies.Mode != distribution.None }
+
+// cookiesMayBeSet reports whether the origin may have seen cookies, and so may
+// set some.
+func (k *keying) cookiesMayBeSet() bool {
+	return k.forwardsCookies() || k.beyond != nil && k.beyond.Cookies.Mode != distribution.None
+}
 
 // selectsCookie understands * and ? in the configured names.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html

@@ -12,9 +12,7 @@ import (
 // pass forwards one viewer's request and its conditions and ranges with it, and
 // stores nothing.
 func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
-	h := fromViewer(r.Header)
-	q.behavior.keying.forward(h, r)
-	e.addOwn(h, r)
+	h := e.toOrigin(r, q)
 	resp, err := e.send(r.Context(), q, asking{method: r.Method, header: h, host: q.host, secure: q.secure, body: r.Body, length: r.ContentLength})
 	if err != nil {
 		if r.Context().Err() != nil {

@@ -19,6 +19,7 @@ type query struct {
 	path      string // path to ask the origin for: viewed, or the default root object
 	text      string // query string as far as it is in the cache key
 	forwarded string // query string to ask the origin for
+	id        string // of the request, in X-Amz-Cf-Id; empty until one is needed
 	host      string // Host to ask the origin for; empty for its own
 	instead   int    // of a custom error page: the status under which it is served; otherwise 0
 }
@@ -103,9 +104,9 @@ func (s *site) query(r *http.Request, t target) query {
 	if path == "/" && s.root != "" {
 		q.path = s.root
 	}
-	q.host = b.keying.host(r)
+	q.host = b.host(r)
 	q.text = b.keying.query(t.text)
-	q.forwarded = q.text
+	q.forwarded = b.query(t.text, q.text)
 	q.key = key{s.number, path, ""}
 	switch {
 	case q.text == "":

@@ -166,7 +166,19 @@ func (e *Edge) sign(h http.Header, status int, o outcome) {
 	h.Set("Via", e.via)
 	h.Set("X-Cache", string(o)+" from cloudfront")
 	h.Set("X-Amz-Cf-Pop", e.pop)
-	h.Set("X-Amz-Cf-Id", requestID())
+	idOf(h)
+}
+
+// idOf returns the ID of the request that an answer with these headers is for,
+// which is made when it is first asked for: the origin and the viewer are told
+// the same.
+func idOf(h http.Header) string {
+	if id := h["X-Amz-Cf-Id"]; len(id) == 1 {
+		return id[0]
+	}
+	id := requestID()
+	h["X-Amz-Cf-Id"] = []string{id}
+	return id
 }
 
 // requestID is 320 random bits in the form of CloudFront's own IDs: 56

@@ -58,6 +58,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 	if err != nil {
 		return nil, err
 	}
+	made.behaviors = make([]behavior, 0, len(d.Config.CacheBehaviors)+1) // which stay where they are
 	for i := range len(d.Config.CacheBehaviors) + 1 {
 		b := made.config.Config.BehaviorAt(i)
 		caching, err := d.Caching(b)
@@ -69,6 +70,8 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
 		made.behaviors = append(made.behaviors, behavior{CacheBehavior: b, conduct: conduct, caching: caching, keying: newKeying(&caching, b)})
+		added := &made.behaviors[len(made.behaviors)-1]
+		added.keying.beyond = &added.conduct.forwarding
 	}
 	return made, nil
 }
