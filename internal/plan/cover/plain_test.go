@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/inventory"
 )
 
 // TestPlainIsNeverWrong: what is let through without a second look is a pattern.
@@ -75,6 +76,11 @@ func TestACutSearchSaysSo(t *testing.T) {
 		a := attempt{offer: s.offer, leaf: s.leaf(rails{}), bounds: noBounds}
 		a.bounds[wildcards], a.bounds[coldObjects], a.bounds[patterns] = 6, 60, 50
 		best, lower := cheapest(s.t, a)
+		h := newHaggler(s.t, a, []int{wildcards, patterns, coldObjects})
+		h.haggle()
+		if h.lower > best.cost || h.known.less(best.value) {
+			t.Fatalf("seed %d: nothing should cost less than %d, but %+v does, and %+v is known", seed, h.lower, best.value, h.known.value)
+		}
 		f := newFronts(s.t, a)
 		f.work = workBudget + 1
 		cut := f.solve()
@@ -87,6 +93,48 @@ func TestACutSearchSaysSo(t *testing.T) {
 			t.Fatalf("seed %d: %+v is better than the best, %+v", seed, cut.value, best.value)
 		case f.exact && cut.value != best.value:
 			t.Fatalf("seed %d: %+v is not the best, %+v, and does not say so", seed, cut.value, best.value)
+		}
+	}
+}
+
+// TestBoundsOfTagsHold: no cover with tags costs less than what the search takes
+// for the least that one can cost.
+func TestBoundsOfTagsHold(t *testing.T) {
+	for seed := range 1000 {
+		random := rand.New(rand.NewPCG(uint64(seed), 10))
+		var b inventory.Builder
+		p := Problem{Tags: true, Prices: Prices{Pattern: 2e-6, RefillObject: 1e-6}}
+		for i := range 14 {
+			u := "/" + strings.Repeat("a", random.IntN(3)) + string(rune('a'+i))
+			b.Add(inventory.Entry{URL: u, Size: 1, Tags: []string{string(rune('s' + random.IntN(4))), string(rune('s' + random.IntN(8)))}})
+			if random.IntN(2) == 0 {
+				p.Needs = append(p.Needs, Need{URL: u, Pattern: freshet.Pattern(u)})
+			}
+		}
+		p.Inventory = b.Inventory()
+		s, err := newSolver(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free := terms{bounds: noBounds}
+		best := s.search(free)
+		x := &search{solver: s, terms: free, offer: s.offer, leaf: s.leaf(rails{}), order: s.usable(rails{})}
+		if least := x.bound(0, nil); best.less(least) {
+			t.Fatalf("seed %d: nothing should be less than %+v, but %+v is", seed, least, best.value)
+		}
+		for at := range len(x.order) + 1 { // all subsets, which are few
+			for in := range 1 << at {
+				var tags []int
+				for k := range at {
+					if in>>k&1 == 1 {
+						tags = append(tags, x.order[k])
+					}
+				}
+				slices.Sort(tags)
+				if f := s.cover(free, tags); f.less(best.value) {
+					t.Fatalf("seed %d: %+v is better than the best, %+v", seed, f.value, best.value)
+				}
+			}
 		}
 	}
 }
