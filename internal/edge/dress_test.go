@@ -48,7 +48,7 @@ func TestSecurityHeaders(t *testing.T) {
 			}
 		}
 	}
-	stored := e.sites[0].lookup(key{0, "/a", ""})
+	stored := e.serving().sites[0].lookup(key{0, "/a", ""})
 	if stored == nil || stored.header.Get("Content-Security-Policy") != "theirs" || stored.header.Get("Referrer-Policy") != "" {
 		t.Errorf("the policy changed what is stored: %+v", stored)
 	}

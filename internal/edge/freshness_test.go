@@ -222,7 +222,7 @@ func TestErrorCachingMinimum(t *testing.T) {
 		{ErrorCode: 504, ErrorCachingMinTTL: new(int64(1 << 40))},
 	}
 	e := open(t, fixed(200, ""), Config{Distributions: []distribution.Distribution{d}})
-	q := query{site: e.sites[0], behavior: &e.sites[0].behaviors[0]}
+	q := query{site: e.serving().sites[0], behavior: &e.serving().sites[0].behaviors[0]}
 	for _, tt := range []struct {
 		status  int
 		control string
