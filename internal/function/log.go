@@ -3,7 +3,6 @@ package function
 import (
 	"errors"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -150,8 +149,9 @@ func isString(v goja.Value) bool {
 	return ok
 }
 
+// isList recognises arrays and typed arrays.
 func isList(o *goja.Object) bool {
-	return slices.Contains([]string{"Array", "Uint8Array", "Int8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array", "Float32Array", "Float64Array"}, o.ClassName())
+	return o.ExportType() != nil && o.ExportType().Kind() == reflect.Slice
 }
 
 func keyText(key string) string {

@@ -54,6 +54,13 @@ func (m *machine) methods(o *goja.Object, functions map[string]func(goja.Functio
 
 func (m *machine) typeError(text string) *goja.Object { return m.vm.NewTypeError(text) }
 
+// plainError is an Error with the text of err.
+func (m *machine) plainError(err error) *goja.Object {
+	o, failed := m.vm.New(m.vm.Get("Error"), m.vm.ToValue(err.Error()))
+	must(failed)
+	return o
+}
+
 // octets returns the bytes of a typed array, a DataView or an ArrayBuffer. They
 // are not a copy.
 func (m *machine) octets(v goja.Value) []byte {
@@ -244,7 +251,7 @@ func (m *machine) hash(c goja.FunctionCall) goja.Value {
 	m.methods(o, map[string]func(goja.FunctionCall) goja.Value{
 		"update": func(c goja.FunctionCall) goja.Value {
 			if done {
-				panic(m.vm.NewGoError(errDigested))
+				panic(m.plainError(errDigested))
 			}
 			raw := m.octets(c.Argument(0))
 			m.charge(len(raw))
@@ -253,7 +260,7 @@ func (m *machine) hash(c goja.FunctionCall) goja.Value {
 		},
 		"sum": func(goja.FunctionCall) goja.Value {
 			if done {
-				panic(m.vm.NewGoError(errDigested))
+				panic(m.plainError(errDigested))
 			}
 			done = true
 			return m.vm.ToValue(m.vm.NewArrayBuffer(h.Sum(nil)))
@@ -309,7 +316,7 @@ func (m *machine) changeOrigin(method string, args []goja.Value) {
 func (m *machine) kvs(goja.FunctionCall) goja.Value {
 	store := m.run.options.KVS
 	if store == nil {
-		panic(m.vm.NewGoError(errNoStore))
+		panic(m.plainError(errNoStore))
 	}
 	o := m.vm.NewObject()
 	must(o.Set("get", func(c goja.FunctionCall) goja.Value {
@@ -374,7 +381,7 @@ func (m *machine) promise(f func() (goja.Value, error)) goja.Value {
 		must(resolve(value))
 		return m.vm.ToValue(promise)
 	}
-	var reason any = m.vm.NewGoError(err)
+	var reason any = m.plainError(err)
 	if thrown, ok := err.(*goja.Exception); ok { //nolint:errorlint // the engine never wraps it
 		reason = thrown.Value()
 	}

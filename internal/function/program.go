@@ -1,7 +1,6 @@
 package function
 
 import (
-	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -156,26 +155,26 @@ func bindsHandler(list []*ast.Binding) bool {
 	return false
 }
 
-// position is how the compiler ends its messages.
-var position = regexp.MustCompile(`^(.*?)(?: at [^ ]*:(\d+):(\d+))?$`)
+// The engine puts places into its messages: the parser in front, the compiler
+// at the end.
+var (
+	parserPlace   = regexp.MustCompile(`(?s)^(?:SyntaxError: )?[^\n]*?: Line (\d+):(\d+) (.*?)(?: \(and \d+ more errors\))?$`)
+	compilerPlace = regexp.MustCompile(`(?s)^(?:SyntaxError: )?(.*?) at [^\n]*:(\d+):(\d+)$`)
+)
 
 func compileError(name string, err error) *CompileError {
-	var parsing parser.ErrorList
-	if errors.As(err, &parsing) && len(parsing) > 0 {
-		e := parsing[0]
-		return &CompileError{Name: name, Line: e.Position.Line, Column: e.Position.Column, Message: "SyntaxError: " + e.Message}
-	}
-	var compiling *goja.CompilerSyntaxError
-	if errors.As(err, &compiling) && compiling.File != nil {
-		at := compiling.File.Position(compiling.Offset)
-		return &CompileError{Name: name, Line: at.Line, Column: at.Column, Message: "SyntaxError: " + compiling.Message}
-	}
-	e := &CompileError{Name: name, Message: err.Error()}
-	if m := position.FindStringSubmatch(e.Message); m != nil && m[2] != "" {
-		e.Message = m[1]
+	text := err.Error()
+	e := &CompileError{Name: name, Message: text}
+	if m := parserPlace.FindStringSubmatch(text); m != nil {
+		e.Line, _ = strconv.Atoi(m[1])
+		e.Column, _ = strconv.Atoi(m[2])
+		e.Message = m[3]
+	} else if m := compilerPlace.FindStringSubmatch(text); m != nil {
 		e.Line, _ = strconv.Atoi(m[2])
 		e.Column, _ = strconv.Atoi(m[3])
+		e.Message = m[1]
 	}
+	e.Message = "SyntaxError: " + strings.TrimPrefix(e.Message, "SyntaxError: ")
 	return e
 }
 
