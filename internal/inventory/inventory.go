@@ -108,5 +108,5 @@ func (v *Inventory) Tagged(tag string) iter.Seq[int] {
 
 // Memory is roughly how many bytes the inventory takes.
 func (v *Inventory) Memory() int64 {
-	return v.run.memory() + v.tags.memory()
+	return v.memory() + v.tags.memory()
 }

@@ -118,7 +118,7 @@ func (s *state) within(b bounds) bool {
 }
 
 func (s state) with(t state) state {
-	return state{value: s.value.plus(t.value), group: [2]int32{s.group[0] + t.group[0], s.group[1] + t.group[1]}, one: nothing, two: nothing}
+	return state{value: s.plus(t.value), group: [2]int32{s.group[0] + t.group[0], s.group[1] + t.group[1]}, one: nothing, two: nothing}
 }
 
 // How much is looked at before the search is cut short. Work is counted, not
@@ -264,7 +264,7 @@ func (f *fronts) shift(whole, front stretch) stretch {
 // withWildcard adds node v's own wildcard to what there is below it.
 func (f *fronts) withWildcard(v int, below stretch) stretch {
 	if f.prospects != nil {
-		below.least = f.prospects.least[v]
+		below.least = f.least[v]
 	}
 	w := wildcardState(f.attempt, f.t, v)
 	single := below.from == below.to
@@ -332,7 +332,7 @@ func (f *fronts) beats(s, t *state) bool {
 // keep makes a stretch of the states that no other beats, by value.
 func (f *fronts) keep(all []state) stretch {
 	slices.SortFunc(all, func(s, t state) int {
-		return cmp.Or(s.value.compare(t.value), slices.Compare(s.group[:], t.group[:]), cmp.Compare(s.one, t.one), cmp.Compare(s.two, t.two))
+		return cmp.Or(s.compare(t.value), slices.Compare(s.group[:], t.group[:]), cmp.Compare(s.one, t.one), cmp.Compare(s.two, t.two))
 	})
 	f.work += 4 * len(all)
 	from := int32(len(f.states))

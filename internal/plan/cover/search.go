@@ -155,7 +155,7 @@ func (x *search) bound(at int, in []int) value {
 		}
 		return own
 	}}
-	return best(x.t, a.offer, a.leaf).value.plus(b.spent(x.tariff, in))
+	return best(x.t, a.offer, a.leaf).plus(b.spent(x.tariff, in))
 }
 
 // shares splits what each tag costs at least among the units that are not on.
