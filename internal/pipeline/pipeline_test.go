@@ -101,6 +101,7 @@ type line struct {
 	stop    func()
 
 	queryString bool // is in the cache key
+	terms       plan.Terms
 
 	mu      sync.Mutex
 	records []journal.Record     // reported
@@ -109,7 +110,7 @@ type line struct {
 }
 
 func newLine(t *testing.T) *line {
-	l := &line{t: t, dir: t.TempDir(), changed: make(chan struct{}, 1), network: &network{accepted: make(map[string]freshet.Invalidation)}}
+	l := &line{t: t, dir: t.TempDir(), terms: plan.DefaultTerms(), changed: make(chan struct{}, 1), network: &network{accepted: make(map[string]freshet.Invalidation)}}
 	l.start()
 	t.Cleanup(func() { l.stop() })
 	return l
@@ -137,7 +138,7 @@ func (l *line) start() {
 	l.mu.Unlock()
 	l.run = pipeline.New(pipeline.Config{
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Check: l.network.probe, Retry: 50 * time.Millisecond,
-		Router: l.router(), Terms: plan.DefaultTerms(),
+		Router: l.router(), Terms: l.terms,
 		Report: l.report, Log: slog.New(slog.DiscardHandler),
 	}, inventory)
 	ended := make(chan error, 1)

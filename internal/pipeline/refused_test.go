@@ -1,0 +1,54 @@
+package pipeline_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/journal"
+)
+
+// TestWhatIsRefusedTakesNothingWithIt: one change of a batch can only be
+// invalidated by what must never be sent. The others are, and that one waits as
+// a dead letter until it is allowed, also across a restart.
+func TestWhatIsRefusedTakesNothingWithIt(t *testing.T) {
+	l := newLine(t)
+	l.stop()
+	l.terms.Never = []freshet.Pattern{"/*"}
+	l.start()
+	refused := put("~", 1)
+	batch := []freshet.Change{put("a", 1), put("b", 1), refused, put("c", 1), put("d", 1)}
+	l.put(batch...)
+	for _, c := range batch {
+		if c.Key == refused.Key {
+			if r := l.last(c, journal.Dead); !strings.Contains(r.Reason, "never") {
+				t.Errorf("the reason is %q", r.Reason)
+			}
+			continue
+		}
+		l.last(c, journal.Verified)
+	}
+	l.settled()
+
+	l.must(revive(t, l))
+	l.last(refused, journal.Dead)
+	l.settled()
+
+	l.stop()
+	l.terms.Never = nil
+	l.start()
+	l.must(revive(t, l))
+	if r := l.last(refused, journal.Verified); len(r.Patterns) != 1 || r.Patterns[0] != "/*" {
+		t.Errorf("it was invalidated by %q", r.Patterns)
+	}
+	l.settled()
+}
+
+func revive(t *testing.T, l *line) error {
+	t.Helper()
+	n, err := l.run.Retry(t.Context(), func(journal.Work) bool { return true })
+	if err == nil && n != 1 {
+		t.Errorf("%d changes were revived", n)
+	}
+	return err
+}
