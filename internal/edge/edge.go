@@ -196,9 +196,9 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 var ErrUnknownDistribution = errors.New("unknown distribution")
 
 // ErrPattern is what Invalidate fails with for a pattern that CloudFront would
-// not accept, and for cache tags, as no distribution here says which header
-// holds them: an invalidation that removes nothing must not look like one that
-// worked.
+// not accept, and for a cache tag where the distribution does not say which
+// header holds them: an invalidation that removes nothing must not look like one
+// that worked.
 var ErrPattern = errors.New("invalid pattern")
 
 // Invalidate makes everything unreachable that the patterns cover and that was
@@ -207,7 +207,8 @@ var ErrPattern = errors.New("invalid pattern")
 // invalidated.
 //
 // A pattern matches the URL in the spelling of freshet.CanonicalPath, followed
-// by the query string where that is part of the cache key.
+// by the query string where that is part of the cache key. A tag matches what
+// the origin gave that tag in the header of the distribution's CacheTagConfig.
 func (e *Edge) Invalidate(distributionID string, patterns []freshet.Pattern) error {
 	s := e.serving().byID[distributionID]
 	if s == nil {
@@ -217,7 +218,7 @@ func (e *Edge) Invalidate(distributionID string, patterns []freshet.Pattern) err
 		if _, err := freshet.ParsePattern(string(p)); err != nil {
 			return fmt.Errorf("invalidate at %s: %w: %w", distributionID, ErrPattern, err)
 		}
-		if p.IsTag() {
+		if p.IsTag() && s.tagHeader == "" {
 			return fmt.Errorf("invalidate at %s: %w: the distribution has no header for cache tags such as %q", distributionID, ErrPattern, string(p))
 		}
 	}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,7 +88,10 @@ func (e *epochs) invalidate(patterns []freshet.Pattern) {
 	epoch := e.counter.Load() + 1
 	root := old.root
 	for _, p := range patterns {
-		if !matchesNothing(p) {
+		switch {
+		case p.IsTag():
+			root = root.with(strings.ToLower(string(p)), false, epoch)
+		case !matchesNothing(p):
 			root = root.with(p.Prefix(), p.IsWildcard(), epoch)
 		}
 	}
@@ -100,23 +104,49 @@ func (e *epochs) invalidate(patterns []freshet.Pattern) {
 	e.counter.Store(epoch)
 }
 
-// matchesNothing reports whether CloudFront accepts the pattern and ignores it:
+// admits reports what valid does but takes no earlier result for an answer, so
+// that a name counts that was not known when s was checked last. What is stored
+// must be admitted after its stamp was last marked.
+func (e *epochs) admits(s *stamp, names []string) bool {
+	r := e.records.Load()
+	if s.checked.Load() < r.floor {
+		return false
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return r.root.invalidated(name) > s.birth })
+}
+
+// newestTag is the epoch at which any tag was last invalidated.
+func (e *epochs) newestTag() uint64 {
+	root := e.records.Load().root
+	newest := root.wild
+	if i, ok := root.child('#'); ok {
+		newest = max(newest, root.children[i].newest)
+	}
+	return newest
+}
+
+// matchesNothing reports whether CloudFront accepts the path and ignores it:
 // a ~ cannot be invalidated, escaped or not.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
 func matchesNothing(p freshet.Pattern) bool {
 	return strings.Contains(string(p), "%7E") || strings.Contains(string(p), "%7e")
 }
 
-// forget drops the records of epoch and before. Before the call every copy and
+// forget drops the records of paths of epoch and before, and those of tags of
+// tags and before, which is not later: a fetch whose tags are still unknown must
+// find all that were invalidated since it began. Before the call every copy and
 // every fetch of the distribution must have been checked at epoch or later;
 // those that were not count as invalidated from now on.
-func (e *epochs) forget(epoch uint64) {
+func (e *epochs) forget(epoch, tags uint64) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	old := e.records.Load()
 	root := old.root.after(epoch)
 	if root == nil {
 		root = newNode("", 0, 0, nil)
+	}
+	if i, ok := old.root.child('#'); ok {
+		root = root.grafted('#', old.root.children[i].after(tags))
 	}
 	e.records.Store(&records{root: root, floor: max(old.floor, epoch)})
 }

@@ -14,9 +14,10 @@ import (
 // caused it may leave.
 type fill struct {
 	stamp
-	key   key
-	names []string
-	old   *entry // the expired copy, if there is one; it was not invalidated when the fetch began
+	key    key
+	names  []string // of the response, with its tags once they are known; changed with site.mu held
+	tagged bool     // they are known, or there are none; changed with site.mu held
+	old    *entry   // the expired copy, if there is one; it was not invalidated when the fetch began
 
 	ready chan struct{} // closed once the following are set
 
@@ -68,7 +69,7 @@ func (f *fill) settle(result *entry, s *stream, o outcome, shared bool) {
 
 // run carries out a fill. own are the headers to send.
 func (e *Edge) run(f *fill, q *query, own http.Header) {
-	defer q.site.leave(f)
+	defer q.site.end(f)
 	resp, err := e.ask(e.ctx, q, q.method, conditional(own, f.old))
 	if err == nil && resp.StatusCode == http.StatusNotModified {
 		if f.old != nil && sameVersion(f.old.header, resp.Header) {
@@ -110,7 +111,9 @@ func sameVersion(stored, unchanged http.Header) bool {
 // it. It is as valid as the fetch that asked, so an invalidation that arrived
 // since then leaves it out.
 func (e *Edge) refresh(f *fill, q *query, resp *response) {
-	entry := f.entry(f.old.status, q.behavior.keying.refreshed(f.old.header, resp.Header), resp)
+	merged := q.behavior.keying.refreshed(f.old.header, resp.Header)
+	q.site.tag(f, q.site.tags(merged))
+	entry := f.entry(f.old.status, merged, resp)
 	entry.body = f.old.body
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
@@ -189,6 +192,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 
 // receive settles the fill with a response and then takes in its body.
 func (e *Edge) receive(f *fill, q *query, resp *response) {
+	q.site.tag(f, q.site.tags(resp.Header))
 	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp)
 	head.life = q.lifetime(head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit

@@ -51,7 +51,7 @@ func (o *versioned) RoundTrip(r *http.Request) (*http.Response, error) {
 		return reply(304, "", "Etag", etag, "Cache-Control", control), nil
 	}
 	body := fmt.Sprintf("%08d", v)
-	resp := reply(200, body, "Etag", etag, "Cache-Control", control)
+	resp := reply(200, body, "Etag", etag, "Cache-Control", control, "Cache-Tag", tagged[r.URL.Path])
 	resp.Body = &versionBody{body: strings.NewReader(body), o: o, ctx: r.Context()}
 	return resp, nil
 }
@@ -154,6 +154,9 @@ type viewer struct {
 	answer           chan *httptest.ResponseRecorder
 }
 
+// tagged are the cache tags the origin gives, by path.
+var tagged = map[string]string{"/a": "One", "/a/b": "one,two", "/index.html": "two"}
+
 // spellings are the URLs viewers use and the canonical paths they mean.
 var spellings = map[string]string{
 	"/a": "/a", "/%61": "/a", "/a/b": "/a/b", "/a%2Fb": "/a/b", "/ab": "/ab", "/b/c d": "/b/c%20d", "/b/c%20d": "/b/c%20d", "/": "/",
@@ -161,7 +164,7 @@ var spellings = map[string]string{
 
 var (
 	anyURL     = rapid.SampledFrom([]string{"/", "/%61", "/a", "/a%2Fb", "/a/b", "/ab", "/b/c d", "/b/c%20d"})
-	anyPattern = rapid.SampledFrom([]freshet.Pattern{"/", "/*", "/a", "/a*", "/a/*", "/a/b", "/ab", "/b/c%20d", "/b/*", "/c", "/index.html", "/%7E*"})
+	anyPattern = rapid.SampledFrom([]freshet.Pattern{"/", "/*", "/a", "/a*", "/a/*", "/a/b", "/ab", "/b/c%20d", "/b/*", "/c", "/index.html", "/%7E*", "#ONE", "#two", "#on"})
 )
 
 func (w *world) put(t *rapid.T) {
@@ -179,7 +182,10 @@ func (w *world) put(t *rapid.T) {
 // covers says what a pattern means, without the code under test: the root is
 // cleared under the name of its object too.
 func covers(p freshet.Pattern, path string) bool {
-	return p.Covers(path) || path == "/" && p.Covers("/index.html")
+	if path == "/" && (p.Covers("/index.html") || p == "#two") {
+		return true
+	}
+	return p.Covers(path) || p == "#ONE" && (path == "/a" || path == "/a/b") || p == "#two" && path == "/a/b"
 }
 
 func (w *world) invalidate(t *rapid.T) {
@@ -270,7 +276,9 @@ func TestNoOlderBytesAfterInvalidation(t *testing.T) {
 		check := func(t *rapid.T) {
 			o := &versioned{version: make(map[string]int)}
 			o.control = rapid.SampledFrom([]string{"", "max-age=10, stale-while-revalidate=5", "max-age=10, stale-while-revalidate=100, stale-if-error=0"}).Draw(t, "control")
-			e, err := New(Config{Distributions: []distribution.Distribution{dist("E1")}, Resolve: func(distribution.Distribution, distribution.Origin) (Origin, error) {
+			d := dist("E1")
+			d.Config.CacheTagConfig = &distribution.CacheTagConfig{HeaderName: "cache-tag"}
+			e, err := New(Config{Distributions: []distribution.Distribution{d}, Resolve: func(distribution.Distribution, distribution.Origin) (Origin, error) {
 				return Origin{URL: "http://o.test", Transport: o}, nil
 			}})
 			if err != nil {

@@ -75,7 +75,7 @@ func (e *Edge) renewed(old *site, d distribution.Distribution) (*site, error) {
 		return nil, err
 	}
 	if old != nil && reflect.DeepEqual(deciding(old.config), deciding(d)) {
-		made.number, made.epochs = old.number, old.epochs
+		made.number, made.epochs, made.underway = old.number, old.epochs, old.underway
 		return made, nil
 	}
 	e.nextNumber++

@@ -23,8 +23,16 @@ type site struct {
 	epochs    *epochs
 	store     *store // shared with the other sites
 
-	mu    sync.Mutex
-	fills map[key]*fill // that a request may join, at most one for each key
+	tagHeader string // of the origin's responses, in canonical form; empty if there are no cache tags
+
+	*underway
+}
+
+// underway are the fills of a site, and of those that it goes on from.
+type underway struct {
+	mu      sync.Mutex
+	fills   map[key]*fill      // that a request may join, at most one for each key
+	running map[*fill]struct{} // all of them
 }
 
 // behavior is a CacheBehavior as it is served.
@@ -45,8 +53,11 @@ func (b *behavior) caches(method string) bool {
 func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*site, error) {
 	made := &site{
 		number: number, config: d,
-		epochs: newEpochs(maxRecords), store: s, fills: make(map[key]*fill),
+		epochs: newEpochs(maxRecords), store: s, underway: &underway{fills: make(map[key]*fill), running: make(map[*fill]struct{})},
 		errors: make(map[int]distribution.CustomErrorResponse, len(d.Config.CustomErrorResponses)),
+	}
+	if tags := d.Config.CacheTagConfig; tags != nil {
+		made.tagHeader = http.CanonicalHeaderKey(tags.HeaderName)
 	}
 	for _, r := range d.Config.CustomErrorResponses {
 		made.errors[r.ErrorCode] = r
@@ -117,15 +128,16 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 		return old, nil, false
 	}
 	apart := !behind && (!q.behavior.collapses() || old != nil && old.life.each)
-	if f := s.fills[q.key]; f != nil && !apart && s.epochs.valid(&f.stamp, f.names) {
+	if f := s.fills[q.key]; f != nil && !apart && s.joinable(f) {
 		return nil, f, false
 	}
 	if old != nil && old.isMark() {
 		old = nil
 	}
-	f.old, f.names = old, q.names(s.root)
+	f.old, f.names, f.tagged = old, q.names(s.root), s.tagHeader == ""
 	f.key = key{q.key.site, strings.Clone(q.key.url), q.key.variant} // not the whole request line
 	s.fills[f.key] = f
+	s.running[f] = struct{}{}
 	return nil, f, true
 }
 
@@ -143,23 +155,36 @@ func (s *site) leave(f *fill) {
 	}
 }
 
+// end forgets a fill that has stored what it will store.
+func (s *site) end(f *fill) {
+	s.leave(f)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, f)
+}
+
 // keep stores a complete response, unless it was invalidated after its fetch
 // began.
 func (s *site) keep(e *entry) bool {
-	if !s.epochs.valid(&e.stamp, e.names) {
+	if !s.epochs.admits(&e.stamp, e.names) {
 		return false
 	}
 	s.store.put(e)
 	return true
 }
 
-// checkFills brings the stamps of all running fills up to date.
-func (s *site) checkFills() {
+// checkFills brings the stamps of all running fills up to date, and returns the
+// lower of epoch and that at which the oldest began whose tags are unknown.
+func (s *site) checkFills(epoch uint64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range s.fills {
+	for f := range s.running {
 		s.epochs.valid(&f.stamp, f.names)
+		if !f.tagged {
+			epoch = min(epoch, f.birth)
+		}
 	}
+	return epoch
 }
 
 // hosts finds the distribution of a request by its Host header.

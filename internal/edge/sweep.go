@@ -40,10 +40,10 @@ func (e *Edge) sweep() {
 	// Loaded before anything is looked at: what is begun or stored from here on
 	// has been checked at these epochs or later.
 	now := e.serving()
-	began := make([]uint64, len(now.sites))
+	began, tags := make([]uint64, len(now.sites)), make([]uint64, len(now.sites))
 	for i, s := range now.sites {
 		began[i] = s.epochs.counter.Load()
-		s.checkFills()
+		tags[i] = s.checkFills(began[i])
 	}
 	for entry := range e.store.all() {
 		if s := now.byNumber[entry.key.site]; s == nil || !s.epochs.valid(&entry.stamp, entry.names) {
@@ -51,6 +51,6 @@ func (e *Edge) sweep() {
 		}
 	}
 	for i, s := range now.sites {
-		s.epochs.forget(began[i])
+		s.epochs.forget(began[i], tags[i])
 	}
 }

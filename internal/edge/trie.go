@@ -122,6 +122,20 @@ func (n *node) after(epoch uint64) *node {
 	return joined(newNode(n.label, newer(n.exact, epoch), newer(n.wild, epoch), children))
 }
 
+// grafted returns the tree in which branch, whose label begins with b or which
+// is nil, is what there is below b.
+func (n *node) grafted(b byte, branch *node) *node {
+	i, ok := n.child(b)
+	children := slices.Clone(n.children)
+	if ok {
+		children = slices.Delete(children, i, i+1)
+	}
+	if branch != nil {
+		children = slices.Insert(children, i, branch)
+	}
+	return newNode(n.label, n.exact, n.wild, children)
+}
+
 func newer(value, epoch uint64) uint64 {
 	if value <= epoch {
 		return 0

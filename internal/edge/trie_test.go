@@ -150,7 +150,7 @@ func TestForgettingDistrustsWhatWasNotChecked(t *testing.T) {
 	if !e.valid(&seen, []string{"/b"}) {
 		t.Error("an invalidation reached a path it does not cover")
 	}
-	e.forget(1)
+	e.forget(1, 1)
 	if e.valid(&unseen, []string{"/a"}) {
 		t.Error("valid again after the record was dropped")
 	}
