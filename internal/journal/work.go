@@ -167,7 +167,11 @@ func put(ctx context.Context, kv jetstream.KeyValue, key string, v any) error {
 // remove purges the subject under the key instead of deleting the key, which
 // would leave a marker behind for each plan there ever was.
 func (j *Journal) remove(ctx context.Context, kv jetstream.KeyValue, key string) error {
-	s, err := j.js.Stream(ctx, "KV_"+kv.Bucket())
+	return purge(ctx, j.js, kv, key)
+}
+
+func purge(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, key string) error {
+	s, err := js.Stream(ctx, "KV_"+kv.Bucket())
 	if err != nil {
 		return fmt.Errorf("remove from %s: %w", kv.Bucket(), err)
 	}

@@ -98,7 +98,7 @@ func (c *Catalog) load(ctx context.Context, resources map[resourceKey]*resource)
 	if c.cfg.Shelf == nil {
 		return nil
 	}
-	return c.cfg.Shelf.All(ctx, func(_ string, value []byte) error {
+	return c.cfg.Shelf.All(ctx, func(value []byte) error {
 		r, err := unmarshalResource(value)
 		if err != nil || r == nil {
 			return err

@@ -18,9 +18,9 @@ type Shelf interface {
 	// durable.
 	Delete(ctx context.Context, key string) error
 
-	// All calls each for everything that is kept, in any order, and returns its
+	// All calls apply for every value that is kept, in any order, and returns its
 	// first error.
-	All(ctx context.Context, each func(key string, value []byte) error) error
+	All(ctx context.Context, apply func(value []byte) error) error
 }
 
 // MemoryShelf is a Shelf that ends with the process. The zero value is empty and
@@ -50,15 +50,15 @@ func (s *MemoryShelf) Delete(_ context.Context, key string) error {
 }
 
 // All passes what is kept when it begins.
-func (s *MemoryShelf) All(ctx context.Context, each func(key string, value []byte) error) error {
+func (s *MemoryShelf) All(ctx context.Context, apply func(value []byte) error) error {
 	s.mu.Lock()
 	kept := maps.Clone(s.kept)
 	s.mu.Unlock()
-	for key, value := range kept {
+	for _, value := range kept {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := each(key, value); err != nil {
+		if err := apply(value); err != nil {
 			return err
 		}
 	}
