@@ -64,7 +64,8 @@ type Up struct {
 	store        *stream.Engine
 	queue        *queue.Queue
 	journal      *journal.Journal
-	distribution distribution.Distribution
+	distribution distribution.Distribution // of the configuration; the catalog may know better
+	catalog      *api.Catalog
 	bucket       *bucket.Bucket
 	edge         *edge.Edge
 	register     *api.Register
@@ -85,7 +86,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32)}
 	for _, step := range []func(context.Context) error{
-		u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openEdge, u.openAPI, u.openPipeline, u.announce,
+		u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -174,15 +175,22 @@ func (u *Up) startBucket(context.Context) error {
 	return nil
 }
 
-func (u *Up) openEdge(context.Context) (err error) {
+// openCatalog reads what was configured through the API.
+func (u *Up) openCatalog(ctx context.Context) error {
 	u.distribution = u.cfg.Distribution.Apply(distribution.ForBucket(u.identity.Distribution, u.cfg.Bucket))
-	u.edge, err = edge.New(edge.Config{
-		Distributions: []distribution.Distribution{u.distribution},
-		Resolve: func(distribution.Distribution, distribution.Origin) (edge.Origin, error) {
-			return u.bucketOrigin()
-		},
-		Log: u.opts.Log,
+	shelf, err := journal.OpenShelf(ctx, u.store.JetStream(), "CONFIGURED")
+	if err != nil {
+		return err
+	}
+	u.catalog, err = api.OpenCatalog(ctx, api.CatalogConfig{
+		Shelf: shelf, BuiltIn: []distribution.Distribution{u.distribution}, Deploy: time.Duration(u.cfg.Deploy),
+		Apply: func(all []distribution.Distribution) error { return u.edge.Apply(all) },
 	})
+	return err
+}
+
+func (u *Up) openEdge(context.Context) (err error) {
+	u.edge, err = edge.New(edge.Config{Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Log: u.opts.Log})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
 	}
@@ -191,8 +199,13 @@ func (u *Up) openEdge(context.Context) (err error) {
 	return nil
 }
 
-func (u *Up) distributions() []distribution.Distribution {
-	return []distribution.Distribution{u.distribution}
+// resolve reaches our own bucket through its S3 API. Other origins are reached
+// as their distributions say.
+func (u *Up) resolve(_ distribution.Distribution, o distribution.Origin) (edge.Origin, error) {
+	if name, ok := o.Bucket(); ok && name == u.cfg.Bucket {
+		return u.bucketOrigin()
+	}
+	return edge.Origin{}, nil
 }
 
 func (u *Up) openAPI(ctx context.Context) error {
@@ -201,7 +214,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 		return err
 	}
 	u.register, err = api.Open(ctx, api.RegisterConfig{
-		Distributions: u.distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
+		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
 	})
 	if err != nil {
 		return err
@@ -209,6 +222,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 	u.onClose(func() error { u.register.Close(); return nil })
 	handler, err := api.NewHandler(api.HandlerConfig{
 		Register:    u.register,
+		Catalog:     u.catalog,
 		Credentials: sigv4.Credentials{AccessKeyID: u.identity.AccessKey, Secret: u.identity.SecretKey},
 		Logger:      u.opts.Log,
 	})

@@ -120,10 +120,12 @@ func (u *Up) Stat(_ context.Context, origin, key string) (verify.Object, bool, e
 
 // reach tells verification how to get to a distribution.
 func (u *Up) reach(id string) (*url.URL, string, bool) {
-	if id != u.distribution.ID {
-		return nil, "", false
+	for _, d := range u.catalog.Distributions() {
+		if d.ID == id {
+			return &url.URL{Scheme: "http", Host: u.edgeListener.Addr().String()}, d.DomainName, true
+		}
 	}
-	return &url.URL{Scheme: "http", Host: u.edgeListener.Addr().String()}, u.distribution.DomainName, true
+	return nil, "", false
 }
 
 // pollEvery is how soon the embedded API is asked again.
@@ -168,7 +170,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	router, err := route.New(u.distributions(), u.cfg.Routes)
+	router, err := route.New(u.catalog.Distributions(), u.cfg.Routes)
 	if err != nil {
 		return fmt.Errorf("prepare routing: %w", err)
 	}

@@ -38,6 +38,7 @@ type Config struct {
 	Driver       string       `yaml:"driver" json:"driver"` // how invalidations are sent
 	Retry        Duration     `yaml:"retry" json:"retry"`   // how long a request that fails for a while is worth another try
 	Patience     Duration     `yaml:"patience" json:"patience"`
+	Deploy       Duration     `yaml:"deploy" json:"deploy"` // for how long a changed distribution's status is InProgress
 	Distribution Distribution `yaml:"distribution" json:"distribution"`
 
 	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution
@@ -120,6 +121,7 @@ func Default() Config {
 		Driver:   DriverCloudFront,
 		Retry:    Duration(2 * time.Minute),
 		Patience: Duration(5 * time.Second),
+		Deploy:   Duration(500 * time.Millisecond),
 		Distribution: Distribution{
 			DefaultRootObject: "index.html",
 			DefaultTTL:        86400,
@@ -192,8 +194,8 @@ func (c Config) Check() error {
 	if drivers := []string{DriverCloudFront, DriverEdge}; !slices.Contains(drivers, c.Driver) {
 		complain("driver: %q is none of %s", c.Driver, strings.Join(drivers, ", "))
 	}
-	if c.Retry < 0 || c.Patience < 0 {
-		complain("retry, patience: must not be negative")
+	if c.Retry < 0 || c.Patience < 0 || c.Deploy < 0 {
+		complain("retry, patience, deploy: must not be negative")
 	}
 	for i, d := range c.Distributions {
 		if d.File == "" {

@@ -29,6 +29,7 @@ import (
 // Config says what an edge serves. Distributions are required.
 type Config struct {
 	Distributions []distribution.Distribution
+	First         string            // the ID of the distribution that answers hosts that none has; empty: the only one, if there is only one
 	Resolve       Resolver          // nil: every origin is reached as its distribution says
 	Origins       map[string]string // URL of the server that stands for an origin, by its domain name in lower case
 	OriginCAs     *x509.CertPool    // that certificates of origins are checked against; nil for the system's
@@ -62,7 +63,7 @@ type Edge struct {
 
 	applying   sync.Mutex
 	nextNumber uint32 // of a site; applying is held
-	first      string // the ID of the only distribution at the beginning, if there was one; it answers hosts that nobody does
+	first      string // the ID of the distribution that answers hosts that none has
 
 	running struct {
 		sync.Mutex

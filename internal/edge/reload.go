@@ -111,7 +111,7 @@ func (e *Edge) firstServed(c Config) error {
 		return errors.New("an edge needs distributions")
 	}
 	e.config = c
-	if len(c.Distributions) == 1 {
+	if e.first = c.First; e.first == "" && len(c.Distributions) == 1 {
 		e.first = c.Distributions[0].ID
 	}
 	e.served.Store(&served{})
