@@ -21,6 +21,7 @@ import (
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
 	"github.com/freshet/freshet/internal/queue"
+	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/sigv4"
 	"github.com/freshet/freshet/internal/stream"
 )
@@ -184,7 +185,7 @@ func (u *Up) openCatalog(ctx context.Context) error {
 	}
 	u.catalog, err = api.OpenCatalog(ctx, api.CatalogConfig{
 		Shelf: shelf, BuiltIn: []distribution.Distribution{u.distribution}, Deploy: time.Duration(u.cfg.Deploy),
-		Apply: func(all []distribution.Distribution) error { return u.edge.Apply(all) },
+		Apply: u.serve,
 	})
 	return err
 }
@@ -196,6 +197,25 @@ func (u *Up) openEdge(context.Context) (err error) {
 	}
 	u.onClose(u.edge.Close)
 	u.edgeServer = edge.Server(u.edge)
+	return nil
+}
+
+// serve has the edge serve other distributions, and the pipeline keep them
+// fresh. The pipeline comes first: what changes before the edge has a
+// distribution is invalidated there for nothing, and what changes after is not
+// missed.
+func (u *Up) serve(all []distribution.Distribution) error {
+	router, err := route.New(all, u.cfg.Routes)
+	if err != nil {
+		return fmt.Errorf("prepare routing: %w", err)
+	}
+	u.pipeline.Reroute(router)
+	if err := u.edge.Apply(all); err != nil {
+		if router, before := route.New(u.catalog.Distributions(), u.cfg.Routes); before == nil {
+			u.pipeline.Reroute(router)
+		}
+		return err
+	}
 	return nil
 }
 

@@ -82,7 +82,7 @@ func TestCheckFindsEverythingThatIsWrong(t *testing.T) {
 		{"no region", func(c *Config) { c.Region = "" }, []string{"region: "}},
 		{"driver", func(c *Config) { c.Driver = "akamai" }, []string{`driver: "akamai" is none of cloudfront, edge`}},
 		{"the other driver", func(c *Config) { c.Driver = DriverEdge }, nil},
-		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience: "}},
+		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience, deploy: "}},
 		{"no times", func(c *Config) { c.Retry, c.Patience = 0, 0 }, nil},
 		{"root object with a slash", func(c *Config) { c.Distribution.DefaultRootObject = "/index.html" }, []string{"DefaultRootObject"}},
 		{"no root object", func(c *Config) { c.Distribution.DefaultRootObject = "" }, nil},

@@ -93,6 +93,14 @@ func (l *live) inventories(r *route.Router, background func(func())) map[string]
 	return l.built
 }
 
+// touch has the inventories built anew, since they depend on how objects are
+// routed.
+func (l *live) touch() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changed = true
+}
+
 // small is the number of objects that are looked through in about a millisecond.
 const small = 2000
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet/freshet"
@@ -42,7 +43,8 @@ type Pipeline struct {
 	retrying    sync.Mutex // so that a dead letter is revived once
 	remembering sync.Mutex // so that what is remembered of an object only gets newer
 
-	live *live
+	live     *live
+	rerouted atomic.Pointer[route.Router] // nil: the configuration's
 
 	mu       sync.Mutex
 	profiles []freshet.Profile
@@ -62,6 +64,21 @@ func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 		live:     newLive(verified),
 		register: newRegister(verified),
 	}
+}
+
+// Reroute has plans made from here on find their targets with r: distributions
+// have come, gone or changed. Plans that are under way go on as they are.
+func (p *Pipeline) Reroute(r *route.Router) {
+	p.rerouted.Store(r)
+	p.forgetProfiles()
+	p.live.touch()
+}
+
+func (p *Pipeline) router() *route.Router {
+	if r := p.rerouted.Load(); r != nil {
+		return r
+	}
+	return p.cfg.Router
 }
 
 // Run works until ctx is done: first it takes up the plans that an earlier run

@@ -33,7 +33,7 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 			in.Superseded = append(in.Superseded, f.Change)
 		}
 	}
-	in.Targets, in.Unrouted = p.cfg.Router.Targets(in.Changes, p.live.has)
+	in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
 	made, refused, ok := p.makePlan(ctx, in)
 	switch half := len(leaders) / 2; {
 	case !ok:
@@ -67,7 +67,7 @@ func (p *Pipeline) refuse(changes []*change, refused *plan.Refused) {
 // while one of them is unknown to the driver. A plan that is refused is one
 // that sends nothing.
 func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused *plan.Refused, ok bool) {
-	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.cfg.Router, p.plans.Go)
+	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.router(), p.plans.Go)
 	ok = p.persist(ctx, "plan", func() (err error) {
 		in.Profiles = p.knownProfiles(ctx)
 		made, err = plan.Make(in)
@@ -269,7 +269,7 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, 
 	in.Superseded = p.followersOf(stale, saved.Received) // the queue still holds those that do not fit
 	p.mu.Unlock()
 	if w.Refused {
-		in.Targets, in.Unrouted = p.cfg.Router.Targets(in.Changes, p.live.has)
+		in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
 	}
 	made, refused, ok := p.makePlan(ctx, in)
 	switch {

@@ -27,7 +27,7 @@ const (
 
 // weigh returns at least as many bytes as c adds to a plan.
 func (p *Pipeline) weigh(c freshet.Change) int {
-	targets, unrouted := p.cfg.Router.Targets([]freshet.Change{c}, nil)
+	targets, unrouted := p.router().Targets([]freshet.Change{c}, nil)
 	n := perChange + jsonLength(c) + jsonLength(unrouted) + perRequest*len(targets)
 	for _, t := range targets {
 		n += jsonLength(t) + 2*jsonLength(t.Pattern) + len(",,")
