@@ -30,6 +30,7 @@ var House = []Room{
 	{Dir: "internal/distribution/load", May: []string{".", "internal/distribution", "internal/distribution/*"}},
 	{Dir: "internal/inventory/listing", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/inventory/accesslog", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
+	{Dir: "internal/function", May: []string{"."}},
 	{Dir: "internal/cdn", May: []string{"."}},
 	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},
 	{Dir: "internal/cdn/cdntest", May: []string{".", "internal/cdn"}},

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/tools/txtar"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/freshet/freshet/internal/function"
 )
@@ -126,7 +126,7 @@ func (a *archive) once(t *testing.T, name string, ev function.Event) {
 	t.Helper()
 	result, err := a.program.Run(t.Context(), ev, function.Options{
 		KVS: a.store, Now: noon, Edge: function.Edge{Name: "FRA", ServerIP: "192.0.2.1", Region: "eu-central-1"},
-		Limits: function.Limits{Time: time.Minute},
+		Limits: function.Limits{Steps: 20_000, Time: time.Minute},
 	})
 	out, broken := result.Output()
 	if broken != nil {

@@ -29,19 +29,20 @@ type examination struct {
 	file     *file.File
 	seen     map[any]bool
 	findings []Finding
-	alone    bool
+	alone    bool // it seems to change what all runs of a machine share
+	handler  bool // the name occurs
 }
 
-// examine returns what the runtime is not documented to have, and whether the
-// code seems to change what all runs of a machine share.
+// examine goes through a program.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-javascript-runtime-20.html
-func examine(tree *ast.Program, rt Runtime) (findings []Finding, alone bool) {
+func examine(tree *ast.Program, rt Runtime) *examination {
 	x := &examination{runtime: rt, file: tree.File, seen: make(map[any]bool)}
 	x.visit(reflect.ValueOf(tree.Body))
 	slices.SortStableFunc(x.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return slices.Compact(x.findings), x.alone
+	x.findings = slices.Compact(x.findings)
+	return x
 }
 
 func (x *examination) visit(v reflect.Value) {
@@ -61,6 +62,9 @@ func (x *examination) visit(v reflect.Value) {
 		}
 		x.visit(v.Elem())
 	case reflect.Struct:
+		if id, ok := v.Interface().(ast.Identifier); ok {
+			x.handler = x.handler || id.Name == "handler"
+		}
 		for i := range v.NumField() {
 			x.visit(v.Field(i))
 		}
@@ -132,13 +136,15 @@ func (x *examination) function(n ast.Node, parameters *ast.ParameterList, async,
 	}
 }
 
-// arguments finds await in arguments, which CloudFront answers with a syntax
-// error of its own at run time, and async closures that are handed on.
+// arguments finds await in arguments, which CloudFront accepts when a function
+// is created and answers with a syntax error when it runs, and async closures
+// that are handed on.
 func (x *examination) arguments(call *ast.CallExpression) {
 	for _, a := range call.ArgumentList {
+		if at := awaits(reflect.ValueOf(a)); at != nil {
+			x.refuse(at, "await in arguments")
+		}
 		switch a := a.(type) {
-		case *ast.AwaitExpression:
-			x.found(a, "await in arguments")
 		case *ast.ArrowFunctionLiteral:
 			if a.Async {
 				x.found(a, "async function as an argument")
@@ -149,6 +155,35 @@ func (x *examination) arguments(call *ast.CallExpression) {
 			}
 		}
 	}
+}
+
+// awaits returns an await in an expression, but not within a function there.
+func awaits(v reflect.Value) ast.Node {
+	switch v.Kind() {
+	case reflect.Interface:
+		return awaits(v.Elem())
+	case reflect.Pointer:
+		switch n := v.Interface().(type) {
+		case *ast.AwaitExpression:
+			return n
+		case *ast.FunctionLiteral, *ast.ArrowFunctionLiteral, *ast.ClassLiteral:
+			return nil
+		}
+		return awaits(v.Elem())
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if n := awaits(v.Field(i)); n != nil {
+				return n
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if n := awaits(v.Index(i)); n != nil {
+				return n
+			}
+		}
+	}
+	return nil
 }
 
 // shared notes what would change the objects that all runs share: an assignment

@@ -48,23 +48,20 @@ func Compile(name string, code []byte, rt Runtime) (*Program, error) {
 	case len(code) > maxCode:
 		return nil, fail(strconv.Itoa(len(code)) + " bytes of code, CloudFront takes " + strconv.Itoa(maxCode))
 	}
-	text := strings.ToValidUTF8(string(code), "\uFFFD")
-	if rt == JS20 {
-		text = requireImports(text)
-	}
 	// Alone first: inside of the wrapper a stray bracket could close it.
-	bare, err := goja.Parse(name, text, parser.WithDisableSourceMaps)
+	text, bare, err := parse(name, strings.ToValidUTF8(string(code), "\uFFFD"), rt)
 	if err != nil {
-		return nil, compileError(name, err)
+		return nil, err
 	}
 	if _, err := goja.CompileAST(bare, true); err != nil {
 		return nil, compileError(name, err)
 	}
 	p := &Program{name: name, runtime: rt, idle: make(chan *machine, maxIdle)}
-	if !definesHandler(bare) {
+	x := examine(bare, rt)
+	p.findings, p.alone = x.findings, x.alone
+	if !x.handler {
 		return nil, fail("there is no function handler")
 	}
-	p.findings, p.alone = examine(bare, rt)
 	for _, f := range p.findings {
 		if f.refused {
 			return nil, &CompileError{Name: name, Line: f.Line, Column: f.Column, Message: "SyntaxError: " + f.Message}
@@ -116,43 +113,6 @@ func wrap(name, text string) (*goja.Program, error) {
 	meter.statements(&list)
 	outer.Body.List = list
 	return goja.CompileAST(tree, true)
-}
-
-// definesHandler looks for a binding or an assignment of that name at the top
-// level, since a function without one can never run.
-func definesHandler(tree *ast.Program) bool {
-	for _, s := range tree.Body {
-		switch s := s.(type) {
-		case *ast.FunctionDeclaration:
-			if s.Function.Name.Name == "handler" {
-				return true
-			}
-		case *ast.VariableStatement:
-			if bindsHandler(s.List) {
-				return true
-			}
-		case *ast.LexicalDeclaration:
-			if bindsHandler(s.List) {
-				return true
-			}
-		case *ast.ExpressionStatement:
-			if a, ok := s.Expression.(*ast.AssignExpression); ok {
-				if d, ok := a.Left.(*ast.DotExpression); ok && d.Identifier.Name == "handler" {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-func bindsHandler(list []*ast.Binding) bool {
-	for _, b := range list {
-		if id, ok := b.Target.(*ast.Identifier); ok && id.Name == "handler" {
-			return true
-		}
-	}
-	return false
 }
 
 // The engine puts places into its messages: the parser in front, the compiler

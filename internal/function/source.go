@@ -4,63 +4,56 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/dop251/goja"
+	"github.com/dop251/goja/ast"
+	"github.com/dop251/goja/parser"
 )
 
 // imports are the forms in which modules are known to be imported. Names are
 // plain identifiers; which modules there are is require's business.
 var imports = regexp.MustCompile(`^import\s+(?:\*\s+as\s+)?([A-Za-z_$][\w$]*)\s+from\s*(?:'([\w:]+)'|"([\w:]+)")[ \t]*;?`)
 
-// requireImports turns the import statements at the top of a function into
-// calls of require: CloudFront Functions are no modules, and import is there for
-// built-in modules alone. Line breaks are kept, so that lines stay what they
-// were.
-func requireImports(code string) string {
-	var done strings.Builder
-	rest := code
-	for {
-		n := blank(rest)
-		done.WriteString(rest[:n])
-		rest = rest[n:]
-		m := imports.FindStringSubmatchIndex(rest)
-		if m == nil {
-			break
-		}
-		statement, name := rest[:m[1]], rest[m[2]:m[3]]
-		module := imports.ReplaceAllString(statement, "$2$3")
-		fmt.Fprintf(&done, "const %s = require('%s');%s", name, module, strings.Repeat("\n", strings.Count(statement, "\n")))
-		rest = rest[m[1]:]
-	}
-	return done.String() + rest
-}
+// maxImports is more than there are modules.
+const maxImports = 16
 
-// blank returns the length of the spaces, comments and directives at the
-// beginning of code.
-func blank(code string) int {
-	whole := len(code)
-	for {
-		before := len(code)
-		code = strings.TrimLeft(code, " \t\r\n\v\f\ufeff\u00a0;")
-		switch {
-		case strings.HasPrefix(code, "//"):
-			code = code[lineEnd(code):]
-		case strings.HasPrefix(code, "/*"):
-			_, after, closed := strings.Cut(code[2:], "*/")
-			if !closed {
-				return whole
-			}
-			code = after
-		case strings.HasPrefix(code, "'use strict'"), strings.HasPrefix(code, `"use strict"`):
-			code = code[len("'use strict'"):]
+// parse reads code, and turns its import statements into calls of require:
+// CloudFront Functions are no modules, and import is there for built-in modules
+// alone. The parser, which knows no import, says where there is one, so that
+// what looks alike in a string or a comment stays. Line breaks are kept.
+func parse(name, code string, rt Runtime) (string, *ast.Program, error) {
+	for i := 0; ; i++ {
+		tree, err := goja.Parse(name, code, parser.WithDisableSourceMaps)
+		if err == nil {
+			return code, tree, nil
 		}
-		if len(code) == before {
-			return whole - len(code)
+		failed := compileError(name, err)
+		changed, ok := withoutImport(code, failed.Line, failed.Column)
+		if !ok || rt != JS20 || i == maxImports {
+			return "", nil, failed
 		}
+		code = changed
 	}
 }
 
-func lineEnd(code string) int {
-	if i := strings.IndexAny(code, "\r\n"); i >= 0 {
-		return i
+// withoutImport replaces the import statement at a place, if there is one.
+func withoutImport(code string, line, column int) (string, bool) {
+	start := 0
+	for range line - 1 {
+		i := strings.IndexByte(code[start:], '\n')
+		if i < 0 {
+			return "", false
+		}
+		start += i + 1
 	}
-	return len(code)
+	start += column - 1
+	if start < 0 || start > len(code) {
+		return "", false
+	}
+	m := imports.FindStringSubmatch(code[start:])
+	if m == nil {
+		return "", false
+	}
+	require := fmt.Sprintf("const %s = require('%s');%s", m[1], m[2]+m[3], strings.Repeat("\n", strings.Count(m[0], "\n")))
+	return code[:start] + require + code[start+len(m[0]):], true
 }
