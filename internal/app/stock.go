@@ -72,7 +72,7 @@ func (b *stocking) add(o listing.Object) {
 	for _, own := range b.planner.Router.Own(o.Bucket, o.Key) {
 		e := inventory.Entry{URL: own.URL, Size: o.Size, Requests: o.Requests, Tags: o.Tags}
 		if at := b.weights[own.Distribution]; at != nil {
-			e.Requests = at[own.URL].Requests
+			e.Requests = refills(at[own.URL])
 			delete(at, own.URL)
 		}
 		b.builder(own.Distribution).Add(e)
@@ -84,7 +84,7 @@ func (b *stocking) add(o listing.Object) {
 func (b *stocking) finish() {
 	for id, urls := range b.weights {
 		for url, w := range urls {
-			b.builder(id).Add(inventory.Entry{URL: url, Size: w.Bytes / max(w.Requests, 1), Requests: w.Requests})
+			b.builder(id).Add(inventory.Entry{URL: url, Size: w.Bytes / max(w.Requests, 1), Requests: refills(w)})
 		}
 	}
 	if len(b.builders) == 0 {
@@ -95,6 +95,10 @@ func (b *stocking) finish() {
 		b.planner.Inventories[id] = made.Inventory()
 	}
 }
+
+// refills is how often a URL will be fetched again once it is cold: by each edge
+// location that was asked for it.
+func refills(w accesslog.Weight) int64 { return max(int64(w.Locations), min(w.Requests, 1)) }
 
 func (b *stocking) askData(ctx context.Context, data string) error {
 	if data == "" {

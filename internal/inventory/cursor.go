@@ -45,7 +45,7 @@ func (c *Cursor) Index() int { return c.index }
 func (c *Cursor) Before() Sum {
 	s := c.sum
 	s.Objects = int64(c.index)
-	if !c.weighted {
+	if s.Refills = s.Requests; !c.weighted {
 		s.Refills, s.RefillBytes = s.Objects, s.Bytes
 	}
 	return s
@@ -208,9 +208,8 @@ func (c *Cursor) leave() {
 	c.index++
 	c.sum.Bytes += c.size
 	c.sum.Requests += c.requests
-	if c.weighted && c.requests > 0 {
-		c.sum.Refills++
-		c.sum.RefillBytes += c.size
+	if c.weighted {
+		c.sum.RefillBytes += c.size * c.requests
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 type Entry struct {
 	URL      string   // canonical path, with the query string where it is in the cache key
 	Size     int64    // bytes; less than nothing counts as nothing
-	Requests int64    // seen in access logs
+	Requests int64    // how often it is expected to be fetched again once it is cold, where the Builder is Weighted
 	Tags     []string // cache tags, without the #, in lower case when they come out of an Inventory
 }
 
@@ -24,9 +24,8 @@ type Sum struct {
 	Objects  int64
 	Bytes    int64
 	Requests int64
-	// Refills and RefillBytes are of the entries that will be fetched from the
-	// origin again once they are cold: all of them, or, where requests are known,
-	// those that are asked for at all.
+	// Refills and RefillBytes are what will be fetched from the origin again once
+	// the entries are cold: each once, or, where requests are known, so often.
 	Refills     int64
 	RefillBytes int64
 }

@@ -38,10 +38,12 @@ func (m model) sum(weighted bool, in func(string) bool) (s inventory.Sum) {
 		s.Objects++
 		s.Bytes += e.Size
 		s.Requests += e.Requests
-		if !weighted || e.Requests > 0 {
-			s.Refills++
-			s.RefillBytes += e.Size
+		refills := int64(1)
+		if weighted {
+			refills = e.Requests
 		}
+		s.Refills += refills
+		s.RefillBytes += refills * e.Size
 	}
 	return s
 }

@@ -33,8 +33,7 @@ type block struct {
 	chunk, at   uint32
 	bytes       int64
 	requests    int64
-	refillBytes int64
-	refills     uint32
+	refillBytes int64 // only where requests are known
 }
 
 // run is a sorted sequence of entries.
@@ -59,7 +58,7 @@ func (r *run) before(b int) Sum {
 		return r.total
 	}
 	k := &r.blocks[b]
-	return Sum{int64(b) * perBlock, k.bytes, k.requests, int64(k.refills), k.refillBytes}
+	return Sum{int64(b) * perBlock, k.bytes, k.requests, k.requests, k.refillBytes}
 }
 
 // head is the URL of the first entry of block b.
@@ -83,11 +82,14 @@ type writer struct {
 func (w *writer) add(url []byte, size, requests int64, tags []uint32) {
 	if w.n%perBlock == 0 {
 		w.seal()
-		w.start = block{bytes: w.total.Bytes, requests: w.total.Requests, refillBytes: w.total.RefillBytes, refills: uint32(w.total.Refills)}
+		w.start = block{bytes: w.total.Bytes, requests: w.total.Requests, refillBytes: w.total.RefillBytes}
 		w.last = w.last[:0]
 	}
 	size = min(max(size, 0), maxTotal-w.total.Bytes)
 	requests = min(max(requests, 0), maxTotal-w.total.Requests)
+	if w.weighted && size > 0 {
+		requests = min(requests, (maxTotal-w.total.RefillBytes)/size)
+	}
 	w.spell(url)
 	w.describe(uint64(size), uint64(requests), tags)
 	w.n++
@@ -141,9 +143,9 @@ func (w *writer) seal() {
 
 // own is the sum of one entry.
 func own(size, requests int64, weighted bool) Sum {
-	s := Sum{Objects: 1, Bytes: size, Requests: requests}
-	if !weighted || requests > 0 {
-		s.Refills, s.RefillBytes = 1, size
+	s := Sum{Objects: 1, Bytes: size, Requests: requests, Refills: 1, RefillBytes: size}
+	if weighted {
+		s.Refills, s.RefillBytes = requests, size*requests
 	}
 	return s
 }

@@ -31,7 +31,7 @@ func (m *maker) costing(p freshet.Profile, targets []int32, problem cover.Proble
 		c.KeptFrom = append(c.KeptFrom, string(rail))
 	}
 	if problem.Inventory == nil {
-		c.Assumption = fmt.Sprintf("what the distribution holds is not known: %d unchanged objects of %d bytes are assumed below a wildcard for each URL that it is for",
+		c.Assumption = fmt.Sprintf("what it holds is not known: %d objects of %d bytes are assumed, a tenth of them below each further step of a path",
 			m.terms.AssumeObjects, m.terms.AssumeBytes)
 	} else {
 		c.Known = new(int64(problem.Inventory.Len()))

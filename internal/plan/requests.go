@@ -77,7 +77,8 @@ func (m *maker) allot(targets []int32, s cover.Solution) allotment {
 		a.begin[i+1] += a.begin[i]
 	}
 	next := slices.Clone(a.begin)
-	for i, c := range s.By {
+	for _, i := range s.Order {
+		c := s.By[i]
 		a.list[next[c]] = targets[i]
 		next[c]++
 	}

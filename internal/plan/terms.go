@@ -17,7 +17,7 @@ type Terms struct {
 	PatternPrice  *float64          `yaml:"pattern_price,omitempty" json:"pattern_price,omitempty"`   // US dollars for each path, wildcard or tag; nil: the CDN's price
 	RefillObject  float64           `yaml:"refill_object" json:"refill_object"`                       // US dollars that making an unchanged object cold is held to cost
 	RefillGB      float64           `yaml:"refill_gb" json:"refill_gb"`                               // the same, for each 10^9 bytes of it
-	AssumeObjects int64             `yaml:"assume_objects" json:"assume_objects"`                     // unchanged objects below a wildcard for each URL that it is for, where there is no inventory
+	AssumeObjects int64             `yaml:"assume_objects" json:"assume_objects"`                     // in the whole site, where there is no inventory
 	AssumeBytes   int64             `yaml:"assume_bytes" json:"assume_bytes"`                         // of each of them
 	MaxWildcards  *int              `yaml:"max_wildcards,omitempty" json:"max_wildcards,omitempty"`   // in a plan, at one distribution; nil: as many as may be in progress at once
 	MaxCollateral *int64            `yaml:"max_collateral,omitempty" json:"max_collateral,omitempty"` // unchanged objects that a plan may make cold at one distribution; nil: any number
@@ -27,10 +27,11 @@ type Terms struct {
 
 // DefaultTerms hold a path to be worth five cold objects: refilling one costs
 // little, but somebody waits for it at each edge location. The price per byte is
-// what traffic between regions costs. Without an inventory wildcards are priced
-// so that they pay only where the limits leave nothing else.
+// what traffic between regions costs. Without an inventory a site of ten
+// thousand objects is assumed, a tenth of them below each further step of a
+// path.
 func DefaultTerms() Terms {
-	return Terms{RefillObject: 0.001, RefillGB: 0.02, AssumeObjects: 10, AssumeBytes: 50_000}
+	return Terms{RefillObject: 0.001, RefillGB: 0.02, AssumeObjects: 10_000, AssumeBytes: 50_000}
 }
 
 // Check returns everything that is wrong with t, joined.
@@ -102,7 +103,7 @@ func (t Terms) problem(p freshet.Profile, needs []cover.Need, live *inventory.In
 			MaxWildcardsPerRequest: p.MaxWildcards,
 		},
 		Rails:      cover.Rails{Never: t.Never, Protected: t.Protected, MaxCollateral: t.MaxCollateral},
-		Assumption: cover.Assumption{ColdPerURL: t.AssumeObjects, BytesPerObject: t.AssumeBytes},
+		Assumption: cover.Assumption{Site: t.AssumeObjects, BytesPerObject: t.AssumeBytes},
 		Tags:       p.Tags,
 	}
 }

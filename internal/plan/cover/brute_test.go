@@ -125,6 +125,18 @@ func (j *judge) cold(chosen []freshet.Pattern) (s inventory.Sum) {
 			}
 		}
 		s.Objects = int64(len(urls)) * j.p.Assumption.ColdPerURL
+		for _, p := range chosen {
+			if !p.IsWildcard() {
+				continue
+			}
+			share := float64(j.p.Assumption.Site)
+			for i, c := range p.Prefix() {
+				if i > 0 && (c == '/' || p.Prefix()[i-1] == '/') {
+					share = math.Floor(share / 10)
+				}
+			}
+			s.Objects += int64(share)
+		}
 		s.Bytes = s.Objects * j.p.Assumption.BytesPerObject
 		s.Refills, s.RefillBytes = s.Objects, s.Bytes
 		return s
@@ -137,10 +149,12 @@ func (j *judge) cold(chosen []freshet.Pattern) (s inventory.Sum) {
 		s.Objects++
 		s.Bytes += e.Size
 		s.Requests += e.Requests
-		if !j.p.Inventory.Weighted() || e.Requests > 0 {
-			s.Refills++
-			s.RefillBytes += e.Size
+		refills := int64(1)
+		if j.p.Inventory.Weighted() {
+			refills = e.Requests
 		}
+		s.Refills += refills
+		s.RefillBytes += refills * e.Size
 	}
 	return s
 }

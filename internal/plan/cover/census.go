@@ -83,7 +83,7 @@ func (c *counter) count() census {
 			ends++
 		}
 	}
-	c.all = c.toAssumed(c.spared("/", true).Minus(root))
+	c.all = c.toAssumed("/", c.spared("/", true).Minus(root))
 	return c.census
 }
 
@@ -95,7 +95,7 @@ func (c *counter) begin(v int) {
 }
 
 func (c *counter) end(v int) {
-	c.cold[v] = c.toAssumed(c.spared(c.t.prefix(v), true).Minus(c.cold[v]))
+	c.cold[v] = c.toAssumed(c.t.prefix(v), c.spared(c.t.prefix(v), true).Minus(c.cold[v]))
 	if c.spans {
 		c.to[v] = int32(c.cursor.Index())
 	}
@@ -116,15 +116,26 @@ func (c *counter) spared(prefix string, beyond bool) inventory.Sum {
 	return c.cursor.Before().Minus(c.needed)
 }
 
-// toAssumed turns a count of needed URLs into the unchanged objects assumed to
-// be with them.
-func (c *counter) toAssumed(s inventory.Sum) inventory.Sum {
+// toAssumed turns a count of needed URLs below prefix into the unchanged objects
+// assumed to be there.
+func (c *counter) toAssumed(prefix string, s inventory.Sum) inventory.Sum {
 	if c.cursor != nil {
 		return s
 	}
-	objects := int64(money(c.assume.ColdPerURL).times(s.Objects))
+	objects := int64(money(c.assume.ColdPerURL).times(s.Objects).plus(money(c.assume.below(prefix))))
 	bytes := int64(money(c.assume.BytesPerObject).times(objects))
 	return inventory.Sum{Objects: objects, Bytes: bytes, Refills: objects, RefillBytes: bytes}
+}
+
+// below is how many objects of the site lie below prefix.
+func (a Assumption) below(prefix string) int64 {
+	objects := a.Site
+	for i := 1; i < len(prefix) && objects > 0; i++ {
+		if prefix[i] == '/' || prefix[i-1] == '/' {
+			objects /= 10
+		}
+	}
+	return objects
 }
 
 func (c *counter) othersUntil(url string, beyond bool) {

@@ -54,9 +54,13 @@ type Rails struct {
 	MaxCollateral *int64
 }
 
-// Assumption stands in for an inventory that is not known: every needed URL
-// that a wildcard removes is taken to come with so many unchanged objects.
+// Assumption stands in for an inventory that is not known. A wildcard is taken
+// to remove ColdPerURL unchanged objects for each needed URL, and of those of
+// the whole site a tenth for each step that its prefix goes down: a step is a
+// folder's name or the beginning of a name, so that /* removes all of Site, /d*
+// a tenth, /docs/* a hundredth and /docs/p* a thousandth.
 type Assumption struct {
+	Site           int64 // objects
 	ColdPerURL     int64
 	BytesPerObject int64
 }
@@ -103,6 +107,7 @@ type Estimate struct {
 type Solution struct {
 	Choices []Choice // sorted by pattern
 	By      []int32  // for each need the position of its choice
+	Order   []int32  // the needs, sorted by pattern; those of equal patterns in no particular order
 	Cost    Cost
 	Cold    inventory.Sum
 	// Optimal says that there is no cheaper plan. It is false only when a search
@@ -159,7 +164,7 @@ func check(p Problem) error {
 			return fmt.Errorf("the price of a %s is %v, it must be 0 or more", name, price)
 		}
 	}
-	if p.Assumption.ColdPerURL < 0 || p.Assumption.BytesPerObject < 0 {
+	if p.Assumption.ColdPerURL < 0 || p.Assumption.BytesPerObject < 0 || p.Assumption.Site < 0 {
 		return fmt.Errorf("the assumption %+v must not be negative", p.Assumption)
 	}
 	if len(p.Needs) > math.MaxInt32/2 {

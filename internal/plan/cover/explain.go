@@ -9,7 +9,7 @@ import (
 
 // explain spells a cover out: tags first, then paths and wildcards in order.
 func (s *solver) explain(f found) Solution {
-	sol := Solution{By: make([]int32, len(s.p.Needs)), Widened: s.widened, Choices: make([]Choice, 0, f.patterns)}
+	sol := Solution{By: make([]int32, len(s.p.Needs)), Order: s.t.order, Widened: s.widened, Choices: make([]Choice, 0, f.patterns)}
 	for i := range sol.By {
 		sol.By[i] = nothing
 	}

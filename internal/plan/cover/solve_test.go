@@ -59,7 +59,7 @@ func problem(d dice, f features) cover.Problem {
 		RefillByte:   [...]float64{0, 0.5}[d.IntN(2)] * unit,
 	}
 	if f.unknown && d.IntN(3) == 0 {
-		p.Assumption = cover.Assumption{ColdPerURL: int64(d.IntN(4)), BytesPerObject: int64(d.IntN(3))}
+		p.Assumption = cover.Assumption{ColdPerURL: int64(d.IntN(4)), BytesPerObject: int64(d.IntN(3)), Site: [...]int64{0, 0, 20, 300}[d.IntN(4)]}
 	} else {
 		p.Inventory = live(d, p.Needs, f.tags)
 	}
@@ -260,6 +260,24 @@ func valid(t *testing.T, p cover.Problem, s cover.Solution, name string) {
 	}
 }
 
+// inOrder checks that Order names each need once, by ascending patterns.
+func inOrder(t *testing.T, p cover.Problem, s cover.Solution) {
+	t.Helper()
+	places := slices.Sorted(slices.Values(s.Order))
+	for i, place := range places {
+		if int(place) != i {
+			t.Fatalf("the order is %v", s.Order)
+		}
+	}
+	if len(places) != len(p.Needs) {
+		t.Fatalf("%d needs are in the order of %d", len(places), len(p.Needs))
+	}
+	sorted := slices.IsSortedFunc(s.Order, func(a, b int32) int { return strings.Compare(p.Needs[a].Pattern.Prefix(), p.Needs[b].Pattern.Prefix()) })
+	if !sorted {
+		t.Fatalf("the order %v is not that of the patterns of %v", s.Order, p.Needs)
+	}
+}
+
 // TestTheOrderOfNeedsDoesNotMatter: not for anything in the solution.
 func TestTheOrderOfNeedsDoesNotMatter(t *testing.T) {
 	for seed := range 2000 {
@@ -284,6 +302,9 @@ func TestTheOrderOfNeedsDoesNotMatter(t *testing.T) {
 			by[i] = second.By[at]
 		}
 		second.By = by
+		inOrder(t, p, first)
+		inOrder(t, q, second)
+		first.Order, second.Order = nil, nil // places in the needs
 		if !reflect.DeepEqual(first, second) {
 			t.Fatalf("seed %d: in another order\n%+v\nbecomes\n%+v", seed, first, second)
 		}
