@@ -69,7 +69,7 @@ func TestServerLimitsHeaders(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	for size, status := range map[int]int{20_000: 200, 40_000: 431} {
+	for size, status := range map[int]int{20_000: 200, 40_000: 413} {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
 		if err != nil {
 			t.Fatal(err)

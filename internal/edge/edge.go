@@ -152,12 +152,24 @@ func (e *Edge) Close() error {
 // knows, when a response breaks off after it began.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, r: r, began: time.Now()}
+	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+		// There may have been a Content-Length as well, which net/http does not
+		// tell, and after which nothing on the connection can be trusted.
+		// https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+		w.Header().Set("Connection", "close")
+	}
 	q, why := e.read(r)
 	if q.behavior != nil {
 		x.dressing = q.behavior.dressing
 	}
 	if why != nil {
 		e.refuse(x, r, why)
+		return
+	}
+	if upgradeOf(r) != "" {
+		passed := q // as in serve
+		passed.id = idOf(w.Header())
+		e.pass(x, r, &passed)
 		return
 	}
 	e.serve(x, r, q)

@@ -15,6 +15,7 @@ type exchange struct {
 	dressing *dressing // nil for none, and until the behavior is known
 	status   int       // 0 until the header is out
 	bytes    int64     // of the body
+	extended time.Time // when the viewer was last given time to take what is sent
 }
 
 // Unwrap lets http.ResponseController reach the writer.
@@ -24,6 +25,7 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
+		x.extend()
 		if x.dressing != nil {
 			x.dressing.apply(x.Header(), x.r, time.Since(x.began))
 		}
@@ -36,7 +38,29 @@ func (x *exchange) Write(p []byte) (int, error) {
 	if x.status == 0 {
 		x.WriteHeader(http.StatusOK)
 	}
-	n, err := x.ResponseWriter.Write(p)
-	x.bytes += int64(n)
-	return n, err
+	written := 0
+	for {
+		part := p[written:min(len(p), written+patientBytes)]
+		x.extend()
+		n, err := x.ResponseWriter.Write(part)
+		written += n
+		x.bytes += int64(n)
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// patientBytes is how much a viewer must take within viewerPatience.
+const patientBytes = 256 << 10
+
+// extend gives the viewer time for the next bytes. Doing so once a second is
+// often enough.
+func (x *exchange) extend() {
+	now := time.Now()
+	if now.Sub(x.extended) < time.Second {
+		return
+	}
+	x.extended = now
+	_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(now.Add(viewerPatience)) // not every writer has deadlines
 }

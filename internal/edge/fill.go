@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -276,7 +277,7 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 	select {
 	case <-f.ready:
 	case <-r.Context().Done():
-		return
+		finish(context.Cause(r.Context())) // not an empty answer: half of the connection may still be there
 	}
 	if mine {
 		e.serveResult(w, r, q, f, f.first, f.outcome)

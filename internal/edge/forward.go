@@ -110,7 +110,7 @@ func (b *behavior) forwards(name, method string) bool {
 		return true
 	case name == "Accept-Encoding" && (b.keying.gzip || b.keying.brotli):
 		return false // in the key, normalized
-	case f.selects(name):
+	case f.selects(name) || isHandshake(name):
 		return true
 	case name == "Authorization":
 		return !b.cached[method]

@@ -7,17 +7,33 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+
+	"github.com/freshet/freshet"
 )
 
 // pass forwards one viewer's request and its conditions and ranges with it, and
 // stores nothing.
 func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	h := e.toOrigin(r, q)
-	resp, err := e.send(r.Context(), q, asking{method: r.Method, header: h, host: q.host, secure: q.secure, body: r.Body, length: r.ContentLength})
+	asked := asking{method: r.Method, header: h, host: q.host, secure: q.secure, length: r.ContentLength}
+	var body *arriving
+	if r.Body != nil && r.ContentLength != 0 {
+		body = &arriving{ReadCloser: r.Body, control: http.NewResponseController(w)}
+		asked.body = body
+	}
+	upgrade := upgradeOf(r)
+	asked.setUpgrade(upgrade)
+	resp, err := e.send(r.Context(), q, asked)
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols && upgrade == "" {
+		resp.close()
+		err = errors.New("the origin switched protocols without being asked")
+	}
 	if err != nil {
-		if r.Context().Err() != nil {
-			return // nobody is listening
+		if why := body.why(); why != nil {
+			e.refuse(w, r, why)
+			return
 		}
+		finish(context.Cause(r.Context())) // if nobody is listening
 		e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
 		if status := failureStatus(err); q.instead != 0 || !e.servePage(w, r, q.site, status) {
 			e.refuse(w, r, &refusal{status: status, reason: "The origin gave no usable answer."})
@@ -25,6 +41,13 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 		return
 	}
 	defer resp.close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		e.tunnel(w, resp, upgrade)
+		return
+	}
+	if changes(r.Method) && resp.StatusCode < http.StatusBadRequest {
+		q.site.outdate(q)
+	}
 	if q.instead == 0 && e.servePage(w, r, q.site, resp.StatusCode) {
 		return
 	}
@@ -49,6 +72,30 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	w.WriteHeader(pageStatus(resp.StatusCode, q.instead))
 	if r.Method != http.MethodHead {
 		finish(copyOut(r.Context(), w, resp))
+	}
+}
+
+// changes reports whether a method may change what is at the origin.
+func changes(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	return true
+}
+
+// outdate invalidates the copies of a URL that a viewer has changed at the
+// origin.
+// https://www.rfc-editor.org/rfc/rfc9111#section-4.4
+func (s *site) outdate(q *query) {
+	var patterns []freshet.Pattern
+	for _, name := range q.names(s.root) {
+		if p := freshet.Pattern(name); !p.IsWildcard() { // a viewer's * would take more with it than itself
+			patterns = append(patterns, p)
+		}
+	}
+	if q.behavior.caching.Caches() && len(patterns) > 0 {
+		s.epochs.invalidate(patterns)
 	}
 }
 

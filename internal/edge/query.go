@@ -30,8 +30,13 @@ const maxURL = 8192
 
 // read finds out what a request is for, or why it is refused.
 func (e *Edge) read(r *http.Request) (query, *refusal) {
-	s := e.serving().hosts.find(r.Host)
+	at := e.serving().hosts
+	s := at.find(r.Host)
 	switch {
+	case tooLarge(r):
+		return query{}, &refusal{status: http.StatusRequestEntityTooLarge, reason: "The request is larger than 32,768 bytes without its body."}
+	case at.misdirected(r):
+		return query{}, &refusal{status: http.StatusMisdirectedRequest, reason: "The connection was made for another host name."}
 	case s == nil:
 		return query{}, &refusal{status: http.StatusForbidden, reason: "No distribution answers to this host name."}
 	case !s.config.Config.Enabled:

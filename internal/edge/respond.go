@@ -210,8 +210,10 @@ func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 		outcome = redirected
 	}
 	e.sign(h, why.status, outcome)
-	if why.status == http.StatusRequestEntityTooLarge {
+	if r.ContentLength != 0 || why.status == http.StatusRequestEntityTooLarge {
+		// Nobody will read the rest, and nobody waits for it.
 		h.Set("Connection", "close")
+		hurry(w)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(why.status)

@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -9,14 +11,75 @@ import (
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 const maxRequestHeader = 32768
 
+// viewerPatience is how long a viewer may take for the next bytes of a body, in
+// either direction.
+const viewerPatience = 30 * time.Second
+
 // Server returns a server for viewers: with limits on what a request may send
-// and how slowly, and none on how long a download takes. The caller sets its
-// address or listener.
+// and how slowly, and none on how long an upload or a download takes that goes
+// on. The caller sets its address or listener.
 func Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    maxRequestHeader - 4096, // net/http adds as much
+		// The edge itself refuses what is larger than allowed, in a page of its
+		// own; what is much larger net/http does not read.
+		MaxHeaderBytes:               2 * maxRequestHeader,
+		DisableGeneralOptionsHandler: true, // OPTIONS * names no distribution's path
 	}
+}
+
+// tooLarge reports whether the request line and the headers of a request exceed
+// the limit.
+func tooLarge(r *http.Request) bool {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n > maxRequestHeader
+}
+
+// hurry gives a viewer little time for what is left of a body that was refused.
+func hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second)) // where there are no deadlines nobody waits
+}
+
+// arriving is the body of a viewer's request, each part of which must come
+// within viewerPatience.
+type arriving struct {
+	io.ReadCloser
+
+	control *http.ResponseController
+	broken  atomic.Pointer[refusal] // why there is no more of it
+}
+
+func (a *arriving) Read(p []byte) (int, error) {
+	_ = a.control.SetReadDeadline(time.Now().Add(viewerPatience))
+	n, err := a.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	_ = a.control.SetReadDeadline(time.Time{})
+	if err != io.EOF { //nolint:errorlint // the end of a body is io.EOF itself
+		a.broken.Store(brokenOff(err))
+	}
+	return n, err
+}
+
+// why returns nil for a body, or none, that is not broken.
+func (a *arriving) why() *refusal {
+	if a == nil {
+		return nil
+	}
+	return a.broken.Load()
+}
+
+func brokenOff(err error) *refusal {
+	if timedOut(err) {
+		return &refusal{status: http.StatusRequestTimeout, reason: "The body of the request did not arrive in time."}
+	}
+	return &refusal{status: http.StatusBadRequest, reason: "The body of the request is malformed or broke off."}
 }

@@ -213,9 +213,7 @@ func newHosts(sites []*site) (hosts, error) {
 	return h, nil
 }
 
-// find returns nil for a host that no distribution answers. An alias such as
-// *.example.com answers all names with one more label that have no alias of
-// their own.
+// find returns nil for a host that no distribution answers.
 func (h hosts) find(host string) *site {
 	if s := h.byName[host]; s != nil {
 		return s
@@ -224,14 +222,22 @@ func (h hosts) find(host string) *site {
 	if bare, _, err := net.SplitHostPort(host); err == nil {
 		name = bare
 	}
+	if s := h.named(name); s != nil {
+		return s
+	}
+	return h.only
+}
+
+// named returns the distribution that has a name, without a port, or nil. An
+// alias such as *.example.com stands for all names with one more label that have
+// no alias of their own.
+func (h hosts) named(name string) *site {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if s := h.byName[name]; s != nil {
 		return s
 	}
 	if _, parent, ok := strings.Cut(name, "."); ok {
-		if s := h.byName["*."+parent]; s != nil {
-			return s
-		}
+		return h.byName["*."+parent]
 	}
-	return h.only
+	return nil
 }
