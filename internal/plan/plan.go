@@ -45,8 +45,11 @@ func (r *Refused) Unwrap() error { return r.Err }
 // guard rails.
 func Make(in Input) (freshet.Plan, error) {
 	p := freshet.Plan{
-		Changes: slices.Concat([]freshet.Change{}, in.Changes), Superseded: in.Superseded, Unrouted: in.Unrouted,
+		Changes: in.Changes, Superseded: in.Superseded, Unrouted: in.Unrouted,
 		Invalidations: []freshet.Invalidation{},
+	}
+	if p.Changes == nil {
+		p.Changes = []freshet.Change{}
 	}
 	m := newMaker(in)
 	byDistribution := make(map[string][]int32)
