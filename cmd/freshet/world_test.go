@@ -96,7 +96,9 @@ func bury(ts *testscript.TestScript, neg bool, keys []string) {
 	for i, key := range keys {
 		c := freshet.Change{Origin: "site", Key: key, Op: freshet.OpDelete, Sequencer: freshet.Sequencer(fmt.Sprintf("00%02d", i+1)), Time: time.Now()}
 		in := plan.Input{Changes: []freshet.Change{c}, Profiles: []freshet.Profile{{Distribution: ts.Getenv("DIST"), MaxPatterns: 10, MaxWildcards: 10}}}
-		in.Targets, in.Unrouted = route.Targets(in.Changes, []distribution.Distribution{distribution.ForBucket(ts.Getenv("DIST"), "site")})
+		router, err := route.New([]distribution.Distribution{distribution.ForBucket(ts.Getenv("DIST"), "site")}, route.Rules{})
+		ts.Check(err)
+		in.Targets, in.Unrouted = router.Targets(in.Changes, nil)
 		p, err := plan.Make(in)
 		ts.Check(err)
 		now := time.Now()
