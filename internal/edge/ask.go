@@ -66,10 +66,19 @@ type response struct {
 	patience time.Duration
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
+	encoded  io.Reader // in place of the body; nil where that is not compressed
 }
 
-// read is Body.Read with a limit on how long the origin may say nothing.
+// read returns more of what viewers get of the body.
 func (r *response) read(p []byte) (int, error) {
+	if r.encoded != nil {
+		return r.encoded.Read(p)
+	}
+	return r.Read(p)
+}
+
+// Read is Body.Read with a limit on how long the origin may say nothing.
+func (r *response) Read(p []byte) (int, error) {
 	r.timer.Reset(r.patience)
 	n, err := r.Body.Read(p)
 	r.timer.Stop()

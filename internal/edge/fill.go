@@ -195,6 +195,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 func (e *Edge) receive(f *fill, q *query, resp *response) {
 	q.site.tag(f, q.site.tags(resp.Header))
 	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp)
+	q.compress(head.header, resp)
 	head.life = q.lifetime(head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
 	s := newStream(resp.ContentLength, !kept)
@@ -301,6 +302,7 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 // begin starts a fill.
 func (e *Edge) begin(f *fill, r *http.Request, q *query) {
 	own := e.toOriginForAll(r, q)
+	q.accepts = q.behavior.keying.encodings(acceptEncoding(r))
 	e.start(func() { e.run(f, q, own) })
 }
 

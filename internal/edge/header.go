@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/freshet/freshet/internal/edge/compress"
 )
 
 // hopByHop are the headers that concern one connection only, in either
@@ -90,6 +92,10 @@ func (k *keying) refreshed(stored, unchanged http.Header) http.Header {
 	for name, values := range k.fromOrigin(unchanged) {
 		switch name {
 		case "Content-Encoding", "Content-Range", "Content-Type":
+		case "Etag":
+			if !weakMatch(values[0], stored.Get("Etag")) { // else it is the tag of what was stored, perhaps before it was compressed
+				merged[name] = values
+			}
 		case "Server":
 			if unchanged.Get("Server") != "" {
 				merged[name] = values
@@ -98,5 +104,12 @@ func (k *keying) refreshed(stored, unchanged http.Header) http.Header {
 			merged[name] = values
 		}
 	}
+	if merged.Get("Content-Encoding") != "" && namesEncoding(stored["Vary"]) {
+		compress.Vary(merged)
+	}
 	return merged
+}
+
+func namesEncoding(vary []string) bool {
+	return strings.Contains(strings.ToLower(strings.Join(vary, ",")), "accept-encoding")
 }

@@ -92,7 +92,7 @@ func (k *keying) selectsParameter(parameter string) bool {
 // encodings, headers and cookies. Where the key holds none of the last two it
 // is a constant, so that a hit allocates nothing.
 func (k *keying) variant(r *http.Request) string {
-	encodings := k.encodings(r.Header["Accept-Encoding"])
+	encodings := k.encodings(acceptEncoding(r))
 	if len(k.headers) == 0 && !k.forwardsCookies() && r.Method != http.MethodOptions {
 		return encodings
 	}
@@ -126,7 +126,7 @@ func (k *keying) forward(h http.Header, r *http.Request) {
 			h[name] = []string{value}
 		}
 	}
-	if encodings := k.encodings(r.Header["Accept-Encoding"]); encodings != "" {
+	if encodings := k.encodings(acceptEncoding(r)); encodings != "" {
 		h["Accept-Encoding"] = []string{encodings}
 	}
 	if cookies := k.cookie(r.Header["Cookie"]); cookies != "" {
@@ -157,6 +157,16 @@ func viewerHeader(r *http.Request, name string) (string, bool) {
 		return lines[0], true
 	}
 	return strings.Join(lines, ", "), ok
+}
+
+// acceptEncoding is the header of the same name, which counts for nothing in
+// HTTP/1.0.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html
+func acceptEncoding(r *http.Request) []string {
+	if r.ProtoMajor == 1 && r.ProtoMinor == 0 {
+		return nil
+	}
+	return r.Header["Accept-Encoding"]
 }
 
 // encodings reduces Accept-Encoding to what the key distinguishes: br,gzip or
