@@ -255,7 +255,7 @@ func readNamed(t terminal, name string) ([]byte, error) {
 	if name == "-" {
 		return io.ReadAll(io.LimitReader(t.in, limit))
 	}
-	f, err := os.Open(name) //nolint:gosec // the user names it
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -216,11 +216,14 @@ func below(target ast.Expression) bool {
 	return false
 }
 
-// isShared recognises Something.prototype, x.__proto__ and the runtime's own
-// objects by their names.
+// isShared recognises Array.prototype, x.__proto__ and the runtime's own objects
+// by their names. The prototype of what the code itself defines is its own.
 func isShared(e ast.Expression) bool {
 	switch e := e.(type) {
 	case *ast.DotExpression:
+		if _, named := e.Left.(*ast.Identifier); named && e.Identifier.Name == "prototype" {
+			return isShared(e.Left)
+		}
 		return e.Identifier.Name == "prototype" || e.Identifier.Name == "__proto__"
 	case *ast.BracketExpression:
 		s, ok := e.Member.(*ast.StringLiteral)
@@ -228,7 +231,7 @@ func isShared(e ast.Expression) bool {
 	case *ast.Identifier:
 		return slices.Contains([]string{
 			"Object", "Array", "String", "Number", "Boolean", "Math", "JSON", "Date", "RegExp", "Promise", "Symbol",
-			"Buffer", "Error", "TypeError", "RangeError", "console", "crypto", "querystring",
+			"Function", "Buffer", "Error", "TypeError", "RangeError", "Uint8Array", "console", "crypto", "querystring",
 		}, string(e.Name))
 	}
 	return false

@@ -53,9 +53,9 @@ type Limits struct {
 	Memory int
 	// Depth is the number of nested calls.
 	Depth int
-	// Time catches what counts no steps, such as a regular expression that
-	// backtracks for ever. It is generous, since a busy machine is no fault of the
-	// function.
+	// Time catches what counts no steps, such as sorting again and again. It is
+	// generous, since a busy machine is no fault of the function, and is 2 s at
+	// most: that is when regular expressions give up, which cannot be interrupted.
 	Time time.Duration
 }
 
@@ -64,6 +64,7 @@ const (
 	defaultMemory = 2 << 20
 	defaultDepth  = 400
 	defaultTime   = 500 * time.Millisecond
+	maxTime       = 2 * time.Second
 )
 
 func (l Limits) orDefaults() Limits {
@@ -79,6 +80,7 @@ func (l Limits) orDefaults() Limits {
 	if l.Time <= 0 {
 		l.Time = defaultTime
 	}
+	l.Time = min(l.Time, maxTime)
 	return l
 }
 

@@ -126,6 +126,33 @@ func TestTimeEndsWhatCountsNoSteps(t *testing.T) {
 	}
 }
 
+func TestRegularExpressionsEnd(t *testing.T) {
+	p := compile(t, `function handler(event) {
+		if (/^(?:(a|aa)+)+(?<!x)$/.test('a'.repeat(60) + '!')) return event.request;
+		return { statusCode: 200 };
+	}`)
+	_, err := p.Run(t.Context(), get("/"), function.Options{})
+	var failed *function.Error
+	if !errors.As(err, &failed) || failed.Kind != function.ThrottledError {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a function defines itself it may change, and still shares its machine.
+func TestOwnPrototypes(t *testing.T) {
+	p := compile(t, `function Page(uri) { this.uri = uri; }
+	Page.prototype.index = function () { return this.uri + 'index.html'; };
+	function handler(event) {
+		event.request.uri = new Page(event.request.uri).index();
+		return event.request;
+	}`)
+	for range 3 {
+		if r, err := p.Run(t.Context(), get("/a/"), function.Options{}); err != nil || r.Request.URI != "/a/index.html" {
+			t.Errorf("%+v, %v", r.Request, err)
+		}
+	}
+}
+
 func TestDeadlinesOfContexts(t *testing.T) {
 	p := compile(t, indexRewrite)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,6 @@
 // Makes a machine safe to be used again: whatever a run can reach of it besides
 // its own objects can no longer be changed.
-(function (WeakSet) {
+(function (Set) {
   'use strict';
 
   // An object may have a property of its own by a name that its frozen
@@ -30,7 +30,7 @@
   ['crypto', 'querystring', 'cloudfront', 'buffer'].forEach(name => {
     try { note(require(name)); } catch (e) { /* not in this runtime */ }
   });
-  const known = new WeakSet(), freeze = Object.freeze, prototypeOf = Object.getPrototypeOf, all = Object.getOwnPropertyDescriptors;
+  const known = new Set(), freeze = Object.freeze, prototypeOf = Object.getPrototypeOf, all = Object.getOwnPropertyDescriptors;
   const names = Object.getOwnPropertyNames, symbols = Object.getOwnPropertySymbols;
   const scan = (properties, keys) => {
     for (let i = 0; i < keys.length; i++) {

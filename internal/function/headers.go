@@ -63,7 +63,7 @@ func checkHeader(path string, f Field, before Fields) *Error {
 	if !isToken(f.Name) {
 		return invalid("%s has a header name that is none: %q", path, f.Name)
 	}
-	if was, had := before.Get(f.Name); Hidden(f.Name) && !(had && was.equal(f)) {
+	if was, had := before.Get(f.Name); Hidden(f.Name) && (!had || !was.equal(f)) {
 		return invalid("%s must not contain the disallowed header %s", path, http.CanonicalHeaderKey(f.Name))
 	}
 	for _, v := range f.Values() {

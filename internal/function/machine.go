@@ -52,12 +52,12 @@ func newMachine(p *Program) (*machine, error) {
 	m := &machine{vm: goja.New(), modern: p.runtime == JS20, run: &run{limits: Limits{}.orDefaults()}}
 	m.vm.SetTimeSource(func() time.Time { return m.run.now })
 	m.vm.SetMaxCallStackSize(defaultDepth)
-	weakSet := m.vm.Get("WeakSet") // the prelude takes it away
+	set := m.vm.Get("Set") // the prelude takes it away
 	if err := m.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the engine: %w", err)
 	}
 	if !p.alone {
-		if err := m.call(scripts()[1], weakSet); err != nil {
+		if err := m.call(scripts()[1], set); err != nil {
 			return nil, fmt.Errorf("harden the engine: %w", err)
 		}
 	}
@@ -82,7 +82,7 @@ func (m *machine) prepare() error {
 		return goja.Undefined()
 	})
 	m.finish, _ = goja.AssertFunction(m.vm.ToValue(func(call goja.FunctionCall) goja.Value {
-		m.run.read(m, call.Argument(0))
+		m.run.read(call.Argument(0))
 		return goja.Undefined()
 	}))
 	m.explain, _ = goja.AssertFunction(m.vm.ToValue(func(call goja.FunctionCall) goja.Value {

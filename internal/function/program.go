@@ -32,9 +32,10 @@ type Program struct {
 const maxIdle = 16
 
 // boundRegexps gives regular expressions that backtrack a time limit, which
-// their library has as a variable of its own only. The run has been interrupted
-// by then: its own limit is no longer than this one by default.
-var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = defaultTime })
+// their library has as a variable of its own only. An expression that gives up
+// seems not to match, but by then the run has been interrupted: its own limit is
+// no longer.
+var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = maxTime })
 
 // Compile prepares code for a runtime. name stands in messages. The error is a
 // *CompileError: code over 10 KB, a syntax error, const, let or async in 1.0, or

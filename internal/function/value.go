@@ -91,7 +91,7 @@ func (m *machine) valueObject(v Value) *goja.Object {
 
 // read takes what a handler returned, and leaves it in the result or says why it
 // is refused. It reads properties, so it has to be called within the engine.
-func (r *run) read(m *machine, value goja.Value) {
+func (r *run) read(value goja.Value) {
 	object, ok := value.(*goja.Object)
 	switch {
 	case !ok:
