@@ -92,7 +92,7 @@ func (c *compiled) compileDerived(derived []Derived, ids []string) (problems []e
 
 // named puts a name before each of the errors that err joins.
 func named(name string, err error) (all []error) {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is wrapped further down has a sentence around it
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range several.Unwrap() {
 			all = append(all, named(name, one)...)
 		}

@@ -217,8 +217,8 @@ func (r *Router) objects(s *site, f *feed, a asked, add func(Candidate)) {
 	}
 	root := strings.TrimPrefix(s.Config.DefaultRootObject, "/")
 	path := keyOfPath(a.path[1:])
-	switch {
-	case path == "":
+	switch path {
+	case "":
 		if root != "" {
 			with(root, defaultRoot)
 		}

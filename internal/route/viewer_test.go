@@ -334,9 +334,7 @@ func drawWorld(t *rapid.T) *world {
 func everyPath() (all []string) {
 	var segs []string
 	for _, s := range append(slices.Clone(segments), "p", "other") {
-		for _, path := range freshet.KeyPaths(s) {
-			segs = append(segs, path)
-		}
+		segs = append(segs, freshet.KeyPaths(s)...)
 	}
 	level := []string{""}
 	all = append(all, "/")

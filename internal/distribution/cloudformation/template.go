@@ -211,7 +211,7 @@ func (r *resolver) warn(path, format string, args ...any) {
 }
 
 // fail notes an error and returns what stands for a value that there is not.
-func (r *resolver) fail(path, format string, args ...any) broken {
+func (r *resolver) fail(path, format string, args ...any) broken { //nolint:unparam // what a caller returns in place of a value
 	if len(r.errs) == maxErrors {
 		r.unsaid++
 	} else {

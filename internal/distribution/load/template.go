@@ -53,7 +53,7 @@ func (v visit) others(m map[string]any) {
 func (v visit) templateDistribution(res cloudformation.Resource) {
 	path := res.Path + ".Properties"
 	d, warnings, err := distribution.Decode(res.Properties, path)
-	v.took(path, warnings, err)
+	v.took(warnings, err)
 	if err != nil {
 		return
 	}

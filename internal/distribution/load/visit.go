@@ -23,7 +23,7 @@ type visit struct {
 
 func (v visit) warn(path, format string, args ...any) { v.reader.warn(v.file, path, format, args...) }
 
-func (v visit) took(path string, warnings []distribution.Warning, err error) {
+func (v visit) took(warnings []distribution.Warning, err error) {
 	for _, w := range warnings {
 		v.warn(w.Path, "%s", w.Text)
 	}
@@ -184,7 +184,7 @@ func (v visit) each(tree any, path string, read func(map[string]any, string)) {
 
 func (v visit) distribution(m map[string]any, path string) {
 	d, warnings, err := distribution.Decode(m, path)
-	v.took(path, warnings, err)
+	v.took(warnings, err)
 	if err == nil {
 		v.keep(d, path)
 	}
@@ -203,9 +203,9 @@ func (v visit) inline(m map[string]any, path string) {
 		}
 	}
 	d, warnings, err := distribution.Decode(around, path)
-	v.took(path, warnings, err)
+	v.took(warnings, err)
 	c, warnings, configErr := distribution.DecodeConfig(config, path)
-	v.took(path, warnings, configErr)
+	v.took(warnings, configErr)
 	d.Config = c
 	if err != nil || configErr != nil {
 		return
@@ -247,7 +247,7 @@ var policyID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func (v visit) policy(m map[string]any, path string) {
 	p, warnings, err := distribution.DecodeCachePolicy(m, path)
-	v.took(path, warnings, err)
+	v.took(warnings, err)
 	if err != nil {
 		return
 	}
