@@ -54,8 +54,8 @@ type Limits struct {
 	// Depth is the number of nested calls.
 	Depth int
 	// Time catches what counts no steps, such as sorting again and again. It is
-	// generous, since a busy machine is no fault of the function, and is 2 s at
-	// most: that is when regular expressions give up, which cannot be interrupted.
+	// generous, since a busy machine is no fault of the function, and 2 s at most:
+	// that is when regular expressions give up, which cannot be interrupted.
 	Time time.Duration
 }
 

@@ -33,8 +33,7 @@ const maxIdle = 16
 
 // boundRegexps gives regular expressions that backtrack a time limit, which
 // their library has as a variable of its own only. An expression that gives up
-// seems not to match, but by then the run has been interrupted: its own limit is
-// no longer.
+// seems not to match; Run fails whatever took that long.
 var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = maxTime })
 
 // Compile prepares code for a runtime. name stands in messages. The error is a

@@ -51,11 +51,17 @@ func (p *Program) Run(ctx context.Context, ev Event, opts Options) (Result, erro
 	}
 	m.run = r
 	m.vm.SetMaxCallStackSize(r.limits.Depth)
-	timer := time.AfterFunc(r.limits.Time, func() { m.vm.Interrupt(errTime) })
+	began, timing := time.Now(), newWatch(m.vm, r.limits.Time)
 	err = m.execute(p)
-	// A timer that has fired may still be about to interrupt, and after any
-	// interruption nobody knows what was left half done.
-	if timer.Stop() && r.stopped == nil && !p.alone && !isUncatchable(err) {
+	inTime := timing.end()
+	// A regular expression that gave up after that long looks like one that does
+	// not match.
+	if err == nil && time.Since(began) >= maxTime {
+		r.result.Request, r.result.Response = nil, nil
+		err = p.exceeded(r, errTime, nil)
+	}
+	// After an interruption nobody knows what was left half done.
+	if inTime && r.stopped == nil && !p.alone && !isUncatchable(err) {
 		p.give(m)
 	}
 	if err != nil {
