@@ -11,11 +11,11 @@ import (
 
 // What natives throw. A function sees them as errors with these messages.
 var (
-	errDigested = errors.New("Digest already called")                              //nolint:staticcheck // as Node.js says it
-	errNoStore  = errors.New("no key value store is associated with the function") //
-	errNoKey    = errors.New("KeyNotFound")                                        //nolint:staticcheck // as CloudFront says it
-	errFormat   = errors.New(`the format of a value can be string, json or bytes`) //
-	errNested   = errors.New("Nested too deep or a cyclic structure")              //nolint:staticcheck // as CloudFront says it
+	errDigested = errors.New("Digest already called") //nolint:staticcheck // as Node.js says it
+	errNoStore  = errors.New("no key value store is associated with the function")
+	errNoKey    = errors.New("KeyNotFound")
+	errFormat   = errors.New(`the format of a value can be string, json or bytes`)
+	errNested   = errors.New("Nested too deep or a cyclic structure") //nolint:staticcheck // as CloudFront says it
 )
 
 // log notes a line of console.log. What exceeds CloudFront's 10 KB is lost, as it
