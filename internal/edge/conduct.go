@@ -2,9 +2,11 @@ package edge
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/edge/signed"
 )
 
 // conduct is what a behavior says of everything but the cache: what viewers may
@@ -14,7 +16,8 @@ type conduct struct {
 	protocol        protocol
 	to              *destination
 	forwarding      forwarding
-	dressing        *dressing // nil for none
+	dressing        *dressing    // nil for none
+	keys            *signed.Keys // nil where viewers need no signature
 }
 
 // protocol is what viewers must use.
@@ -34,7 +37,7 @@ type destination struct {
 	failover  map[int]bool // statuses of the primary for which the secondary is asked
 }
 
-func newConduct(d *distribution.Distribution, b *distribution.CacheBehavior, targets map[string]*destination) (conduct, error) {
+func newConduct(d *distribution.Distribution, b *distribution.CacheBehavior, targets map[string]*destination, log *slog.Logger) (conduct, error) {
 	c := conduct{to: targets[b.TargetOriginID]}
 	if c.to == nil {
 		return conduct{}, fmt.Errorf("distribution %s has no origin or origin group %q", d.ID, b.TargetOriginID)
@@ -56,6 +59,9 @@ func newConduct(d *distribution.Distribution, b *distribution.CacheBehavior, tar
 		return conduct{}, fmt.Errorf("viewer protocol policy %q is not allow-all, redirect-to-https or https-only", b.ViewerProtocolPolicy)
 	}
 	if c.forwarding, err = newForwarding(d, b); err != nil {
+		return conduct{}, err
+	}
+	if c.keys, err = newKeys(d, b, log); err != nil {
 		return conduct{}, err
 	}
 	policy, err := d.ResponseHeaders(b)

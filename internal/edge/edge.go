@@ -162,8 +162,13 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if q.behavior != nil {
 		x.dressing = q.behavior.dressing
 	}
+	if q.behavior != nil && q.behavior.keys != nil {
+		r = unsigned(r)
+	}
 	if why != nil {
-		e.refuse(x, r, why)
+		if why.xml == "" || !e.servePage(x, r, q.site, why.status) {
+			e.refuse(x, r, why)
+		}
 		return
 	}
 	if upgradeOf(r) != "" {

@@ -54,7 +54,10 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 	}
 	q := s.query(r, t)
 	q.secure = r.TLS != nil
-	return q, e.admit(r, &q)
+	if why := e.admit(r, &q); why != nil {
+		return q, why
+	}
+	return q, q.denial(r, t)
 }
 
 // target is a URL without scheme and host, as it was spelled, and its parts.
@@ -102,6 +105,9 @@ func chained(via []string) bool {
 func (s *site) query(r *http.Request, t target) query {
 	path := t.path
 	b := &s.behaviors[s.config.Config.BehaviorIndex(matchedPath(path))]
+	if b.keys != nil {
+		r, t = unsigned(r), t.unsigned()
+	}
 	q := query{site: s, behavior: b, viewed: path, path: path, method: http.MethodGet}
 	q.cached = b.caches(r.Method)
 	if r.Method == http.MethodOptions {

@@ -13,6 +13,8 @@ import (
 
 	"encoding/base64"
 	"encoding/binary"
+
+	"github.com/freshet/freshet/internal/edge/signed"
 )
 
 // content is a body, complete or arriving.
@@ -196,10 +198,14 @@ type refusal struct {
 	status   int
 	reason   string
 	location string // of a redirect
+	xml      string // in place of a page that says the reason
 }
 
 func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	page, body := errorPage(why.status, why.reason)
+	if why.xml != "" {
+		page["Content-Type"], body = []string{signed.ContentType}, []byte(why.xml)
+	}
 	h := w.Header()
 	for name, values := range page {
 		h[name] = values

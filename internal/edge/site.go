@@ -76,7 +76,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
-		conduct, err := newConduct(&made.config, b, targets)
+		conduct, err := newConduct(&made.config, b, targets, c.Log)
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
