@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/freshet/freshet"
@@ -84,10 +86,19 @@ func (p *Planner) Make(changes []freshet.Change, live bool) (freshet.Plan, error
 	in.Changes, in.Superseded = freshet.Latest(changes)
 	var seen func(origin, key string) bool
 	if p.Inventories != nil {
-		seen = p.seen
+		seen = func(origin, key string) bool { return changed(in.Superseded, origin, key) || p.seen(origin, key) }
 	}
 	in.Targets, in.Unrouted = p.Router.Targets(in.Changes, seen)
 	return plan.Make(in)
+}
+
+// changed reports whether one of changes, which are sorted by origin and key, is
+// of the object: then something was under its key.
+func changed(changes []freshet.Change, origin, key string) bool {
+	_, found := slices.BinarySearchFunc(changes, [2]string{origin, key}, func(c freshet.Change, o [2]string) int {
+		return cmp.Or(strings.Compare(c.Origin, o[0]), strings.Compare(c.Key, o[1]))
+	})
+	return found
 }
 
 // seen reports whether an inventory has the object, or there is none where it

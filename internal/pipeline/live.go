@@ -18,6 +18,7 @@ import (
 type live struct {
 	mu       sync.Mutex
 	sizes    map[object]int64
+	open     map[object]bool // taken up, and not verified since: something older of it may be cached
 	changed  bool
 	built    map[string]*inventory.Inventory
 	building bool
@@ -25,7 +26,7 @@ type live struct {
 }
 
 func newLive(verified map[[2]string]journal.Seen) *live {
-	l := &live{sizes: make(map[object]int64, len(verified)), changed: true}
+	l := &live{sizes: make(map[object]int64, len(verified)), open: make(map[object]bool), changed: true}
 	for o, s := range verified {
 		if !s.Gone {
 			l.sizes[o] = s.Size
@@ -38,6 +39,7 @@ func (l *live) put(c freshet.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o := objectOf(c)
+	delete(l.open, o)
 	size, known := l.sizes[o]
 	switch {
 	case c.Op == freshet.OpDelete && known:
@@ -50,12 +52,24 @@ func (l *live) put(c freshet.Change) {
 	l.changed = true
 }
 
-// has reports whether an object was there when it was last verified.
+// begin notes that viewers may get, from here on, what changes are about, or
+// may have got it before.
+func (l *live) begin(changes ...freshet.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range changes {
+		l.open[objectOf(c)] = true
+	}
+}
+
+// has reports whether viewers may have got an object: it was there when it was
+// last verified, or changes of it were taken up since.
 func (l *live) has(origin, key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.sizes[object{origin, key}]
-	return ok
+	o := object{origin, key}
+	_, ok := l.sizes[o]
+	return ok || l.open[o]
 }
 
 // Objects returns what was verified and is there: origin and key, with the size

@@ -89,15 +89,12 @@ func (p *Pipeline) Run(parent context.Context) error {
 	ctx, stop := context.WithCancelCause(parent)
 	defer p.plans.Wait()
 	defer stop(nil)
-	unfinished, err := p.cfg.Journal.Plans(ctx)
+	err := p.takeUp(ctx)
 	if parent.Err() != nil {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("take up unfinished plans: %w", err)
-	}
-	for _, w := range unfinished {
-		p.take(ctx, w)
 	}
 	p.plans.Go(func() { p.takeRevived(ctx) })
 	p.plans.Go(func() { stop(p.cfg.Queue.Consume(ctx, p.arrive(ctx))) })
@@ -109,6 +106,25 @@ func (p *Pipeline) Run(parent context.Context) error {
 	}
 	if parent.Err() == nil {
 		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// takeUp goes on with the plans that an earlier run left unfinished.
+func (p *Pipeline) takeUp(ctx context.Context) error {
+	dead, err := p.cfg.Journal.Dead(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range dead {
+		p.live.begin(w.Left()...)
+	}
+	unfinished, err := p.cfg.Journal.Plans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range unfinished {
+		p.take(ctx, w)
 	}
 	return nil
 }

@@ -102,6 +102,7 @@ type line struct {
 
 	queryString bool // is in the cache key
 	terms       plan.Terms
+	rules       route.Rules
 
 	mu      sync.Mutex
 	records []journal.Record     // reported

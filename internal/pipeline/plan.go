@@ -31,6 +31,7 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 		in.Changes = append(in.Changes, c.Change)
 		for _, f := range c.followers {
 			in.Superseded = append(in.Superseded, f.Change)
+			p.live.begin(f.Change)
 		}
 	}
 	in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
@@ -183,6 +184,7 @@ func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
 	for _, c := range leaders {
 		o := objectOf(c.Change)
 		c.describe(saved.Plan.ID, targets[o], patterns[o], unrouted[o])
+		p.live.begin(c.Change)
 		for _, m := range c.lineage() {
 			if m.work == nil {
 				m.work = w

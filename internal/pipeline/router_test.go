@@ -9,7 +9,7 @@ import (
 func (l *line) router() *route.Router {
 	d := distribution.ForBucket("E1", "site")
 	d.Config.DefaultCacheBehavior.ForwardedValues.QueryString = l.queryString
-	r, err := route.New([]distribution.Distribution{d}, route.Rules{})
+	r, err := route.New([]distribution.Distribution{d}, l.rules)
 	l.must(err)
 	return r
 }

@@ -243,6 +243,9 @@ func (p *Pipeline) remember(ctx context.Context, fresh []*change, now time.Time)
 		}
 		p.verified[o] = c.Sequencer
 		p.live.put(c.Change)
+		if newer := p.newest[o]; newer != nil {
+			p.live.begin(newer.Change)
+		}
 		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Size: c.Size, Sequencer: c.Sequencer, At: now})
 	}
 	p.mu.Unlock()
