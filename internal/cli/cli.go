@@ -37,6 +37,7 @@ type root struct {
 	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
+	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check or show the configuration."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
