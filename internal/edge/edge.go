@@ -49,6 +49,7 @@ type Edge struct {
 	store    *store
 	largest  int64
 	limit    int64
+	multiple int64 // of bytes, to which ranges are widened
 	pop, via string
 	tlsPort  int
 	log      *slog.Logger
@@ -80,7 +81,7 @@ func New(c Config) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		store: s, largest: c.LargestObject, limit: c.MemoryLimit,
+		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort,
 	}
 	if err := e.firstServed(c); err != nil {
@@ -199,6 +200,10 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 	if stored != nil && stored.answersBehind(now) {
 		e.revalidateBehind(r, &missed)
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
+		return
+	}
+	if asked, ok := wideRange(r.Header.Get("Range"), e.multiple); ok && q.cached && stored == nil && r.Method == http.MethodGet {
+		e.servePart(w, r, &missed, asked)
 		return
 	}
 	if !q.cached || stored == nil && r.Method == http.MethodHead {

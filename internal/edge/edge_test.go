@@ -167,3 +167,10 @@ func fixed(status int, body string, headers ...string) *recorded {
 
 // headerWith alternates names and values.
 func headerWith(headers ...string) http.Header { return maps.Clone(reply(200, "", headers...).Header) }
+
+// through resolves every origin to one round tripper.
+func through(rt http.RoundTripper) Resolver {
+	return func(distribution.Distribution, distribution.Origin) (Origin, error) {
+		return Origin{URL: "http://origin.test", Transport: rt}, nil
+	}
+}

@@ -27,6 +27,7 @@ type entry struct {
 	status int
 	header http.Header
 	body   []byte
+	part   *part // nil: body is the whole
 
 	received time.Time
 	age      time.Duration // it had when it was received

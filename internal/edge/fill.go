@@ -15,7 +15,10 @@ import (
 // caused it may leave.
 type fill struct {
 	stamp
-	key    key
+	key    key      // by which it is found while it runs
+	kept   key      // under which the response is stored
+	part   *part    // of the body that the origin sent; nil for the whole
+	ranged bool     // the origin answered with the range it was asked for
 	names  []string // of the response, with its tags once they are known; changed with site.mu held
 	tagged bool     // they are known, or there are none; changed with site.mu held
 	old    *entry   // the expired copy, if there is one; it was not invalidated when the fetch began
@@ -71,6 +74,9 @@ func (f *fill) settle(result *entry, s *stream, o outcome, shared bool) {
 // run carries out a fill. own are the headers to send.
 func (e *Edge) run(f *fill, q *query, own http.Header) {
 	defer q.site.end(f)
+	if q.asked != "" {
+		own.Set("Range", q.asked)
+	}
 	resp, err := e.ask(e.ctx, q, q.method, conditional(own, f.old))
 	if err == nil && resp.StatusCode == http.StatusNotModified {
 		if f.old != nil && sameVersion(f.old.header, resp.Header) {
@@ -89,6 +95,19 @@ func (e *Edge) run(f *fill, q *query, own http.Header) {
 	if err != nil {
 		e.fail(f, q, err)
 		return
+	}
+	if resp.StatusCode == http.StatusPartialContent && q.asked != "" {
+		if f.part, f.ranged = q.take(resp); !f.ranged {
+			resp.close()
+			own.Del("Range")
+			if resp, err = e.ask(e.ctx, q, q.method, own); err != nil {
+				e.fail(f, q, err)
+				return
+			}
+		}
+	}
+	if q.asked != "" && f.part == nil {
+		f.kept = key{f.key.site, f.key.url, q.whole().key.variant}
 	}
 	defer resp.close()
 	if resp.StatusCode >= 500 && e.standIn(f, q, resp.StatusCode) {
@@ -115,11 +134,11 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	merged := q.behavior.keying.refreshed(f.old.header, resp.Header)
 	q.site.tag(f, q.site.tags(merged))
 	entry := f.entry(f.old.status, merged, resp)
-	entry.body = f.old.body
+	entry.key, entry.body, entry.part = f.key, f.old.body, f.old.part
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
 	entry.life = q.lifetime(entry.status, judged, resp.received)
-	if !entry.life.store || !q.site.keep(entry) {
+	if !entry.life.store || !q.site.keep(f, entry) {
 		q.site.store.drop(f.old)
 	}
 	f.settle(entry, nil, refreshHit, entry.life.fresh > 0)
@@ -134,7 +153,7 @@ func (q *query) lifetime(status int, h http.Header, received time.Time) lifetime
 // is the entry's from now on, says when that was unless the origin did.
 // https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1
 func (f *fill) entry(status int, h http.Header, resp *response) *entry {
-	e := &entry{key: f.key, names: f.names, status: status, header: h, received: resp.received}
+	e := &entry{key: f.kept, names: f.names, status: status, header: h, part: f.part, received: resp.received}
 	e.age, e.aged = ageOf(resp.Header, resp.received), resp.Header.Get("Age") != ""
 	if _, dated := resp.Header["Date"]; !dated {
 		h.Set("Date", resp.received.UTC().Format(http.TimeFormat))
@@ -148,7 +167,7 @@ func (f *fill) entry(status int, h http.Header, resp *response) *entry {
 // is known to be by now.
 func (f *fill) copy(head *entry) *entry {
 	e := &entry{
-		key: head.key, names: head.names, status: head.status, header: head.header, life: head.life,
+		key: head.key, names: head.names, status: head.status, header: head.header, part: head.part, life: head.life,
 		received: head.received, age: head.age, aged: head.aged,
 	}
 	e.birth = f.birth
@@ -186,7 +205,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 		entry.life = lifetime{} // it is us who stopped
 	}
 	if entry.life.store {
-		q.site.keep(entry)
+		q.site.keep(f, entry)
 	}
 	f.settle(entry, nil, failed, entry.life.fresh > 0)
 }
@@ -195,7 +214,9 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 func (e *Edge) receive(f *fill, q *query, resp *response) {
 	q.site.tag(f, q.site.tags(resp.Header))
 	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp)
-	q.compress(head.header, resp)
+	if f.part == nil {
+		q.compress(head.header, resp)
+	}
 	head.life = q.lifetime(head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
 	s := newStream(resp.ContentLength, !kept)
@@ -213,7 +234,7 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	case err == nil && kept:
 		whole := f.copy(head)
 		whole.body = s.whole() // which is not all of a window
-		if s.isWindow() || !q.site.keep(whole) {
+		if s.isWindow() || !q.site.keep(f, whole) {
 			q.supersede(f, head)
 		}
 	}
@@ -224,8 +245,8 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 // nobody waits for what is another's.
 func (q *query) supersede(f *fill, head *entry) {
 	if head.life.each && q.cached {
-		mark := f.copy(&entry{key: f.key, names: f.names, life: lifetime{each: true}})
-		if q.site.keep(mark) {
+		mark := f.copy(&entry{key: f.kept, names: f.names, life: lifetime{each: true}})
+		if q.site.keep(f, mark) {
 			return
 		}
 	}
@@ -267,6 +288,10 @@ func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 // serveFill answers a request that no stored copy answered.
 func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 	stored, f, mine := q.site.join(q, time.Now(), false)
+	if stored != nil && !stored.holds(r) {
+		e.serveFill(w, r, q.whole())
+		return
+	}
 	if stored != nil {
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
@@ -318,10 +343,21 @@ func (e *Edge) revalidateBehind(r *http.Request, q *query) {
 
 // serveResult answers from a settled fill; place is the viewer's in its stream.
 func (e *Edge) serveResult(w http.ResponseWriter, r *http.Request, q *query, f *fill, place *reader, o outcome) {
+	if !f.result.holds(r) {
+		place.close()
+		e.serveFill(w, r, q.whole())
+		return
+	}
+	if q.asked != "" && o == miss && !f.ranged {
+		// An origin that knows no ranges sent the whole, and that is passed on.
+		r = r.WithContext(r.Context())
+		r.Header = r.Header.Clone()
+		delete(r.Header, "Range")
+	}
 	a := answer{entry: f.result, content: f.result, outcome: o, site: q.site, instead: q.instead}
 	if f.stream != nil {
 		a.content = place
-		if f.stream.isWindow() && r.Header.Get("Range") != "" && f.result.status == http.StatusOK {
+		if f.result.part == nil && f.stream.isWindow() && f.result.status == http.StatusOK && asksForPart(r, f.result, place.size()) {
 			// Too large to keep, or not to be kept: only the part is fetched.
 			place.close()
 			e.pass(w, r, q)

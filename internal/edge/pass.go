@@ -15,6 +15,9 @@ import (
 // stores nothing.
 func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	h := e.toOrigin(r, q)
+	if _, status := selectSpans(h.Get("Range"), 1<<62); status == http.StatusOK {
+		delete(h, "Range") // malformed, or of parts that overlap: the whole is sent
+	}
 	asked := asking{method: r.Method, header: h, host: q.host, secure: q.secure, length: r.ContentLength}
 	var body *arriving
 	if r.Body != nil && r.ContentLength != 0 {

@@ -22,6 +22,7 @@ type query struct {
 	id        string // of the request, in X-Amz-Cf-Id; empty until one is needed
 	host      string // Host to ask the origin for; empty for its own
 	accepts   string // encodings in the key, of a query that goes to the origin
+	asked     string // Range to ask the origin for; empty for the whole
 	instead   int    // of a custom error page: the status under which it is served; otherwise 0
 }
 

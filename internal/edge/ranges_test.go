@@ -1,14 +1,13 @@
 package edge
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 )
 
 func TestConditionsAtTheEdge(t *testing.T) {
 	const old, modified, young = "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT", "Wed, 03 Jan 2024 00:00:00 GMT"
-	o := fixed(200, "0123456789", "Etag", `"v,1"`, "Last-Modified", modified, "Content-Type", "text/plain")
+	o := ranging("0123456789", "Etag", `"v,1"`, "Last-Modified", modified, "Content-Type", "text/plain")
 	tests := []struct {
 		headers []string
 		status  int
@@ -40,7 +39,7 @@ func TestConditionsAtTheEdge(t *testing.T) {
 	get(warm, "/a")
 	settle(t, warm)
 	for _, tt := range tests {
-		// The same on a hit and on a miss, which fetches the whole.
+		// The same on a hit and on a miss.
 		for name, e := range map[string]*Edge{"Hit": warm, "Miss": open(t, o, Config{})} {
 			w := get(e, "/a", tt.headers...)
 			if w.Code != tt.status {
@@ -59,6 +58,8 @@ func TestConditionsAtTheEdge(t *testing.T) {
 func TestRanges(t *testing.T) {
 	o := fixed(200, "0123456789", "Content-Type", "text/plain", "Etag", `"v"`)
 	e := open(t, o, Config{})
+	get(e, "/a")
+	settle(t, e)
 	tests := []struct {
 		header string
 		status int
@@ -97,39 +98,6 @@ func TestRanges(t *testing.T) {
 	}
 	if w := do(e, "HEAD", "/a", "Range", "bytes=0-1"); w.Code != 200 {
 		t.Errorf("HEAD with Range: %d", w.Code)
-	}
-}
-
-// A range of what is not stored goes to the origin as it is; one of a body of
-// unknown length is answered with the whole.
-func TestRangesOfColdObjects(t *testing.T) {
-	ranged := func(resp func() *http.Response) *recorded {
-		return &recorded{answer: func(r *http.Request) (*http.Response, error) {
-			if r.Header.Get("Range") != "" {
-				return reply(206, "34", "Content-Range", "bytes 3-4/10"), nil
-			}
-			return resp(), nil
-		}}
-	}
-	tests := map[string]struct {
-		resp   func() *http.Response
-		status int
-		body   string
-		asked  int
-	}{
-		"too large":      {func() *http.Response { return reply(200, strings.Repeat("x", 200)) }, 206, "34", 2},
-		"not to be kept": {func() *http.Response { return reply(200, "0123456789", "Cache-Control", "private") }, 206, "34", 2},
-		"unknown length": {func() *http.Response { return unsized(reply(200, "0123456789")) }, 200, "0123456789", 1},
-		"kept":           {func() *http.Response { return reply(200, "0123456789") }, 206, "34", 1},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			o := ranged(tt.resp)
-			w := get(open(t, o, Config{LargestObject: 100}), "/a", "Range", "bytes=3-4")
-			if w.Code != tt.status || w.Body.String() != tt.body || o.count() != tt.asked {
-				t.Errorf("%d %q after %d requests, want %d %q after %d", w.Code, w.Body, o.count(), tt.status, tt.body, tt.asked)
-			}
-		})
 	}
 }
 

@@ -35,6 +35,9 @@ type answer struct {
 // respond answers from a response of the origin, whatever way it came, and
 // applies the viewer's conditions and ranges to it.
 func (e *Edge) respond(w http.ResponseWriter, r *http.Request, a answer) {
+	if a.entry.part != nil {
+		a.content = partial{a.content, a.entry.part}
+	}
 	if a.instead == 0 && e.servePage(w, r, a.site, a.entry.status) {
 		return
 	}
@@ -98,14 +101,11 @@ func withoutContent(w http.ResponseWriter, status int) {
 // respondRange answers a request for parts and reports whether it did; if not,
 // the whole is to be sent, as also while nobody knows how long that is.
 func (e *Edge) respondRange(w http.ResponseWriter, r *http.Request, a answer) bool {
-	header, size := r.Header.Get("Range"), a.content.size()
-	if header == "" || size < 0 || r.Method != http.MethodGet || !rangeApplies(r.Header, a.entry.header) {
+	size := a.content.size()
+	if !asksForPart(r, a.entry, size) {
 		return false
 	}
-	spans, status := selectSpans(header, size)
-	switch {
-	case status == http.StatusOK:
-		return false
+	switch spans, status := selectSpans(r.Header.Get("Range"), size); {
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
 		withoutContent(w, status)

@@ -136,6 +136,7 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 	}
 	f.old, f.names, f.tagged = old, q.names(s.root), s.tagHeader == ""
 	f.key = key{q.key.site, strings.Clone(q.key.url), q.key.variant} // not the whole request line
+	f.kept = f.key
 	s.fills[f.key] = f
 	s.running[f] = struct{}{}
 	return nil, f, true
@@ -163,11 +164,17 @@ func (s *site) end(f *fill) {
 	delete(s.running, f)
 }
 
-// keep stores a complete response, unless it was invalidated after its fetch
-// began.
-func (s *site) keep(e *entry) bool {
+// keep stores what a fill brought, and reports whether it may be used. It may not
+// if it was invalidated after the fetch began. What was asked for as a part and
+// is none does not take the place of a whole copy that is fresh.
+func (s *site) keep(f *fill, e *entry) bool {
 	if !s.epochs.admits(&e.stamp, e.names) {
 		return false
+	}
+	if e.key != f.key {
+		if whole := s.lookup(e.key); whole != nil && whole.fresh(time.Now()) {
+			return true
+		}
 	}
 	s.store.put(e)
 	return true

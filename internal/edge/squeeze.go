@@ -11,14 +11,19 @@ import (
 // uncompressed stays so; a 304 compresses nothing.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html
 func (q *query) compress(h http.Header, resp *response) {
-	if !q.behavior.Compress || q.method != http.MethodGet || !q.behavior.caching.Caches() {
-		return
-	}
-	e := compress.Choose(q.accepts, resp.StatusCode, resp.Header, resp.ContentLength)
+	e := q.encoding(resp)
 	if e == compress.None {
 		return
 	}
 	compress.Mark(h, e)
 	resp.encoded = compress.NewReader(e, resp)
 	resp.ContentLength = -1
+}
+
+// encoding is how a whole response is to be compressed.
+func (q *query) encoding(resp *response) compress.Encoding {
+	if !q.behavior.Compress || q.method != http.MethodGet || !q.behavior.caching.Caches() {
+		return compress.None
+	}
+	return compress.Choose(q.accepts, resp.StatusCode, resp.Header, resp.ContentLength)
 }

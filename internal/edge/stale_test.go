@@ -274,3 +274,42 @@ func TestVaryAny(t *testing.T) {
 		want(t, get(e, "/a"), 200, "RefreshHit", "x")
 	})
 }
+
+// Behind the viewers' backs one request at a time is made, also where requests
+// do not wait for one another, and none while the origin rests after a failure
+// although the copy may not stand in any longer.
+func TestOneRevalidationAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newNumbered("max-age=10, stale-while-revalidate=100")
+		e := open(t, o, Config{Distributions: []distribution.Distribution{behaving(func(b *distribution.CacheBehavior) {
+			b.ForwardedValues.Cookies.Forward = "all"
+		})}})
+		get(e, "/a")
+		synctest.Wait()
+		time.Sleep(11 * time.Second)
+		o.gate = make(chan struct{})
+		for range 3 {
+			want(t, get(e, "/a"), 200, "Hit", "1")
+			synctest.Wait()
+		}
+		close(o.gate)
+		if o.count() != 2 {
+			t.Errorf("%d requests to the origin, want one behind the viewers' backs", o.count())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		o := newNumbered("max-age=10, stale-while-revalidate=100, stale-if-error=5")
+		e := open(t, o, Config{})
+		get(e, "/a")
+		synctest.Wait()
+		o.status = 503
+		for _, step := range []struct{ after, asked int }{{14, 2}, {4, 2}, {3, 2}, {2, 2}, {2, 3}} {
+			time.Sleep(time.Duration(step.after) * time.Second)
+			want(t, get(e, "/a"), 200, "Hit", "1")
+			synctest.Wait()
+			if o.count() != step.asked {
+				t.Errorf("asked %d times, want %d", o.count(), step.asked)
+			}
+		}
+	})
+}

@@ -266,3 +266,35 @@ func TestForgettingTags(t *testing.T) {
 		t.Errorf("%d records are left", e.live())
 	}
 }
+
+// The same when the sweeper looked at the fetch before its tags were known.
+func TestJoiningABodyAfterASweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pieces, header := make(chan string), make(chan struct{})
+		body := slow(pieces, 3, "X-Amz-Meta-Cache-Tag", "news")
+		o := &recorded{answer: func(r *http.Request) (*http.Response, error) {
+			<-header
+			return body.answer(r)
+		}}
+		e := open(t, o, Config{Distributions: []distribution.Distribution{tagging()}})
+		answers := make(chan *httptest.ResponseRecorder, 2)
+		go func() { answers <- get(e, "/a") }()
+		synctest.Wait()
+		if err := e.Invalidate("E1", []freshet.Pattern{"#news"}); err != nil {
+			t.Fatal(err)
+		}
+		e.sweep()
+		close(header)
+		synctest.Wait()
+		go func() { answers <- get(e, "/a") }()
+		synctest.Wait()
+		if o.count() != 2 {
+			t.Error("a request joined a fetch that began before its tag was invalidated")
+		}
+		pieces <- "abc"
+		pieces <- "abc"
+		close(pieces)
+		<-answers
+		<-answers
+	})
+}
