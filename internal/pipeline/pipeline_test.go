@@ -37,6 +37,8 @@ type network struct {
 	accepted map[string]freshet.Invalidation      // by caller reference
 	check    func(freshet.Change) freshet.Verdict // what a probe sees; nil is fresh
 	waitFor  func(freshet.Change, func() bool)    // before it sees; may be nil
+
+	distribution string // the only one
 }
 
 func (n *network) Invalidate(ctx context.Context, inv freshet.Invalidation) (freshet.Receipt, error) {
@@ -65,7 +67,9 @@ func (n *network) Status(_ context.Context, d, id string) (freshet.Receipt, erro
 }
 
 func (n *network) Profiles(context.Context) ([]freshet.Profile, error) {
-	return []freshet.Profile{{Distribution: "E1", MaxPatterns: 1000, MaxWildcards: 1, PollEvery: time.Millisecond}}, nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return []freshet.Profile{{Distribution: n.distribution, MaxPatterns: 1000, MaxWildcards: 1, PollEvery: time.Millisecond}}, nil
 }
 
 func (n *network) set(change func()) {
@@ -111,7 +115,7 @@ type line struct {
 }
 
 func newLine(t *testing.T) *line {
-	l := &line{t: t, dir: t.TempDir(), terms: plan.DefaultTerms(), changed: make(chan struct{}, 1), network: &network{accepted: make(map[string]freshet.Invalidation)}}
+	l := &line{t: t, dir: t.TempDir(), terms: plan.DefaultTerms(), changed: make(chan struct{}, 1), network: &network{accepted: make(map[string]freshet.Invalidation), distribution: "E1"}}
 	l.start()
 	t.Cleanup(func() { l.stop() })
 	return l

@@ -65,8 +65,9 @@ func (p *Pipeline) refuse(changes []*change, refused *plan.Refused) {
 }
 
 // makePlan calls plan.Make with the profiles of all distributions, again and again
-// while one of them is unknown to the driver. A plan that is refused is one
-// that sends nothing.
+// while one of them is unknown to the driver; a distribution may have come or
+// gone since the targets were found, so they are found anew each time. A plan
+// that is refused is one that sends nothing.
 func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused *plan.Refused, ok bool) {
 	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.router(), p.plans.Go)
 	ok = p.persist(ctx, "plan", func() (err error) {
@@ -78,6 +79,7 @@ func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Pl
 		}
 		if err != nil {
 			p.forgetProfiles()
+			in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
 		}
 		return err
 	})
