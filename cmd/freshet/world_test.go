@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -106,6 +107,26 @@ func bury(ts *testscript.TestScript, neg bool, keys []string) {
 		r := journal.Record{ID: c.ID(), Origin: c.Origin, Key: c.Key, Op: c.Op, Distribution: ts.Getenv("DIST"), Plan: p.ID, ChangedAt: c.Time, Reason: "the CDN said no"}
 		ts.Check(j.Append(ctx, []journal.Record{r.At(journal.Received, now).At(journal.Dead, now)}))
 	}
+}
+
+// another makes one more distribution in front of the bucket, through the API of
+// the running freshet. Its ID is then in DIST2.
+func another(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: another")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	api := cloudfront.New(cloudfront.Options{
+		BaseEndpoint: aws.String(ts.Getenv("API")), Region: ts.Getenv("AWS_REGION"),
+		Credentials: credentials.NewStaticCredentialsProvider(ts.Getenv("AWS_ACCESS_KEY_ID"), ts.Getenv("AWS_SECRET_ACCESS_KEY"), ""),
+	})
+	first, err := api.GetDistributionConfig(ctx, &cloudfront.GetDistributionConfigInput{Id: aws.String(ts.Getenv("DIST"))})
+	ts.Check(err)
+	first.DistributionConfig.CallerReference = aws.String("another")
+	made, err := api.CreateDistribution(ctx, &cloudfront.CreateDistributionInput{DistributionConfig: first.DistributionConfig})
+	ts.Check(err)
+	ts.Setenv("DIST2", aws.ToString(made.Distribution.Id))
 }
 
 // refusing sets REFUSING to the URL of a CloudFront API in front of the running

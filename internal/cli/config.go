@@ -2,9 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 
-	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/config"
 )
 
@@ -69,11 +67,4 @@ func (c *configShowCmd) Run(t terminal, r *root) error {
 	}
 	_, err = t.out.Write(text)
 	return err
-}
-
-// sorted is a copy of patterns in order.
-func sorted(patterns []freshet.Pattern) []freshet.Pattern {
-	patterns = slices.Clone(patterns)
-	slices.Sort(patterns)
-	return slices.Compact(patterns)
 }

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -35,7 +37,7 @@ type sending struct {
 
 // Help is shown below the flags.
 func (invalidateCmd) Help() string {
-	return `With a freshet running on the data directory its distribution and keys are used. Otherwise,
+	return `With a freshet running on the data directory its distributions and keys are used. Otherwise,
 or with --endpoint-url or --distribution of another, the credentials are those that the AWS
 CLI would use.
 
@@ -116,6 +118,7 @@ func (c *sending) send(ctx context.Context, t terminal, d cdn.Driver, p freshet.
 	return n
 }
 
+// parsePatterns returns the patterns in order, each once.
 func parsePatterns(args []string) ([]freshet.Pattern, error) {
 	var patterns []freshet.Pattern
 	for _, a := range args {
@@ -125,33 +128,50 @@ func parsePatterns(args []string) ([]freshet.Pattern, error) {
 		}
 		patterns = append(patterns, p)
 	}
-	return sorted(patterns), nil
+	slices.Sort(patterns)
+	return slices.Compact(patterns), nil
 }
 
 // driver returns the driver for the CDN that is meant, and the distribution,
-// which is that of the running freshet unless it is given.
+// which is the first of the running freshet unless it is given.
 func (c *sending) driver(ctx context.Context, r *root, distribution string) (cdn.Driver, string, error) {
 	cfg, err := r.load()
 	if err != nil {
 		return nil, "", err
 	}
 	running, err := app.DataDir(cfg.Data).Running()
-	ours := err == nil && (c.Endpoint == "" || c.Endpoint == running.API) && (distribution == "" || distribution == running.Distribution)
-	if ours {
-		d, err := cloudfront.New(ctx, cloudfront.Config{
-			Endpoint: running.API, Region: running.Region, PollEvery: 10 * time.Millisecond,
-			Credentials: credentials.NewStaticCredentialsProvider(running.AccessKey, running.SecretKey, ""),
-		})
-		return d, running.Distribution, err
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return nil, "", err
+	case c.Endpoint == "" || c.Endpoint == running.API:
+		d, has, err := ofRunning(ctx, running, distribution)
+		if err != nil {
+			return nil, "", err
+		}
+		if has {
+			return d, cmp.Or(distribution, running.Distribution), nil
+		}
 	}
 	if distribution == "" {
 		return nil, "", usageError("no freshet is running on %s: name a --distribution, or start one with freshet up", cfg.Data)
 	}
 	d, err := cloudfront.New(ctx, cloudfront.Config{Endpoint: c.Endpoint})
 	return d, distribution, err
+}
+
+// ofRunning returns the driver of the running freshet, and whether it has a
+// distribution. Without a name its own is meant.
+func ofRunning(ctx context.Context, running app.Running, distribution string) (d cdn.Driver, has bool, err error) {
+	d, err = cloudfront.New(ctx, cloudfront.Config{
+		Endpoint: running.API, Region: running.Region, PollEvery: 10 * time.Millisecond,
+		Credentials: credentials.NewStaticCredentialsProvider(running.AccessKey, running.SecretKey, ""),
+	})
+	if err != nil || distribution == "" || distribution == running.Distribution {
+		return d, true, err
+	}
+	profiles, err := d.Profiles(ctx)
+	return d, slices.ContainsFunc(profiles, func(p freshet.Profile) bool { return p.Distribution == distribution }), err
 }
 
 // profileOf asks for the distribution's limits, and takes CloudFront's where the
