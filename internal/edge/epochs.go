@@ -151,5 +151,9 @@ func (e *epochs) forget(epoch, tags uint64) {
 	e.records.Store(&records{root: root, floor: max(old.floor, epoch)})
 }
 
+// crowded reports whether so many patterns are remembered that branches may soon
+// have to be merged, which viewers must not be able to bring about.
+func (e *epochs) crowded() bool { return e.live() > e.limit/2 }
+
 // live is the number of patterns remembered.
 func (e *epochs) live() int { return e.records.Load().root.records }

@@ -134,7 +134,11 @@ func TestStaleWhenOriginFails(t *testing.T) {
 				get(e, "/window")
 				time.Sleep(6 * time.Second)
 				o.answer = fails
-				want(t, get(e, "/a"), 200, "RefreshHit", "good")
+				w := get(e, "/a")
+				want(t, w, 200, "RefreshHit", "good")
+				if w.Header().Get("Age") != "6" {
+					t.Errorf("the copy that stands in has an Age of %q", w.Header().Get("Age"))
+				}
 				want(t, get(e, "/window"), 200, "RefreshHit", "good")
 				asked := o.count()
 				time.Sleep(9 * time.Second)

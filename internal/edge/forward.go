@@ -141,10 +141,15 @@ func (b *behavior) cookie(lines []string) string {
 
 // query returns what of a viewer's query string the origin gets: the parameters
 // in the key and those that the policy names, as the viewer spelled and ordered
-// them. Managed policies keep from a bucket what would change its headers.
+// them; all where the behavior is of the older form and forwards query strings,
+// of which it may list some for the key. Managed policies keep from a bucket what
+// would change its headers.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-origin-request-policies.html
 func (b *behavior) query(text, inKey string) string {
 	f := &b.forwarding
+	if b.CachePolicyID == "" && b.ForwardedValues != nil && b.ForwardedValues.QueryString {
+		return text
+	}
 	s3 := f.Managed && f.toS3
 	switch mode := f.QueryStrings.Mode; {
 	case mode == distribution.None:

@@ -321,3 +321,27 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A behavior of the older form that lists parameters for the key forwards all of
+// them nevertheless.
+func TestLegacyQueryStringKeys(t *testing.T) {
+	o := fixed(200, "x")
+	e := open(t, o, Config{Distributions: []distribution.Distribution{behaving(func(b *distribution.CacheBehavior) {
+		b.ForwardedValues.QueryString, b.ForwardedValues.QueryStringCacheKeys = true, []string{"v"}
+	})}})
+	want(t, get(e, "/a?w=1&v=1"), 200, "Miss", "x")
+	settle(t, e)
+	want(t, get(e, "/a?v=1&w=2"), 200, "Hit", "x")
+	if got := o.last(t).URL.RawQuery; got != "w=1&v=1" {
+		t.Errorf("the origin got %q", got)
+	}
+}
+
+// What was fetched for a viewer over TLS answers one without, and the other way
+// round.
+func TestProtocolsShareCopies(t *testing.T) {
+	e := open(t, fixed(200, "x"), Config{})
+	want(t, serve(e, request("GET", "https://e1.cloudfront.localhost/a")), 200, "Miss", "x")
+	settle(t, e)
+	want(t, serve(e, request("GET", "http://e1.cloudfront.localhost/a")), 200, "Hit", "x")
+}

@@ -50,6 +50,9 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	if changes(r.Method) && resp.StatusCode < http.StatusBadRequest {
 		q.site.outdate(q)
+		if q.site.epochs.crowded() {
+			e.requestSweep()
+		}
 	}
 	if q.instead == 0 && e.servePage(w, r, q.site, resp.StatusCode) {
 		return

@@ -44,6 +44,15 @@ func TestPromiseCompletedMeansComplete(t *testing.T) {
 				w.invalidate(freshet.Pattern("/other/" + strconv.Itoa(i)))
 			}
 		}},
+		{"a part of a body", "/a", "/a", func(w *hidden) {
+			for _, cache := range []string{"Miss", "Hit"} {
+				want(w.t, get(w.e, "/", "Test-Target", w.url, "Range", "bytes=2-"), 206, cache, "000001")
+				synctest.Wait()
+			}
+		}, func(w *hidden) {
+			want(w.t, get(w.e, "/", "Test-Target", w.url, "Range", "bytes=2-"), 206, "Miss", "000002")
+			synctest.Wait()
+		}},
 		{"a fetch that began before", "/a", "/a", (*hidden).begin, func(w *hidden) { w.o.letAll(); synctest.Wait() }},
 		{"a fetch that began before, swept over", "/a", "/a", (*hidden).begin, func(w *hidden) { w.e.sweep(); w.o.letAll(); synctest.Wait(); w.e.sweep() }},
 		{"a fetch that is still under way", "/a", "/a", (*hidden).begin, func(w *hidden) { time.AfterFunc(time.Second, w.o.letAll) }},

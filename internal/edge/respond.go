@@ -143,15 +143,16 @@ func respondParts(w http.ResponseWriter, r *http.Request, a answer, spans []span
 }
 
 // addAge says how old the response is: always on a hit, and otherwise where an
-// upstream cache has aged it.
+// upstream cache has aged it or an expired copy stands in.
 func (e *Edge) addAge(h http.Header, a answer) {
-	age := a.entry.age
-	switch {
-	case a.outcome == hit:
-		age += max(time.Since(a.entry.received), 0)
-	case !a.entry.aged:
+	since := max(time.Since(a.entry.received), 0)
+	if a.outcome == miss || a.outcome == failed {
+		since = 0
+	}
+	if a.outcome != hit && !a.entry.aged && since < time.Second {
 		return
 	}
+	age := a.entry.age + since
 	h.Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
 }
 
