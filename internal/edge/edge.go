@@ -24,6 +24,7 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/edge/accesslog"
 )
 
 // Config says what an edge serves. Distributions are required.
@@ -40,6 +41,11 @@ type Config struct {
 	OriginTimeout time.Duration // for the first byte of a response and between any two; 0 for CloudFront's 30 s
 	PoP           string        // for X-Amz-Cf-Pop; empty for LCL50-C1
 	Log           *slog.Logger  // nil for none
+
+	// AccessLog gets a record of each request once it is answered, with the ID of
+	// the distribution, empty where none was found. It is called from many
+	// goroutines and must not keep the record. Nil for none.
+	AccessLog func(distributionID string, r *accesslog.Record)
 }
 
 // Edge is an http.Handler. It must be closed.
@@ -52,7 +58,9 @@ type Edge struct {
 	multiple int64 // of bytes, to which ranges are widened
 	pop, via string
 	tlsPort  int
-	log      *slog.Logger
+
+	accessLog func(string, *accesslog.Record) // nil for none
+	log       *slog.Logger
 
 	filling atomic.Int64 // bytes of responses that are still arriving
 	counts  counts
@@ -82,7 +90,7 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{
 		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort,
+		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog,
 	}
 	if err := e.firstServed(c); err != nil {
 		return nil, err
@@ -152,14 +160,27 @@ func (e *Edge) Close() error {
 // ServeHTTP answers a viewer. It ends with http.ErrAbortHandler, which a server
 // knows, when a response breaks off after it began.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, r: r, began: time.Now()}
+	x := &exchange{ResponseWriter: w, r: r, began: time.Now(), logged: e.accessLog != nil}
+	if x.logged {
+		var complete bool
+		defer func() { e.record(x, x.site, complete) }()
+		e.exchange(x, r)
+		complete = true // and did not panic
+		return
+	}
+	e.exchange(x, r)
+}
+
+// exchange reads a request and answers it.
+func (e *Edge) exchange(x *exchange, r *http.Request) {
 	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
 		// There may have been a Content-Length as well, which net/http does not
 		// tell, and after which nothing on the connection can be trusted.
 		// https://www.rfc-editor.org/rfc/rfc9112#section-6.1
-		w.Header().Set("Connection", "close")
+		x.Header().Set("Connection", "close")
 	}
 	q, why := e.read(r)
+	x.site = q.site
 	if q.behavior != nil {
 		x.dressing = q.behavior.dressing
 	}
@@ -174,7 +195,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if upgradeOf(r) != "" {
 		passed := q // as in serve
-		passed.id = idOf(w.Header())
+		passed.id = idOf(x.Header())
 		e.pass(x, r, &passed)
 		return
 	}

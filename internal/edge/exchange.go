@@ -12,9 +12,13 @@ type exchange struct {
 
 	r        *http.Request
 	began    time.Time
-	dressing *dressing // nil for none, and until the behavior is known
-	status   int       // 0 until the header is out
-	bytes    int64     // of the body
+	site     *site         // nil until it is known
+	dressing *dressing     // nil for none, and until the behavior is known
+	status   int           // 0 until the header is out
+	bytes    int64         // of the body
+	head     int64         // bytes before it; counted for the log only
+	first    time.Duration // after which the header went out
+	logged   bool
 	extended time.Time // when the viewer was last given time to take what is sent
 }
 
@@ -28,6 +32,10 @@ func (x *exchange) WriteHeader(status int) {
 		x.extend()
 		if x.dressing != nil {
 			x.dressing.apply(x.Header(), x.r, time.Since(x.began))
+		}
+		if x.logged {
+			x.first = time.Since(x.began)
+			x.head = headerBytes(x.Header()) + int64(len("HTTP/1.1 200 \r\n")+len(http.StatusText(status)))
 		}
 	}
 	x.ResponseWriter.WriteHeader(status)

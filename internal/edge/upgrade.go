@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/textproto"
 	"strings"
 	"sync"
 	"time"
@@ -54,10 +53,10 @@ func (e *Edge) tunnel(w http.ResponseWriter, resp *response, protocol string) {
 	}
 	h := endToEnd(resp.Header, notFromOrigin)
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
+	e.sign(w.Header(), http.StatusSwitchingProtocols, miss)
 	for name, values := range w.Header() {
-		h[textproto.CanonicalMIMEHeaderKey(name)] = values
+		h[name] = values
 	}
-	e.sign(h, http.StatusSwitchingProtocols, miss)
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{})
 	_ = control.SetWriteDeadline(time.Time{})
