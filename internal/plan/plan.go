@@ -40,9 +40,9 @@ func (r *Refused) Unwrap() error { return r.Err }
 
 // Make returns the cheapest plan for in: at each distribution a set of patterns
 // that covers every target, split into requests as the distribution's profile
-// demands, and an account of what it costs. The plan may share memory with in. It fails when a target's
-// distribution has no profile, and with a Refused when no plan is within the
-// guard rails.
+// demands, and an account of what it costs. The plan may share memory with in.
+// It fails when a target's distribution has no profile, and with a Refused when
+// no plan is within the guard rails.
 func Make(in Input) (freshet.Plan, error) {
 	p := freshet.Plan{
 		Changes: in.Changes, Superseded: in.Superseded, Unrouted: in.Unrouted,
@@ -69,7 +69,7 @@ func Make(in Input) (freshet.Plan, error) {
 		p.Invalidations = append(p.Invalidations, invalidations...)
 		p.Costs = append(p.Costs, costing)
 	}
-	p.ID = m.identify(p)
+	p.ID = identify(p, m.sums)
 	return p, nil
 }
 
@@ -151,11 +151,11 @@ func (m *maker) distribution(p freshet.Profile, targets []int32) ([]freshet.Inva
 }
 
 // identify names a plan by what it is about, so that the same batch planned
-// twice has the same ID.
-func (m *maker) identify(p freshet.Plan) string {
+// twice has the same ID. changes are the sums of its changes.
+func identify(p freshet.Plan, changes []freshet.Sum) string {
 	h := sha256.New()
-	for i := range m.sums {
-		_, _ = h.Write(m.sums[i][:])
+	for i := range changes {
+		_, _ = h.Write(changes[i][:])
 	}
 	_, _ = io.WriteString(h, "\n")
 	for _, c := range p.Superseded {

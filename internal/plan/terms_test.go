@@ -164,7 +164,11 @@ func TestTermsAreChecked(t *testing.T) {
 }
 
 func TestCheckKnowsAPlanThatWasChanged(t *testing.T) {
-	fresh := func() freshet.Plan { return mustMake(t, priced([]string{"x/2", "a"}, "x/1", "w~1/x", "b")) }
+	live := strings.Fields("a c d e f g h i j k l m n o p q r s t u x/2 x/3 x/4 x/5 x/6 x/7 x/8 x/9 x/10 x/11 x/12")
+	fresh := func() freshet.Plan { return mustMake(t, priced(live, "x/1", "w~1/x", "b")) }
+	if n := len(fresh().Invalidations); n != 2 {
+		t.Fatalf("%d requests, want one for paths and one for a wildcard", n)
+	}
 	if err := plan.Check(fresh()); err != nil {
 		t.Fatal(err)
 	}
@@ -175,6 +179,16 @@ func TestCheckKnowsAPlanThatWasChanged(t *testing.T) {
 		"no patterns":          func(p *freshet.Plan) { p.Invalidations[0].Patterns = nil },
 		"another distribution": func(p *freshet.Plan) { p.Invalidations[0].Distribution = "E2" },
 		"another reference":    func(p *freshet.Plan) { p.Invalidations[0].CallerReference = "mine" },
+		"a request less":       func(p *freshet.Plan) { p.Invalidations = p.Invalidations[1:] },
+		"the same request":     func(p *freshet.Plan) { p.Invalidations = append(p.Invalidations, p.Invalidations[0]) },
+		"another order": func(p *freshet.Plan) {
+			p.Invalidations[0], p.Invalidations[1] = p.Invalidations[1], p.Invalidations[0]
+		},
+		"one pattern twice": func(p *freshet.Plan) {
+			p.Invalidations[0].Patterns = append(p.Invalidations[0].Patterns[:1:1], p.Invalidations[0].Patterns...)
+		},
+		"a superseded change": func(p *freshet.Plan) { p.Superseded = append(p.Superseded, p.Changes[0]) },
+		"another ID":          func(p *freshet.Plan) { p.ID = "x" },
 		"another change": func(p *freshet.Plan) {
 			p.Changes[0].Sequencer = "02"
 			p.Changes[1].Sequencer = "02"
