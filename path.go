@@ -137,21 +137,30 @@ func CanonicalQuery(query string) string {
 // string, if any) from the cache and as little else as possible. exact is false
 // where CloudFront has no exact spelling: a ~ cannot be matched at all, escaped
 // or not, so a wildcard ends before the first one; a path longer than
-// MaxPatternLength needs a wildcard that ends earlier; a path that ends in * is
-// a wildcard whether wanted or not.
+// MaxPatternLength needs a wildcard that ends earlier; a * at the end of a path
+// is only itself when the * of a wildcard follows.
 func PathPattern(path string) (p Pattern, exact bool) {
-	if i := tilde(path); i >= 0 {
-		path = path[:i] + "*"
+	if tilde(path) < 0 && len(path) <= MaxPatternLength && !strings.HasSuffix(path, "*") {
+		return Pattern(path), true
 	}
-	if len(path) > MaxPatternLength {
+	return PrefixPattern(path), false
+}
+
+// PrefixPattern returns the wildcard that removes every canonical path that
+// begins with prefix and, but for what CloudFront cannot match, nothing else.
+func PrefixPattern(prefix string) Pattern {
+	if i := tilde(prefix); i >= 0 {
+		prefix = prefix[:i]
+	}
+	if len(prefix) >= MaxPatternLength {
 		end := MaxPatternLength - 1
 		// No pattern ends within an escape.
-		if i := strings.LastIndexByte(path[:end], '%'); i >= end-2 {
+		if i := strings.LastIndexByte(prefix[:end], '%'); i >= end-2 {
 			end = i
 		}
-		path = path[:end] + "*"
+		prefix = prefix[:end]
 	}
-	return Pattern(path), !strings.HasSuffix(path, "*")
+	return Pattern(prefix + "*")
 }
 
 // tilde returns where the first ~ stands, raw or escaped as a query string may

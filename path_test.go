@@ -54,7 +54,11 @@ func TestPathPattern(t *testing.T) {
 		{"/~", "/*", false},
 		{"/a?x=~", "/a?x=*", false},
 		{"/a*b", "/a*b", true},
-		{"/a*", "/a*", false}, // it removes /ab too
+		{"/a*", "/a**", false}, // it removes /a*b too, but not /ab
+		{"/*", "/**", false},
+		{"/a?x=*", "/a?x=**", false},
+		{long[:3998] + "*", freshet.Pattern(long[:3998] + "**"), false},
+		{long[:3999] + "*", freshet.Pattern(long[:3999] + "*"), false},
 		{"/", "/", true},
 		{"/a?x=%7e&y=~", "/a?x=*", false},
 		{"/a?x=%7E", "/a?x=*", false},
@@ -92,10 +96,27 @@ func TestPathPatternOfAnyURL(t *testing.T) {
 		if exact != (string(p) == url && !p.IsWildcard()) {
 			t.Errorf("pattern %.60q for %.60q: exact %v", p, url, exact)
 		}
-		if rest := strings.TrimPrefix(url, p.Prefix()); !exact && len(p) < freshet.MaxPatternLength-2 && !strings.HasPrefix(rest, "~") && !strings.HasPrefix(strings.ToUpper(rest), "%7E") && rest != "*" {
+		if rest := strings.TrimPrefix(url, p.Prefix()); !exact && len(p) < freshet.MaxPatternLength-2 && !strings.HasPrefix(rest, "~") && !strings.HasPrefix(strings.ToUpper(rest), "%7E") && rest != "" {
 			t.Errorf("pattern %.60q for %.60q ends too early", p, url)
 		}
 	})
+}
+
+func TestPrefixPattern(t *testing.T) {
+	long := "/" + strings.Repeat("x", freshet.MaxPatternLength-1)
+	for prefix, want := range map[string]freshet.Pattern{
+		"/":                 "/*",
+		"/a?":               "/a?*",
+		"/a*":               "/a**",
+		"/v~1/":             "/v*",
+		long[:3999]:         freshet.Pattern(long[:3999] + "*"),
+		long:                freshet.Pattern(long[:3999] + "*"),
+		long[:3998] + "%20": freshet.Pattern(long[:3998] + "*"),
+	} {
+		if got := freshet.PrefixPattern(prefix); got != want {
+			t.Errorf("PrefixPattern(%.20q) = %.20q, want %.20q", prefix, got, want)
+		}
+	}
 }
 
 func TestCanonicalQuery(t *testing.T) {

@@ -276,8 +276,8 @@ func (f *finder) add(u found) {
 			return
 		}
 	}
-	pattern, exact := freshet.PathPattern(u.url)
-	if !exact && (!u.wild || string(pattern) != u.url) {
+	pattern, exact := patternOf(u)
+	if !exact {
 		u.reason = f.join(u.reason, inexact(u.url, pattern))
 	}
 	f.targets = append(f.targets, freshet.Target{
@@ -286,11 +286,21 @@ func (f *finder) add(u found) {
 	})
 }
 
+// patternOf returns the pattern that removes u; exact is false where it removes
+// more.
+func patternOf(u found) (p freshet.Pattern, exact bool) {
+	if !u.wild {
+		return freshet.PathPattern(u.url)
+	}
+	p = freshet.PrefixPattern(strings.TrimSuffix(u.url, "*"))
+	return p, string(p) == u.url
+}
+
 // inexact says why a wildcard was not to be avoided.
 func inexact(url string, pattern freshet.Pattern) string {
 	switch {
-	case string(pattern) == url:
-		return "; its name ends in *, which CloudFront reads as a wildcard"
+	case string(pattern) == url+"*":
+		return "; its name ends in *, which CloudFront takes for itself only if the * of a wildcard follows"
 	case len(pattern) >= freshet.MaxPatternLength-2:
 		return "; it is longer than an invalidation path may be, so a wildcard ends earlier"
 	default:

@@ -62,7 +62,7 @@ func TestURLsOfAKey(t *testing.T) {
 		{"tilde", nil, "v~1/main.js", []string{"=/v~1/main.js by /v*"}},
 		{"tilde first", nil, "~user/x", []string{"=/~user/x by /*"}},
 		{"asterisk inside", nil, "a*b.txt", []string{"=/a*b.txt"}},
-		{"asterisk last", nil, "a*", []string{"=/a*"}},
+		{"asterisk last", nil, "a*", []string{"=/a* by /a**"}},
 		{"trailing slash", nil, "folder/", []string{"=/folder/"}},
 		{"origin path", originPath, "site/a.css", []string{"=/a.css"}},
 		{"origin path is whole segments", originPath, "site-old/z.html", nil},
