@@ -67,6 +67,14 @@ Examples:
   freshet apply plan.json`
 }
 
+// Validate refuses what is no number of paths.
+func (c *planCmd) Validate() error {
+	if c.FreePaths != nil && *c.FreePaths < 0 {
+		return fmt.Errorf("--free-paths=%d: it must not be negative", *c.FreePaths)
+	}
+	return nil
+}
+
 // Run prints a plan.
 func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 	cfg, err := c.configuration(r)
@@ -197,13 +205,10 @@ func warn(t terminal, notes []string) {
 }
 
 func (c *planCmd) read(in io.Reader, bucket string) (batch.Result, error) {
-	if _, err := s3event.ParseDialect(c.Dialect); err != nil {
-		return batch.Result{}, exitError{exitUsage, err}
-	}
 	// Before anything is read, and also where nothing will be read in it.
 	dialect, err := s3event.ParseDialect(c.Dialect)
 	if err != nil {
-		return batch.Result{}, err
+		return batch.Result{}, exitError{exitUsage, err}
 	}
 	text, err := c.input(in)
 	if err != nil {

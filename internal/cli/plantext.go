@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/freshet/freshet"
-	"github.com/freshet/freshet/internal/cdn/cloudfront"
 	"github.com/freshet/freshet/internal/source/batch"
 )
 
@@ -182,7 +181,7 @@ func (p *planText) total() {
 	case *p.free >= n:
 		p.printf("\n$0.000: %d of the month's free paths are left, and %d after this\n", *p.free, *p.free-n)
 	default:
-		p.printf("\n$%.3f: %d of the month's free paths are left, and the other %d cost\n", float64(n-*p.free)*cloudfront.PatternPrice, *p.free, n-*p.free)
+		p.printf("\n$%.3f: %d of the month's free paths are left, and the other %d cost\n", dollars/float64(n)*float64(n-*p.free), *p.free, n-*p.free)
 	}
 }
 
