@@ -20,9 +20,9 @@ type CatalogConfig struct {
 	// Shelf keeps what was configured. Nil is a catalog that can be read only.
 	Shelf Shelf
 
-	// BuiltIn are the distributions of the configuration file. They can be read
-	// and updated, but not deleted. An update holds until the file says something
-	// else of the distribution than when it was updated.
+	// BuiltIn are the distributions of the configuration file, with their policies
+	// and key groups. They can be read and updated, but not deleted. An update holds
+	// until the file says something else of the distribution than when it was made.
 	BuiltIn []distribution.Distribution
 
 	// Apply has the edge serve exactly these distributions; when it returns, it
@@ -87,7 +87,11 @@ func (c *Catalog) build(resources map[resourceKey]*resource) error {
 		if modified.IsZero() {
 			modified = c.opened
 		}
-		resources[key] = &resource{key: key, created: modified, modified: modified, config: distributionConfig{d.Config}, builtFrom: shortHash(string(from))}
+		parts := partsOf(d)
+		parts[key] = distributionConfig{d.Config}
+		for key, config := range parts {
+			resources[key] = &resource{key: key, created: modified, modified: modified, config: config, builtFrom: shortHash(string(from))}
+		}
 	}
 	return nil
 }

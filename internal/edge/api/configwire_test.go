@@ -74,6 +74,8 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int32, reflect.Int64:
 		v.SetInt(int64(f.n))
+	case reflect.Float64:
+		v.SetFloat(float64(f.n) / 8)
 	default:
 		panic("a member of kind " + v.Kind().String())
 	}
@@ -196,6 +198,24 @@ func TestEveryMemberOfTheOthersIsRead(t *testing.T) {
 		}
 		*given.DefaultTTL, *given.MaxTTL = max(*given.DefaultTTL, *given.MinTTL), max(*given.MaxTTL, *given.MinTTL)
 		same(t, &given, got.CachePolicy.CachePolicyConfig)
+	})
+	t.Run("origin request policy", func(t *testing.T) {
+		var given types.OriginRequestPolicyConfig
+		f.fill(reflect.ValueOf(&given).Elem())
+		got, err := sdk(echo(t, requestPolicyKind)).CreateOriginRequestPolicy(ctx, &cloudfront.CreateOriginRequestPolicyInput{OriginRequestPolicyConfig: &given})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, &given, got.OriginRequestPolicy.OriginRequestPolicyConfig)
+	})
+	t.Run("response headers policy", func(t *testing.T) {
+		var given types.ResponseHeadersPolicyConfig
+		f.fill(reflect.ValueOf(&given).Elem())
+		got, err := sdk(echo(t, responsePolicyKind)).CreateResponseHeadersPolicy(ctx, &cloudfront.CreateResponseHeadersPolicyInput{ResponseHeadersPolicyConfig: &given})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, &given, got.ResponseHeadersPolicy.ResponseHeadersPolicyConfig)
 	})
 	t.Run("key group", func(t *testing.T) {
 		var given types.KeyGroupConfig

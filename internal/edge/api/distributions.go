@@ -78,7 +78,7 @@ func (h *handler) deleteDistribution(c call) (reply, error) {
 		case err != nil:
 			return nil, err
 		case old.builtFrom != "":
-			return nil, refuse(AccessDenied, "The distribution %s belongs to the configuration of this edge and cannot be deleted", old.key.id)
+			return nil, old.builtIn()
 		case old.config.(distributionConfig).Enabled:
 			return nil, refuse(DistributionNotDisabled, "The distribution you are trying to delete has not been disabled.")
 		}

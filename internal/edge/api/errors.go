@@ -103,8 +103,9 @@ func unavailable(message string, cause error) *Error {
 }
 
 // clip keeps a client's text in a message short.
-func clip(s string) string {
-	const most = 100
+func clip(s string) string { return clipped(s, 100) }
+
+func clipped(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -113,19 +113,6 @@ func judgeKeyGroup(s *state, _, config configured) error {
 	return nil
 }
 
-// PublicKeys are those of a key group: PEM texts by ID. There is none for a
-// group that does not exist.
-func (c *Catalog) PublicKeys(keyGroupID string) map[string]string {
-	s := c.state.Load()
-	found := make(map[string]string)
-	for _, id := range s.grouped(keyGroupID) {
-		if r := s.resources[resourceKey{publicKeyKind, id}]; r != nil {
-			found[id] = r.config.(publicKey).EncodedKey
-		}
-	}
-	return found
-}
-
 // grouped are the IDs of the keys in a group.
 func (s *state) grouped(keyGroupID string) []string {
 	r := s.resources[resourceKey{keyGroupKind, keyGroupID}]

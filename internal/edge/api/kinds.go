@@ -7,10 +7,12 @@ import (
 )
 
 const (
-	cachePolicyKind   kindName = "cache-policy"
-	keyGroupKind      kindName = "key-group"
-	publicKeyKind     kindName = "public-key"
-	accessControlKind kindName = "origin-access-control"
+	cachePolicyKind    kindName = "cache-policy"
+	requestPolicyKind  kindName = "origin-request-policy"
+	responsePolicyKind kindName = "response-headers-policy"
+	keyGroupKind       kindName = "key-group"
+	publicKeyKind      kindName = "public-key"
+	accessControlKind  kindName = "origin-access-control"
 )
 
 // kind is what the API does alike for everything that distributions use:
@@ -49,7 +51,7 @@ type managedResource struct {
 
 // kinds are all of them.
 func kinds() []kind {
-	return []kind{cachePolicies(), keyGroups(), publicKeys(), accessControls()}
+	return []kind{cachePolicies(), requestPolicies(), responsePolicies(), keyGroups(), publicKeys(), accessControls()}
 }
 
 func kindCalled(name kindName) (kind, bool) {
@@ -91,45 +93,4 @@ func anyBehavior(uses func(b *distribution.CacheBehavior, id string) bool) func(
 	return func(c *distribution.Config, id string) bool {
 		return slices.ContainsFunc(behaviors(c), func(b *distribution.CacheBehavior) bool { return uses(b, id) })
 	}
-}
-
-// addPolicies gives d the custom policies that it uses.
-func (s *state) addPolicies(d *distribution.Distribution) {
-	own := d.CachePolicies
-	d.CachePolicies = nil
-	for _, p := range own {
-		if s.resources[resourceKey{cachePolicyKind, p.ID}] == nil {
-			d.CachePolicies = append(d.CachePolicies, p)
-		}
-	}
-	for _, r := range s.all(cachePolicyKind) {
-		if uses(cachePolicyKind, &d.Config, r.key.id) {
-			d.CachePolicies = append(d.CachePolicies, distribution.CachePolicy{ID: r.key.id, Config: r.config.(cachePolicy).CachePolicyConfig})
-		}
-	}
-}
-
-// associations refuses a distribution that uses what is not there.
-func (s *state) associations(c *distribution.Config) error {
-	for _, b := range behaviors(c) {
-		if err := s.there(cachePolicyKind, b.CachePolicyID); err != nil {
-			return err
-		}
-		for _, g := range b.TrustedKeyGroups {
-			if s.resources[resourceKey{keyGroupKind, g}] == nil {
-				return refuse("TrustedKeyGroupDoesNotExist", "The specified key group does not exist: %q", clip(g))
-			}
-		}
-	}
-	return nil
-}
-
-// there refuses the ID of a resource that is neither configured nor managed. An
-// empty one is none.
-func (s *state) there(name kindName, id string) error {
-	if _, managed := managedOf(name, id); managed || id == "" {
-		return nil
-	}
-	_, err := s.get(resourceKey{name, id})
-	return err
 }

@@ -103,10 +103,15 @@ func (k kind) remove(h *handler, c call) (reply, error) {
 	}
 	err := h.Catalog.remove(c.Context(), func(s *state) (*resource, error) {
 		old, err := s.current(key, c)
-		if err == nil && k.used(s, key.id) {
+		switch {
+		case err != nil:
+			return nil, err
+		case old.builtFrom != "":
+			return nil, old.builtIn()
+		case k.used(s, key.id):
 			return nil, refuse(k.inUse(), "Cannot delete the %s because it is attached to one or more resources: %s", k.word, key.id)
 		}
-		return old, err
+		return old, nil
 	})
 	return reply{status: http.StatusNoContent}, err
 }

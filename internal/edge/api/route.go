@@ -37,6 +37,8 @@ func operations() []operation {
 		{name: "UpdateDistribution", method: http.MethodPut, path: []string{"distribution", "*", "config"}, serve: (*handler).updateDistribution},
 		{name: "DeleteDistribution", method: http.MethodDelete, path: []string{"distribution", "*"}, serve: (*handler).deleteDistribution},
 		{name: "ListDistributionsByCachePolicyId", method: http.MethodGet, path: []string{"distributionsByCachePolicyId", "*"}, serve: listDistributionsUsing(cachePolicyKind)},
+		{name: "ListDistributionsByOriginRequestPolicyId", method: http.MethodGet, path: []string{"distributionsByOriginRequestPolicyId", "*"}, serve: listDistributionsUsing(requestPolicyKind)},
+		{name: "ListDistributionsByResponseHeadersPolicyId", method: http.MethodGet, path: []string{"distributionsByResponseHeadersPolicyId", "*"}, serve: listDistributionsUsing(responsePolicyKind)},
 		{name: "ListDistributionsByKeyGroup", method: http.MethodGet, path: []string{"distributionsByKeyGroupId", "*"}, serve: listDistributionsUsing(keyGroupKind)},
 		{name: "ListTagsForResource", method: http.MethodGet, path: []string{"tagging"}, serve: (*handler).listTags},
 		{name: "TagResource", method: http.MethodPost, path: []string{"tagging"}, serve: (*handler).changeTags},

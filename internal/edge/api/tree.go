@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/freshet/freshet/internal/distribution"
 )
@@ -46,7 +47,7 @@ func missingBody() error {
 }
 
 func malformed(root string, err error) error {
-	return refuse(MalformedInput, "The request's body is no %s: %s", root, clip(err.Error()))
+	return refuse(MalformedInput, "The request's body is no %s: %s", root, clipped(err.Error(), 400))
 }
 
 type treeReader struct {
@@ -67,7 +68,7 @@ func (r *treeReader) document(root string) (tree, error) {
 		if start.Name.Local != root || start.Name.Space != namespace && start.Name.Space != "" {
 			return nil, fmt.Errorf("the document is %q of %q", start.Name.Local, start.Name.Space)
 		}
-		read, err := r.element(root)
+		read, err := r.element(root, "")
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +89,7 @@ type content struct {
 	below []any
 }
 
-func (r *treeReader) element(name string) (any, error) {
+func (r *treeReader) element(name, above string) (any, error) {
 	if r.depth++; r.depth > maxDepth {
 		return nil, fmt.Errorf("more than %d levels", maxDepth)
 	}
@@ -103,26 +104,26 @@ func (r *treeReader) element(name string) (any, error) {
 		case xml.CharData:
 			c.text.Write(t)
 		case xml.StartElement:
-			below, err := r.element(t.Name.Local)
+			below, err := r.element(t.Name.Local, name)
 			if err != nil {
 				return nil, err
 			}
 			c.names, c.below = append(c.names, t.Name.Local), append(c.below, below)
 		case xml.EndElement:
-			return c.value(name)
+			return c.value(name, name != above && structures()[name])
 		}
 	}
 }
 
-// value is a list for Items and for what has nothing but a member, or several; a
-// text without elements; and a tree otherwise.
-func (c *content) value(name string) (any, error) {
+// value is a list for Items and for what begins with a member; a text without
+// elements, unless it is a structure; and a tree otherwise.
+func (c *content) value(name string, structure bool) (any, error) {
 	switch {
 	case len(c.below) > 0 && strings.TrimSpace(c.text.String()) != "":
 		return nil, fmt.Errorf("%s holds both text and elements", name)
 	case name == "Items" || len(c.names) > 0 && c.names[0] == "member":
 		return c.list(name)
-	case len(c.below) == 0 && structures()[name]:
+	case len(c.below) == 0 && structure && strings.TrimSpace(c.text.String()) == "":
 		return tree{}, nil
 	case len(c.below) == 0:
 		return c.text.String(), nil
@@ -167,11 +168,10 @@ func consistent(name string, t tree) error {
 }
 
 // structures are the names of elements that hold others: without any they are
-// empty, but not a text.
+// empty, but not a text. One within another of the same name is a text.
 var structures = sync.OnceValue(func() map[string]bool {
 	found := make(map[string]bool)
-	addStructures(found, reflect.TypeFor[distribution.Config]())
-	addStructures(found, reflect.TypeFor[distribution.CachePolicyConfig]())
+	addStructures(found, reflect.TypeFor[distribution.Distribution]())
 	return found
 })
 
@@ -184,7 +184,7 @@ func addStructures(found map[string]bool, t reflect.Type) {
 			listed = listed || inner.Kind() == reflect.Slice
 			inner = inner.Elem()
 		}
-		if inner.Kind() == reflect.Struct && name != "" {
+		if inner.Kind() == reflect.Struct && name != "" && inner != reflect.TypeFor[time.Time]() {
 			found[name] = found[name] || !listed
 			addStructures(found, inner)
 		}

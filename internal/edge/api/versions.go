@@ -37,6 +37,11 @@ func (s *state) current(key resourceKey, c call) (*resource, error) {
 	return nil, refuse(PreconditionFailed, "The request failed because it didn't meet the preconditions in one or more request-header fields.")
 }
 
+// builtIn refuses to delete what the configuration file has.
+func (r *resource) builtIn() error {
+	return refuse(AccessDenied, "The %s %s belongs to the configuration of this edge and cannot be deleted", r.key.kind, r.key.id)
+}
+
 // missing is the error for a resource that is not there.
 func (k resourceKey) missing() error {
 	if k.kind == distributionKind {
