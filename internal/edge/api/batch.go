@@ -7,19 +7,54 @@ import (
 	"unicode/utf8"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
 )
 
 // MaxReferenceLength is the longest caller reference, in bytes. CloudFront
 // publishes no such limit; ours bounds what the register remembers.
 const MaxReferenceLength = 1024
 
-// Limits are the quotas of one distribution. A zero stands for CloudFront's
-// value.
+// Limits are the quotas. A zero stands for CloudFront's value.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-limits.html
 type Limits struct {
-	Batch     int // paths in one invalidation; 3,000
-	Paths     int // paths in progress, wildcards included; 3,000
+	Batch int // paths in one invalidation; 3,000; holds whatever the quota
+
+	// Of each distribution, with QuotaWindow.
+	Paths     int // paths in progress, wildcards and tags included; 3,000
 	Wildcards int // wildcard paths in progress; 15
+
+	// Of all distributions together, with QuotaRate.
+	PatternsPerSecond  int // paths, wildcards and tags; 150
+	WildcardsPerSecond int // wildcard paths; 1
+}
+
+// Quota says which of CloudFront's two published models holds: documents speak of
+// the older one still, and of the newer one since 2026.
+type Quota string
+
+// The quotas. The zero value is QuotaWindow.
+const (
+	QuotaWindow Quota = "window" // so much in progress; more is TooManyInvalidationsInProgress
+	QuotaRate   Quota = "rate"   // so much a second; more is Throttling
+	QuotaBoth   Quota = "both"
+	QuotaNone   Quota = "none" // only what keeps memory in bounds
+)
+
+// Quotas are the names of all.
+func Quotas() []string {
+	return []string{string(QuotaNone), string(QuotaRate), string(QuotaWindow), string(QuotaBoth)}
+}
+
+// ample is in progress at most where the quota has no window.
+const ample = 1 << 20
+
+// under returns the limits that a quota leaves.
+func (l Limits) under(q Quota) Limits {
+	l = l.withDefaults()
+	if q == QuotaRate || q == QuotaNone {
+		l.Paths, l.Wildcards = ample, ample
+	}
+	return l
 }
 
 func (l Limits) withDefaults() Limits {
@@ -31,6 +66,8 @@ func (l Limits) withDefaults() Limits {
 	orElse(&l.Batch, 3000)
 	orElse(&l.Paths, 3000)
 	orElse(&l.Wildcards, 15)
+	orElse(&l.PatternsPerSecond, 150)
+	orElse(&l.WildcardsPerSecond, 1)
 	return l
 }
 
@@ -42,7 +79,7 @@ type Batch struct {
 }
 
 // check applies the rules that need no knowledge of other invalidations.
-func (b Batch) check(limits Limits) error {
+func (b Batch) check(d distribution.Distribution, limits Limits) error {
 	switch n := len(b.CallerReference); {
 	case n == 0:
 		return refuse(InvalidArgument, "Your request contains an empty caller reference")
@@ -57,18 +94,16 @@ func (b Batch) check(limits Limits) error {
 	if len(b.Paths) > limits.Batch {
 		return refuse(BatchTooLarge, "Your request contains %d invalidation paths, at most %d are allowed", len(b.Paths), limits.Batch)
 	}
-	return b.checkPaths(limits)
+	return b.checkPaths(d, limits)
 }
 
-func (b Batch) checkPaths(limits Limits) error {
+func (b Batch) checkPaths(d distribution.Distribution, limits Limits) error {
 	for _, path := range b.Paths {
 		pattern, err := freshet.ParsePattern(path)
 		if err != nil {
 			return refuse(InvalidArgument, "Your request contains one or more invalid invalidation paths: %s", err)
 		}
-		// CloudFront takes tags from a distribution with a CacheTagConfig, which
-		// the distribution model does not have.
-		if pattern.IsTag() {
+		if pattern.IsTag() && d.Config.CacheTagConfig == nil {
 			return refuse(InvalidArgument, "Your request contains the cache tag %q, but the distribution has no cache tag configuration", clip(path))
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/freshet/freshet"
 )
 
 // The waits between attempts to complete an invalidation.
@@ -25,14 +27,23 @@ func (r *Register) begin(started *record) {
 // again until the register is closed.
 func (r *Register) complete(i Invalidation) {
 	patterns := Batch{Paths: i.Paths}.patterns()
+	untagged := slices.DeleteFunc(slices.Clone(patterns), freshet.Pattern.IsTag)
 	if !r.repeat(i, "apply the invalidation to the edge", func() error {
 		// The content of a distribution that is gone went with it.
-		if _, err := r.Distribution(i.Distribution); err != nil {
+		d, err := r.Distribution(i.Distribution)
+		if err != nil {
 			return nil
+		}
+		// And so did its tags with their configuration.
+		if d.Config.CacheTagConfig == nil {
+			return r.cfg.Invalidator.Invalidate(i.Distribution, untagged)
 		}
 		return r.cfg.Invalidator.Invalidate(i.Distribution, patterns)
 	}) {
 		return
+	}
+	if r.cfg.Hold != nil {
+		r.cfg.Hold(r.closed, i)
 	}
 	// Not visible before it is durable: nobody shall see Completed become
 	// InProgress again by a restart.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"github.com/freshet/freshet/internal/distribution"
 )
 
 func FuzzReadBatch(f *testing.F) {
@@ -34,6 +36,6 @@ func FuzzReadBatch(f *testing.F) {
 		if err != nil || again.CallerReference != batch.CallerReference || !slices.Equal(again.Paths, batch.Paths) {
 			t.Fatalf("%q became %q: %+v, %v", body, bytes.TrimSpace(text), again, err)
 		}
-		_ = batch.check(Limits{}.withDefaults())
+		_ = batch.check(distribution.Distribution{}, Limits{}.withDefaults())
 	})
 }

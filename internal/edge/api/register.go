@@ -32,6 +32,13 @@ type RegisterConfig struct {
 	Invalidator   Invalidator
 	Log           Log
 	Limits        Limits
+	Quota         Quota
+
+	// Hold is called, where it is not nil, for each invalidation that was applied
+	// to the edge, and returns when it may be recorded as completed. ctx is done on
+	// Close. It is called concurrently, and again for an invalidation that was in
+	// progress when the register was closed.
+	Hold func(ctx context.Context, i Invalidation)
 
 	// Retain is how long a completed invalidation and its caller reference are
 	// remembered. Zero is for ever; give the age limit of the log where it has
@@ -56,6 +63,7 @@ type Register struct {
 	work   sync.WaitGroup // invalidations being completed
 
 	mu        sync.Mutex
+	rate      *rate // nil where the quota has none
 	histories map[string]*history
 	kept      []*record // completed, with their paths, in the order of completion
 	keptBytes int
@@ -72,7 +80,7 @@ func Open(ctx context.Context, cfg RegisterConfig) (*Register, error) {
 	if cfg.Distributions == nil || cfg.Invalidator == nil || cfg.Log == nil {
 		return nil, fmt.Errorf("open the register of invalidations: distributions, invalidator and log are required")
 	}
-	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Limits = cfg.Limits.under(cfg.Quota)
 	if cfg.KeepPaths == 0 {
 		cfg.KeepPaths = 64 << 20
 	}
@@ -83,6 +91,9 @@ func Open(ctx context.Context, cfg RegisterConfig) (*Register, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Register{cfg: cfg, histories: make(map[string]*history)}
+	if cfg.Quota == QuotaRate || cfg.Quota == QuotaBoth {
+		r.rate = newRate(cfg.Limits)
+	}
 	r.closed, r.close = context.WithCancel(context.Background())
 	if err := cfg.Log.Replay(ctx, r.replay); err != nil {
 		return nil, fmt.Errorf("replay the log of invalidations: %w", err)
@@ -125,10 +136,11 @@ func (r *Register) Create(ctx context.Context, distributionID string, batch Batc
 	if err := ctx.Err(); err != nil {
 		return Invalidation{}, fmt.Errorf("create an invalidation: %w", err)
 	}
-	if _, err := r.Distribution(distributionID); err != nil {
+	d, err := r.Distribution(distributionID)
+	if err != nil {
 		return Invalidation{}, err
 	}
-	if err := batch.check(r.cfg.Limits); err != nil {
+	if err := batch.check(d, r.cfg.Limits); err != nil {
 		return Invalidation{}, err
 	}
 	wanted := newRecord(distributionID, batch, r.cfg.Now())
@@ -180,6 +192,11 @@ func (r *Register) reserve(wanted *record) (earlier *Invalidation, undecided <-c
 	}
 	if err := h.running.exceeds(wanted, r.cfg.Limits); err != nil {
 		return nil, nil, err
+	}
+	if r.rate != nil {
+		if err := r.rate.take(len(wanted.Paths), countWildcards(wanted.Paths), r.cfg.Now()); err != nil {
+			return nil, nil, err
+		}
 	}
 	h.pending[wanted.ID] = make(chan struct{})
 	h.running.add(wanted)
