@@ -67,6 +67,7 @@ type Up struct {
 	journal      *journal.Journal
 	distribution distribution.Distribution // of the configuration; the catalog may know better
 	catalog      *api.Catalog
+	chaos        api.Chaos
 	bucket       *bucket.Bucket
 	edge         *edge.Edge
 	register     *api.Register
@@ -229,12 +230,16 @@ func (u *Up) resolve(_ distribution.Distribution, o distribution.Origin) (edge.O
 }
 
 func (u *Up) openAPI(ctx context.Context) error {
+	if err := u.setChaos(u.cfg.Chaos); err != nil {
+		return err
+	}
 	entries, err := journal.OpenLog(ctx, u.store.JetStream(), "INVALIDATIONS")
 	if err != nil {
 		return err
 	}
 	u.register, err = api.Open(ctx, api.RegisterConfig{
 		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
+		Quota: api.Quota(u.cfg.Quota), Hold: u.hold,
 	})
 	if err != nil {
 		return err
@@ -243,6 +248,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 	handler, err := api.NewHandler(api.HandlerConfig{
 		Register:    u.register,
 		Catalog:     u.catalog,
+		Fault:       u.chaos.Fault,
 		Credentials: sigv4.Credentials{AccessKeyID: u.identity.AccessKey, Secret: u.identity.SecretKey},
 		Logger:      u.opts.Log,
 	})

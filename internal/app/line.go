@@ -216,8 +216,10 @@ func (l registerLog) Replay(ctx context.Context, apply func(api.Entry) error) er
 // withControl puts the control API in front of the CloudFront API.
 func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 	control := server.New(server.Config{
-		Token: u.token,
-		Log:   u.opts.Log,
+		Token:    u.token,
+		Log:      u.opts.Log,
+		Chaos:    u.chaosNow,
+		SetChaos: u.setChaos,
 		Read: func(ctx context.Context, follow bool, each func(journal.Record) error) error {
 			if follow {
 				return u.journal.Follow(ctx, each)

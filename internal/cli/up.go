@@ -12,6 +12,7 @@ import (
 
 	"github.com/freshet/freshet/internal/app"
 	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/edge/api"
 	"github.com/freshet/freshet/internal/mirror"
 )
 
@@ -22,6 +23,8 @@ type upCmd struct {
 	API       string `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
+	Chaos     string `placeholder:"SPEC" help:"What goes wrong in the CloudFront API on purpose, to try out what you have built on it; see below."`
+	Quota     string `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
 	Ephemeral bool   `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
 	JSON      bool   `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
 }
@@ -35,12 +38,17 @@ are kept in the data directory; a second start goes on where the first one stopp
 Examples:
   freshet up ./site
   freshet up --ephemeral --s3 127.0.0.1:0 --edge 127.0.0.1:0 --api 127.0.0.1:0 --json
-  curl -i http://127.0.0.1:8080/`
+  curl -i http://127.0.0.1:8080/
+
+Chaos (the same calls fail alike at each run; a running freshet shows and takes it under
+/_freshet/v1/chaos of its CloudFront API, with the token of running.json):
+` + api.ChaosGrammar
 }
 
 func (c *upCmd) apply(cfg *config.Config) {
 	for _, set := range []struct{ flag, field *string }{
 		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
+		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota},
 	} {
 		if *set.flag != "" {
 			*set.field = *set.flag

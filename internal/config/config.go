@@ -20,6 +20,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/edge/api"
 	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/route"
 )
@@ -38,7 +39,10 @@ type Config struct {
 	Driver       string       `yaml:"driver" json:"driver"` // how invalidations are sent
 	Retry        Duration     `yaml:"retry" json:"retry"`   // how long a request that fails for a while is worth another try
 	Patience     Duration     `yaml:"patience" json:"patience"`
-	Deploy       Duration     `yaml:"deploy" json:"deploy"` // for how long a changed distribution's status is InProgress
+	Deploy       Duration     `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
+	Complete     Duration     `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
+	Quota        string       `yaml:"quota" json:"quota"`       // which of CloudFront's quotas the API holds clients to
+	Chaos        string       `yaml:"chaos" json:"chaos"`       // what goes wrong in the API on purpose
 	Distribution Distribution `yaml:"distribution" json:"distribution"`
 
 	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution
@@ -122,6 +126,7 @@ func Default() Config {
 		Retry:    Duration(2 * time.Minute),
 		Patience: Duration(5 * time.Second),
 		Deploy:   Duration(500 * time.Millisecond),
+		Quota:    string(api.QuotaNone),
 		Distribution: Distribution{
 			DefaultRootObject: "index.html",
 			DefaultTTL:        86400,
@@ -194,8 +199,14 @@ func (c Config) Check() error {
 	if drivers := []string{DriverCloudFront, DriverEdge}; !slices.Contains(drivers, c.Driver) {
 		complain("driver: %q is none of %s", c.Driver, strings.Join(drivers, ", "))
 	}
-	if c.Retry < 0 || c.Patience < 0 || c.Deploy < 0 {
-		complain("retry, patience, deploy: must not be negative")
+	if c.Retry < 0 || c.Patience < 0 || c.Deploy < 0 || c.Complete < 0 {
+		complain("retry, patience, deploy, complete: must not be negative")
+	}
+	if !slices.Contains(api.Quotas(), c.Quota) {
+		complain("quota: %q is none of %s", c.Quota, strings.Join(api.Quotas(), ", "))
+	}
+	if _, err := api.ParseChaos(c.Chaos); err != nil {
+		complain("chaos: %w", err)
 	}
 	for i, d := range c.Distributions {
 		if d.File == "" {

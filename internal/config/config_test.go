@@ -82,7 +82,9 @@ func TestCheckFindsEverythingThatIsWrong(t *testing.T) {
 		{"no region", func(c *Config) { c.Region = "" }, []string{"region: "}},
 		{"driver", func(c *Config) { c.Driver = "akamai" }, []string{`driver: "akamai" is none of cloudfront, edge`}},
 		{"the other driver", func(c *Config) { c.Driver = DriverEdge }, nil},
-		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience, deploy: "}},
+		{"unknown quota", func(c *Config) { c.Quota = "some" }, []string{`quota: "some" is none of none, rate, window, both`}},
+		{"chaos that is none", func(c *Config) { c.Chaos = "throttle=x" }, []string{`chaos: read chaos "throttle=x"`}},
+		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience, deploy, complete: "}},
 		{"no times", func(c *Config) { c.Retry, c.Patience = 0, 0 }, nil},
 		{"root object with a slash", func(c *Config) { c.Distribution.DefaultRootObject = "/index.html" }, []string{"DefaultRootObject"}},
 		{"no root object", func(c *Config) { c.Distribution.DefaultRootObject = "" }, nil},
@@ -94,7 +96,7 @@ func TestCheckFindsEverythingThatIsWrong(t *testing.T) {
 		{"TTLs all the same", func(c *Config) {
 			c.Distribution.MinTTL, c.Distribution.DefaultTTL, c.Distribution.MaxTTL = 5, 5, 5
 		}, nil},
-		{"all at once", func(c *Config) { *c = Config{} }, []string{"data: ", "s3: ", "edge: ", "api: ", "bucket: ", "region: ", "driver: "}},
+		{"all at once", func(c *Config) { *c = Config{} }, []string{"data: ", "s3: ", "edge: ", "api: ", "bucket: ", "region: ", "driver: ", "quota: "}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -85,6 +85,32 @@ func (c Client) Retry(ctx context.Context, s Selection) (int, error) {
 	return answer.Changes, nil
 }
 
+// Chaos returns what goes wrong on purpose.
+func (c Client) Chaos(ctx context.Context) (Chaos, error) {
+	return c.chaos(ctx, http.MethodGet, nil)
+}
+
+// SetChaos replaces what goes wrong on purpose. An empty spec ends it.
+func (c Client) SetChaos(ctx context.Context, spec string) (Chaos, error) {
+	payload, err := json.Marshal(Chaos{Spec: spec})
+	if err != nil {
+		return Chaos{}, fmt.Errorf("set the chaos: %w", err)
+	}
+	return c.chaos(ctx, http.MethodPut, payload)
+}
+
+func (c Client) chaos(ctx context.Context, method string, payload []byte) (now Chaos, err error) {
+	body, err := c.do(ctx, method, "chaos", payload)
+	if err != nil {
+		return Chaos{}, err
+	}
+	defer func() { _ = body.Close() }()
+	if err := json.NewDecoder(body).Decode(&now); err != nil {
+		return Chaos{}, fmt.Errorf("read the chaos: %w", err)
+	}
+	return now, nil
+}
+
 func (c Client) do(ctx context.Context, method, path string, payload []byte) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.URL+Prefix+path, bytes.NewReader(payload))
 	if err != nil {

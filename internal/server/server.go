@@ -23,7 +23,18 @@ type Config struct {
 	Read    func(ctx context.Context, follow bool, each func(journal.Record) error) error
 	Retry   func(context.Context, Selection) (changes int, err error)
 	Objects func() iter.Seq[Object]
-	Log     *slog.Logger
+
+	// What goes wrong on purpose in the CloudFront API.
+	Chaos    func() Chaos
+	SetChaos func(spec string) error
+
+	Log *slog.Logger
+}
+
+// Chaos is what goes wrong on purpose, and how often it did since it was set.
+type Chaos struct {
+	Spec   string         `json:"spec"` // as freshet up --chaos takes it; empty is nothing
+	Counts map[string]int `json:"counts,omitempty"`
 }
 
 // Selection says which dead letters are meant: those with one of the keys, or
@@ -54,6 +65,9 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET "+Prefix+"log", c.log)
 	mux.HandleFunc("POST "+Prefix+"retry", c.retry)
 	mux.HandleFunc("GET "+Prefix+"objects", c.objects)
+	mux.HandleFunc("GET "+Prefix+"chaos", c.chaos)
+	mux.HandleFunc("PUT "+Prefix+"chaos", c.setChaos)
+	mux.HandleFunc("DELETE "+Prefix+"chaos", c.setChaos)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.Token)) != 1 {
 			fail(w, http.StatusUnauthorized, "the token is not the one in the data directory")
@@ -127,4 +141,25 @@ func (c Config) retry(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(Retried{n})
+}
+
+func (c Config) chaos(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(c.Chaos())
+}
+
+// setChaos replaces the chaos, or with DELETE ends it.
+func (c Config) setChaos(w http.ResponseWriter, r *http.Request) {
+	var wanted Chaos
+	if r.Method == http.MethodPut {
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&wanted); err != nil {
+			fail(w, http.StatusBadRequest, "read the chaos: "+err.Error())
+			return
+		}
+	}
+	if err := c.SetChaos(wanted.Spec); err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	c.chaos(w, r)
 }

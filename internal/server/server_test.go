@@ -94,7 +94,7 @@ func TestWrongToken(t *testing.T) {
 			t.Errorf("token %q was taken for a retry", wrong)
 		}
 	}
-	for _, path := range []string{"log", "retry", "", "nothing"} {
+	for _, path := range []string{"log", "retry", "chaos", "", "nothing"} {
 		resp, err := http.Get(c.URL + server.Prefix + path)
 		if err != nil {
 			t.Fatal(err)
@@ -234,5 +234,41 @@ func TestFollowingOutlastsTheReadTimeout(t *testing.T) {
 	var keys []string
 	if err := (server.Client{URL: s.URL, Token: token}).Read(t.Context(), true, collect(&keys)); err != nil || !slices.Equal(keys, []string{"late"}) {
 		t.Errorf("read %v: %v", keys, err)
+	}
+}
+
+func TestChaosIsShownAndSet(t *testing.T) {
+	spec := "throttle=2"
+	c := open(t, server.Config{
+		Chaos: func() server.Chaos { return server.Chaos{Spec: spec, Counts: map[string]int{"throttle": 3}} },
+		SetChaos: func(wanted string) error {
+			if wanted == "wrong" {
+				return errors.New("what is wrong with it")
+			}
+			spec = wanted
+			return nil
+		},
+	})
+	if got, err := c.Chaos(t.Context()); err != nil || got.Spec != "throttle=2" || got.Counts["throttle"] != 3 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.SetChaos(t.Context(), "lose"); err != nil || got.Spec != "lose" || spec != "lose" {
+		t.Errorf("set: %+v, %v", got, err)
+	}
+	if _, err := c.SetChaos(t.Context(), "wrong"); err == nil || !strings.Contains(err.Error(), "what is wrong with it") || spec != "lose" {
+		t.Errorf("a wrong one: %v", err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, c.URL+server.Prefix+"chaos", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || spec != "" {
+		t.Errorf("deleted: %d, %q", answer.StatusCode, spec)
 	}
 }
