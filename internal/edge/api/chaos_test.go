@@ -49,7 +49,7 @@ func TestChaosFaults(t *testing.T) {
 		"":                                  "............",
 		"throttle":                          "tttttttttttt",
 		"throttle=3":                        "..t..t..t..t",
-		"throttle=3,unavailable=2":          ".ut.ut.ut.ut",
+		"throttle=3,unavailable=2":          ".utu.t.utu.t",
 		"unavailable=4,lose=3":              "..lu.l.ul..u",
 		"slow=1s@4":                         "...s...s...s",
 		"throttle=100%":                     "tttttttttttt",
