@@ -54,21 +54,25 @@ type stocking struct {
 	planner  *Planner
 	builders map[string]*inventory.Builder
 	weights  map[string]map[string]accesslog.Weight // by distribution and URL; nil without logs
-	counted  bool                                   // the listings have requests
 	notes    []string
 }
 
 func (b *stocking) builder(distribution string) *inventory.Builder {
 	made := b.builders[distribution]
 	if made == nil {
-		made = &inventory.Builder{Weighted: b.weights != nil || b.counted}
+		made = &inventory.Builder{Weighted: true}
 		b.builders[distribution] = made
 	}
 	return made
 }
 
-// add puts an object under its own URL at each distribution that caches it.
+// add puts an object under its own URL at each distribution that caches it. One
+// of which nobody knows how often it is asked for is expected to be fetched again
+// once.
 func (b *stocking) add(o listing.Object) {
+	if !o.Counted {
+		o.Requests = 1
+	}
 	for _, own := range b.planner.Router.Own(o.Bucket, o.Key) {
 		e := inventory.Entry{URL: own.URL, Size: o.Size, Requests: o.Requests, Tags: o.Tags}
 		if at := b.weights[own.Distribution]; at != nil {
@@ -186,7 +190,6 @@ func (b *stocking) addAll(name, bucket string, objects iter.Seq2[listing.Object,
 			if o.Bucket == "" {
 				o.Bucket = bucket
 			}
-			b.counted = b.counted || o.Counted
 			b.add(o)
 		}
 	}

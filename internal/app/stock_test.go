@@ -1,0 +1,69 @@
+package app_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/freshet/freshet/internal/app"
+	"github.com/freshet/freshet/internal/config"
+)
+
+// TestWhatIsNotCountedIsAskedForOnce: a listing that does not say how often its
+// objects are asked for does not make them free to refill, whatever stands in
+// another.
+func TestWhatIsNotCountedIsAskedForOnce(t *testing.T) {
+	dir := t.TempDir()
+	counted, plain := filepath.Join(dir, "counted.jsonl"), filepath.Join(dir, "plain.txt")
+	write(t, counted, `{"key":"often","size":10,"requests":7}`+"\n"+`{"key":"never","size":10,"requests":0}`+"\n"+`{"key":"perhaps","size":10}`+"\n")
+	write(t, plain, "unknown\n")
+	for name, listings := range map[string][]string{
+		"counted first": {counted, plain},
+		"counted last":  {plain, counted},
+	} {
+		p := mustPlanner(t, func(*config.Config) {})
+		if notes, err := p.Know(t.Context(), app.Stock{Listings: listings, Bucket: "site"}); err != nil || len(notes) > 0 {
+			t.Fatalf("%s: %q, %v", name, notes, err)
+		}
+		live := p.Inventories[p.Distributions[0].ID]
+		for url, want := range map[string]int64{"/often": 7, "/never": 0, "/perhaps": 1, "/unknown": 1} {
+			if got := live.Under(url); got.Objects != 1 || got.Refills != want {
+				t.Errorf("%s: %s: %+v, want %d refills", name, url, got, want)
+			}
+		}
+	}
+}
+
+// TestADistributionWithoutLogsIsNotFree: logs of one distribution say nothing of
+// another.
+func TestADistributionWithoutLogsIsNotFree(t *testing.T) {
+	dir := t.TempDir()
+	keys, log := filepath.Join(dir, "keys.txt"), filepath.Join(dir, "log")
+	write(t, keys, "hot\ncold\n")
+	write(t, log, "#Version: 1.0\n#Fields: date time x-edge-location cs-method cs(Host) cs-uri-stem sc-status sc-bytes\n"+
+		"2026-01-01\t00:00:00\tFRA1\tGET\td1.cloudfront.net\t/hot\t200\t10\n"+
+		"2026-01-01\t00:00:00\tLHR1\tGET\td1.cloudfront.net\t/hot\t200\t10\n")
+	var files []config.DistributionFile
+	for _, id := range []string{"1", "2"} {
+		file := filepath.Join(dir, id+".yaml")
+		write(t, file, "Id: E"+id+"\nDomainName: d"+id+".cloudfront.net\nDistributionConfig:\n  Enabled: true\n  Origins: [{Id: o, DomainName: site.s3.amazonaws.com}]\n  DefaultCacheBehavior: {TargetOriginId: o, ForwardedValues: {QueryString: false}}\n")
+		files = append(files, config.DistributionFile{File: file})
+	}
+	p := mustPlanner(t, func(c *config.Config) { c.Distributions = files })
+	if notes, err := p.Know(t.Context(), app.Stock{Listings: []string{keys}, Logs: []string{log}, Bucket: "site"}); err != nil || len(notes) > 0 {
+		t.Fatalf("%q, %v", notes, err)
+	}
+	for id, refills := range map[string][2]int64{"E1": {2, 0}, "E2": {1, 1}} {
+		live := p.Inventories[id]
+		if got := [2]int64{live.Under("/hot").Refills, live.Under("/cold").Refills}; got != refills {
+			t.Errorf("%s: %v, want %v", id, got, refills)
+		}
+	}
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
