@@ -216,7 +216,7 @@ func (c Config) Check() error {
 	if err := c.Plan.Check(); err != nil {
 		complain("plan: %w", err)
 	}
-	if _, err := route.New(nil, c.Routes); err != nil {
+	if err := c.Routes.Check(); err != nil {
 		complain("routes: %w", err)
 	}
 	return errors.Join(append(problems, c.Distribution.check())...)

@@ -29,6 +29,20 @@ func TestParseOverlaysTheDefaults(t *testing.T) {
 	}
 }
 
+// Which distributions there are is not in the file.
+func TestRoutesMayNameDistributions(t *testing.T) {
+	c, err := Parse([]byte(`routes:
+  rewrites:
+    - {url: "/blog/{slug}", key: "blog/{slug}.html", distributions: [E1]}
+    - {url: "/blog/{slug}", key: "news/{slug}.html", distributions: [E2]}
+  derived:
+    - {key: "a/{id}.json", urls: ["/a/{id}"], distributions: [E2, E3]}
+`))
+	if err != nil || len(c.Routes.Rewrites) != 2 {
+		t.Errorf("got %+v, %v", c.Routes, err)
+	}
+}
+
 func TestDefaultsAreRight(t *testing.T) {
 	if err := Default().Check(); err != nil {
 		t.Error(err)

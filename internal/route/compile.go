@@ -56,6 +56,20 @@ func compile(rules Rules, ids []string) (compiled, error) {
 	return c, errors.Join(problems...)
 }
 
+// Check returns everything that is wrong with r by itself, joined. Whether there
+// are the distributions that it names, only New can say.
+func (r Rules) Check() error {
+	var ids []string
+	for _, w := range r.Rewrites {
+		ids = append(ids, w.Distributions...)
+	}
+	for _, d := range r.Derived {
+		ids = append(ids, d.Distributions...)
+	}
+	_, err := compile(r, ids)
+	return err
+}
+
 func (c *compiled) settings(rules Rules) (problems []error) {
 	for i, name := range c.index {
 		if name == "" || strings.Contains(name, "/") {
