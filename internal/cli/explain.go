@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/freshet/freshet/internal/config"
@@ -171,7 +172,7 @@ func (t *explanationText) url(u, last route.URLStop) {
 		t.behavior(u)
 	}
 	for _, k := range u.Keys {
-		t.printf(2, "may be s3://%s/%s: %s", k.Origin, visible(k.Key), k.Reason)
+		t.printf(2, "may be %s: %s", object(k), k.Reason)
 	}
 	if u.Why != "" {
 		t.printf(2, "%s", u.Why)
@@ -188,11 +189,21 @@ func (t *explanationText) url(u, last route.URLStop) {
 		if reasons[p.Pattern] == nil {
 			order = append(order, p.Pattern)
 		}
-		reasons[p.Pattern] = append(reasons[p.Pattern], p.Reason)
+		if !slices.Contains(reasons[p.Pattern], p.Reason) {
+			reasons[p.Pattern] = append(reasons[p.Pattern], p.Reason)
+		}
 	}
 	for _, p := range order {
 		t.printf(2, "removed by %s: %s", p, strings.Join(reasons[p], "; "))
 	}
+}
+
+// object names a candidate as explain takes it.
+func object(k route.Candidate) string {
+	if k.Bucket == "" {
+		return visible(k.Key) + " in any bucket"
+	}
+	return "s3://" + k.Bucket + "/" + visible(k.Key)
 }
 
 // behavior shows which behavior answers, and why not those before it.
