@@ -190,6 +190,8 @@ func readReady(ts *testscript.TestScript, line string) {
 		}
 		ts.Setenv(name, ready[field])
 	}
+	ts.Setenv("EDGE_TLS", ready["edge_tls"])
+	ts.Setenv("AUTHORITY", ready["authority"])
 }
 
 func readWelcome(ts *testscript.TestScript, text string) {

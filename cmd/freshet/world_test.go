@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -26,21 +29,34 @@ import (
 	"github.com/freshet/freshet/internal/stream"
 )
 
-// get PATH asks the edge. The status, the headers and the body become the
-// standard output.
+// get [-tls] PATH asks the edge. The protocol, the status, the headers and the
+// body become the standard output.
 func get(ts *testscript.TestScript, neg bool, args []string) {
+	base, transport := ts.Getenv("EDGE"), http.DefaultTransport
+	if len(args) > 0 && args[0] == "-tls" {
+		trusts := x509.NewCertPool()
+		text, err := os.ReadFile(ts.MkAbs(ts.Getenv("AUTHORITY")))
+		ts.Check(err)
+		trusts.AppendCertsFromPEM(text)
+		secure := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusts}, ForceAttemptHTTP2: true}
+		defer secure.CloseIdleConnections()
+		base, transport, args = ts.Getenv("EDGE_TLS"), secure, args[1:]
+	}
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: get path")
+		ts.Fatalf("usage: get [-tls] path")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("EDGE")+args[0], http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+args[0], http.NoBody)
 	ts.Check(err)
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := transport.RoundTrip(req)
 	ts.Check(err)
 	defer func() { _ = resp.Body.Close() }()
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "%s\n", resp.Status)
+	if resp.TLS != nil {
+		fmt.Fprintf(&text, "Over TLS: %s\n", resp.Proto)
+	}
 	ts.Check(resp.Header.Write(&text))
 	_, err = io.Copy(&text, resp.Body)
 	ts.Check(err)

@@ -38,9 +38,11 @@ type Options struct {
 
 // Endpoints is where to reach what runs.
 type Endpoints struct {
-	S3           string `json:"s3"`   // URL
-	Edge         string `json:"edge"` // URL
-	API          string `json:"api"`  // URL
+	S3           string `json:"s3"`                  // URL
+	Edge         string `json:"edge"`                // URL
+	EdgeTLS      string `json:"edge_tls,omitempty"`  // URL; empty without TLS
+	Authority    string `json:"authority,omitempty"` // file with the certificate to trust there
+	API          string `json:"api"`                 // URL
 	AccessKey    string `json:"access_key"`
 	SecretKey    string `json:"secret_key"`
 	Region       string `json:"region"`
@@ -73,8 +75,10 @@ type Up struct {
 	register     *api.Register
 	pipeline     *pipeline.Pipeline
 	edgeListener net.Listener
+	tlsListener  net.Listener // nil without TLS
 	apiListener  net.Listener
 	edgeServer   *http.Server
+	tlsServer    *http.Server // nil without TLS
 	apiServer    *http.Server
 	token        string
 	toBucket     *http.Transport            // of everything here that uses the S3 API
@@ -132,6 +136,11 @@ func (u *Up) openData(context.Context) error {
 func (u *Up) openListeners(ctx context.Context) (err error) {
 	if u.edgeListener, err = u.listen(ctx, "edge", u.cfg.Edge); err != nil {
 		return err
+	}
+	if u.cfg.EdgeTLS != "" {
+		if u.tlsListener, err = u.listen(ctx, "tls", u.cfg.EdgeTLS); err != nil {
+			return err
+		}
 	}
 	u.apiListener, err = u.listen(ctx, "api", u.cfg.API)
 	return err
@@ -192,13 +201,13 @@ func (u *Up) openCatalog(ctx context.Context) error {
 }
 
 func (u *Up) openEdge(context.Context) (err error) {
-	u.edge, err = edge.New(edge.Config{Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Log: u.opts.Log})
+	u.edge, err = edge.New(edge.Config{Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Log: u.opts.Log, TLSPort: portOf(u.tlsListener)})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
 	}
 	u.onClose(u.edge.Close)
 	u.edgeServer = edge.Server(u.edge)
-	return nil
+	return u.openTLS()
 }
 
 // serve has the edge serve other distributions, and the pipeline keep them
@@ -270,6 +279,9 @@ func (u *Up) announce(context.Context) error {
 		Region:       u.cfg.Region,
 		Bucket:       u.cfg.Bucket,
 		Distribution: u.identity.Distribution,
+	}
+	if u.tlsListener != nil {
+		u.EdgeTLS, u.Authority = "https://"+u.tlsListener.Addr().String(), u.data.path(trustFile)
 	}
 	err := u.data.writeJSON("running.json", Running{Endpoints: u.Endpoints, Token: u.token, PID: os.Getpid()})
 	u.onClose(func() error { return os.Remove(u.data.path("running.json")) })

@@ -150,18 +150,23 @@ func (d DataDir) readJSON(name string, v any) error {
 	return nil
 }
 
-// writeJSON replaces a file as a whole, readable by its owner only.
+// writeJSON is write for what JSON can hold.
 func (d DataDir) writeJSON(name string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
+	return d.write(name, append(text, '\n'))
+}
+
+// write replaces a file as a whole, readable by its owner only.
+func (d DataDir) write(name string, text []byte) error {
 	f, err := os.CreateTemp(string(d), name+".*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // gone once it was renamed
-	_, err = f.Write(append(text, '\n'))
+	_, err = f.Write(text)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
 		return fmt.Errorf("write %s: %w", d.path(name), err)

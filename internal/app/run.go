@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +28,10 @@ const lastAnswers = 500 * time.Millisecond
 func (u *Up) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serve(ctx, u.edgeServer, u.edgeListener) })
+	if u.tlsServer != nil {
+		// net/http speaks HTTP/2 on connections that agreed on it.
+		g.Go(func() error { return serve(ctx, u.tlsServer, tls.NewListener(u.tlsListener, u.tlsServer.TLSConfig)) })
+	}
 	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener) })
 	g.Go(func() error { return u.pipeline.Run(ctx) })
 	if u.opts.Dir != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ type upCmd struct {
 	Dir       string `arg:"" optional:"" type:"existingdir" help:"Directory to mirror into the bucket and to watch: saving a file is a PUT, removing one is a DELETE."`
 	S3        string `name:"s3" placeholder:"ADDR" help:"Address of the bucket's S3 API (default 127.0.0.1:9000). Port 0 takes a free one."`
 	Edge      string `placeholder:"ADDR" help:"Address of the edge (default 127.0.0.1:8080)."`
+	TLS       string `name:"tls" placeholder:"ADDR" help:"Address of the edge for TLS (HTTP/1.1 and HTTP/2; default none). The authority that signs its certificates is kept in the data directory."`
 	API       string `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
@@ -47,7 +49,7 @@ Chaos (the same calls fail alike at each run; a running freshet shows and takes 
 
 func (c *upCmd) apply(cfg *config.Config) {
 	for _, set := range []struct{ flag, field *string }{
-		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
+		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.TLS, &cfg.EdgeTLS}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
 		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota},
 	} {
 		if *set.flag != "" {
@@ -115,6 +117,9 @@ func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Dura
 		"  aws --endpoint-url " + e.API + " cloudfront list-invalidations --distribution-id " + e.Distribution,
 		"  curl -i " + e.Edge + "/",
 		"",
+	}
+	if e.EdgeTLS != "" {
+		lines = slices.Insert(lines, 3, "  tls    "+e.EdgeTLS+"   the same over TLS; trust "+e.Authority)
 	}
 	if c.Dir != "" {
 		lines = append(lines, "watching "+c.Dir+"; Ctrl-C ends", "")

@@ -30,14 +30,15 @@ const File = "freshet.yaml"
 
 // Config is everything that can be set, with the names of the file.
 type Config struct {
-	Data         string       `yaml:"data" json:"data"`     // directory of keys, objects, queue and journal
-	S3           string       `yaml:"s3" json:"s3"`         // address of the bucket's S3 API
-	Edge         string       `yaml:"edge" json:"edge"`     // address of the edge
-	API          string       `yaml:"api" json:"api"`       // address of the CloudFront API
-	Bucket       string       `yaml:"bucket" json:"bucket"` // its name
-	Region       string       `yaml:"region" json:"region"` // what S3 clients sign for
-	Driver       string       `yaml:"driver" json:"driver"` // how invalidations are sent
-	Retry        Duration     `yaml:"retry" json:"retry"`   // how long a request that fails for a while is worth another try
+	Data         string       `yaml:"data" json:"data"`                             // directory of keys, objects, queue and journal
+	S3           string       `yaml:"s3" json:"s3"`                                 // address of the bucket's S3 API
+	Edge         string       `yaml:"edge" json:"edge"`                             // address of the edge
+	API          string       `yaml:"api" json:"api"`                               // address of the CloudFront API
+	EdgeTLS      string       `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"` // address of the edge for TLS; empty for none
+	Bucket       string       `yaml:"bucket" json:"bucket"`                         // its name
+	Region       string       `yaml:"region" json:"region"`                         // what S3 clients sign for
+	Driver       string       `yaml:"driver" json:"driver"`                         // how invalidations are sent
+	Retry        Duration     `yaml:"retry" json:"retry"`                           // how long a request that fails for a while is worth another try
 	Patience     Duration     `yaml:"patience" json:"patience"`
 	Deploy       Duration     `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
 	Complete     Duration     `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
@@ -189,6 +190,9 @@ func (c Config) Check() error {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			complain("%s: %q is no address such as 127.0.0.1:8080", a.name, a.addr)
 		}
+	}
+	if _, _, err := net.SplitHostPort(c.EdgeTLS); c.EdgeTLS != "" && err != nil {
+		complain("edge_tls: %q is no address such as 127.0.0.1:8443", c.EdgeTLS)
 	}
 	if !bucketName.MatchString(c.Bucket) {
 		complain("bucket: %q must be 3 to 63 lower-case letters, digits, dots and hyphens", c.Bucket)

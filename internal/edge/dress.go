@@ -150,15 +150,15 @@ func set(h http.Header, name string, value []string, override bool) {
 // may be goes with answers to OPTIONS only.
 func (d *dressing) applyCORS(h http.Header, method, origin string) {
 	c := d.cors
-	any := slices.Contains(c.AccessControlAllowOrigins, "*")
-	if !any {
+	everybody := slices.Contains(c.AccessControlAllowOrigins, "*")
+	if !everybody {
 		addVary(h, "Origin")
 	}
 	if origin == "" {
 		return
 	}
 	allowed := origin
-	if any {
+	if everybody {
 		allowed = "*"
 	} else if !slices.ContainsFunc(c.AccessControlAllowOrigins, func(p string) bool { return allowsOrigin(p, origin) }) {
 		if c.OriginOverride {
