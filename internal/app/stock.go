@@ -54,6 +54,7 @@ type stocking struct {
 	planner  *Planner
 	builders map[string]*inventory.Builder
 	weights  map[string]map[string]accesslog.Weight // by distribution and URL; nil without logs
+	hosts    map[string]string                      // in access logs, to the distribution that answers; empty where none does
 	notes    []string
 }
 
@@ -204,7 +205,7 @@ func (b *stocking) readLogs(logs []string) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	weights := accesslog.Weights{Under: b.planner.countedAs}
+	weights := accesslog.Weights{Under: b.countedAs}
 	for _, name := range logs {
 		if err := eachFile(name, func(f *os.File) error { return weights.AddLog(f.Name(), accesslog.Read(f)) }); err != nil {
 			return err
@@ -236,33 +237,41 @@ func (b *stocking) readLogs(logs []string) error {
 
 // countedAs says for which URL of which distribution a hit counts: that of a
 // distribution that is not here is the empty one.
-func (p *Planner) countedAs(h accesslog.Hit) (distribution, url string) {
-	id, ok := p.distributionOf(h.Host)
-	if !ok {
-		id, ok = p.distributionOf(h.Domain)
-	}
-	if !ok {
-		return "", h.Path
+func (b *stocking) countedAs(h accesslog.Hit) (distribution, url string) {
+	id := b.distributionOf(h.Domain)
+	if id == "" {
+		id = b.distributionOf(h.Host)
 	}
 	return id, h.Path
 }
 
-// distributionOf finds the distribution that answers a host. The only one
-// answers all.
-func (p *Planner) distributionOf(host string) (id string, ok bool) {
-	if len(p.Distributions) == 1 {
-		return p.Distributions[0].ID, true
+// distributionOf finds the distribution that answers a host, and nothing where
+// none does. The only one answers all.
+func (b *stocking) distributionOf(host string) string {
+	if len(b.planner.Distributions) == 1 {
+		return b.planner.Distributions[0].ID
 	}
-	for _, d := range p.Distributions {
-		for _, name := range d.Hosts() {
-			name = strings.ToLower(name)
-			if matched, _ := path.Match(name, host); matched || name == host {
-				return d.ID, true
-			}
+	if host == "" {
+		return ""
+	}
+	id, known := b.hosts[host]
+	if !known {
+		if answering := b.planner.Router.Answering(host); len(answering) > 0 {
+			id = answering[0]
+		}
+		if b.hosts == nil {
+			b.hosts = make(map[string]string)
+		}
+		if len(b.hosts) < mostHosts {
+			b.hosts[strings.Clone(host)] = id
 		}
 	}
-	return "", false
+	return id
 }
+
+// mostHosts bounds how many hosts of access logs are remembered, since viewers
+// can send any.
+const mostHosts = 10_000
 
 // eachFile calls do for the file of that name, or for each file in the directory
 // of that name.

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -57,6 +58,32 @@ func TestADistributionWithoutLogsIsNotFree(t *testing.T) {
 		live := p.Inventories[id]
 		if got := [2]int64{live.Under("/hot").Refills, live.Under("/cold").Refills}; got != refills {
 			t.Errorf("%s: %v, want %v", id, got, refills)
+		}
+	}
+}
+
+// TestAHitCountsWhereItsHostIsAnswered: the longest name wins, whichever
+// distribution comes first.
+func TestAHitCountsWhereItsHostIsAnswered(t *testing.T) {
+	dir := t.TempDir()
+	keys, log := filepath.Join(dir, "keys.txt"), filepath.Join(dir, "log")
+	write(t, keys, "a\n")
+	write(t, log, "#Version: 1.0\n#Fields: date time x-edge-location cs-method x-host-header cs-uri-stem sc-status sc-bytes\n"+
+		"2026-01-01\t00:00:00\tFRA1\tGET\twww.example.com\t/a\t200\t10\n"+
+		"2026-01-01\t00:00:00\tLHR1\tGET\tWWW.example.com\t/a\t200\t10\n")
+	var files []config.DistributionFile
+	for id, alias := range []string{"*.example.com", "www.example.com", "*.com"} {
+		file := filepath.Join(dir, fmt.Sprint(id, ".yaml"))
+		write(t, file, fmt.Sprintf("Id: E%d\nDistributionConfig:\n  Enabled: true\n  Aliases: ['%s']\n  Origins: [{Id: o, DomainName: site.s3.amazonaws.com}]\n  DefaultCacheBehavior: {TargetOriginId: o, ForwardedValues: {QueryString: false}}\n", id, alias))
+		files = append(files, config.DistributionFile{File: file})
+	}
+	p := mustPlanner(t, func(c *config.Config) { c.Distributions = files })
+	if notes, err := p.Know(t.Context(), app.Stock{Listings: []string{keys}, Logs: []string{log}, Bucket: "site"}); err != nil || len(notes) > 0 {
+		t.Fatalf("%q, %v", notes, err)
+	}
+	for id, want := range map[string]int64{"E0": 1, "E1": 2, "E2": 1} {
+		if got := p.Inventories[id].Under("/a").Refills; got != want {
+			t.Errorf("%s: %d refills, want %d", id, got, want)
 		}
 	}
 }

@@ -97,6 +97,15 @@ func (r *Router) at(host string) []*site {
 	return best
 }
 
+// Answering returns the IDs of the distributions that answer to host: one in a
+// set that CloudFront would accept. Without a host it is all of them.
+func (r *Router) Answering(host string) (ids []string) {
+	for _, s := range r.at(host) {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
 // fits is 0 where name does not stand for host, and larger the more exactly it
 // does.
 func fits(host, name string) int {
