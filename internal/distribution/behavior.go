@@ -61,7 +61,7 @@ func (c *Config) Behavior(path string) *CacheBehavior { return c.BehaviorAt(c.Be
 // BehaviorIndex returns where in CacheBehaviors the behavior stands that answers
 // path, and their number where it is the default.
 func (c *Config) BehaviorIndex(path string) int {
-	path = normalized(path)
+	path = Matched(path)
 	for i := range c.CacheBehaviors {
 		if Match(c.CacheBehaviors[i].PathPattern, path) {
 			return i
@@ -78,9 +78,10 @@ func (c *Config) BehaviorAt(i int) *CacheBehavior {
 	return &c.DefaultCacheBehavior
 }
 
-// normalized removes what RFC 3986 says does not distinguish paths. A path that
-// ends in a dot segment ends in a slash without it.
-func normalized(p string) string {
+// Matched is what path patterns are matched against: path without what RFC 3986
+// says does not distinguish paths. One that ends in a dot segment ends in a slash
+// without it.
+func Matched(p string) string {
 	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
 		return p
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
 )
 
 // ExplainKey shows the way from an object to its URLs: for every distribution
@@ -118,8 +119,8 @@ func (u *URLStop) answered(s *site, i int) {
 	u.Tried = s.try(path)
 	u.Behavior, u.Target, u.Caches = b.name, b.TargetOriginID, b.caches
 	u.CacheKey, u.TTL = b.cacheKey(s, path), b.ttl()
-	if matched(path) != path {
-		u.Notes = append(u.Notes, "behaviors are matched against "+matched(path)+", without dot segments and repeated slashes; the origin is asked for the path as it is")
+	if matched := distribution.Matched(path); matched != path {
+		u.Notes = append(u.Notes, "behaviors are matched against "+matched+", without dot segments and repeated slashes; the origin is asked for the path as it is")
 	}
 	u.Notes = append(u.Notes, b.notes()...)
 	if g := originGroup(&s.Config, b.TargetOriginID); g != nil {

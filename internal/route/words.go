@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"path"
 	"strings"
 
 	"github.com/freshet/freshet/internal/distribution"
@@ -12,7 +11,7 @@ import (
 // distribution does.
 func (s *site) try(path string) []Tried {
 	answers := s.behaviorOf(path)
-	path = matched(path)
+	path = distribution.Matched(path)
 	tried := make([]Tried, 0, answers+1)
 	for i := range answers {
 		b := &s.behaviors[i]
@@ -24,18 +23,6 @@ func (s *site) try(path string) []Tried {
 		reason = "answers what no other behavior matches"
 	}
 	return append(tried, Tried{PathPattern: b.name, Matches: true, Reason: reason})
-}
-
-// matched is what behaviors are matched against.
-func matched(p string) string {
-	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
-		return p
-	}
-	clean := path.Clean(p)
-	if last := p[strings.LastIndexByte(p, '/')+1:]; clean != "/" && (last == "" || last == "." || last == "..") {
-		clean += "/"
-	}
-	return clean
 }
 
 // mismatch says why b does not match path.
