@@ -27,14 +27,17 @@ func Dir(path string) iter.Seq2[Object, error] {
 }
 
 // Files yields the files of fsys in lexical order, each under its path as the
-// key, those whose names begin with a dot too. A *RecordError stands for what is
-// none and is left out: a directory that cannot be read, a socket, a symbolic
-// link to a directory or to nothing. Where links may lead is up to fsys: os.DirFS
+// key, those whose names begin with a dot too, but not version control and our
+// own state, which freshet up does not mirror either. A *RecordError stands for
+// what is none and is left out: a directory that cannot be read, a socket, a
+// symbolic link to a directory or to nothing. Where links may lead is up to fsys: os.DirFS
 // follows them anywhere, os.Root only within.
 func Files(fsys fs.FS) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 			switch {
+			case d != nil && d.IsDir() && (d.Name() == ".git" || d.Name() == ".freshet"):
+				return fs.SkipDir
 			case err == nil && d.IsDir():
 				return nil
 			case err != nil && name == ".":
