@@ -85,7 +85,7 @@ func (e *entry) answers(now time.Time) bool {
 // expired, while the origin is asked behind the viewer's back.
 // https://www.rfc-editor.org/rfc/rfc5861#section-3
 func (e *entry) answersBehind(now time.Time) bool {
-	return e.life.behind > 0 && now.Sub(e.received)-e.life.fresh < e.life.behind
+	return now.Sub(e.received)-e.life.fresh < e.life.behind
 }
 
 // size is the number of bytes of the body.

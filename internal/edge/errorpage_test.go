@@ -179,3 +179,16 @@ func TestStaleCopyBeforeErrorPage(t *testing.T) {
 		want(t, get(f.e, "/a"), 200, "Error", "page /v1/errors/404.html")
 	})
 }
+
+// What a viewer says of the parts of an object does not concern its error page.
+func TestErrorPageIsWhole(t *testing.T) {
+	f := newFailing(t, distribution.CustomErrorResponse{ErrorCode: 404, ResponsePagePath: "/errors/404.html"})
+	f.status.Store(404)
+	for _, target := range []string{"/live/a", "/live/b"} {
+		want(t, get(f.e, target, "Range", "bytes=5-", "If-None-Match", `"page"`, "If-Match", `"x"`), 404, "Error", "page /v1/errors/404.html")
+		settle(t, f.e)
+	}
+	if h := f.pages.last(t).Header; f.pages.count() != 1 || h.Get("Range") != "" {
+		t.Errorf("asked %d times for the page, with %v", f.pages.count(), h)
+	}
+}

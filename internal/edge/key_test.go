@@ -345,3 +345,24 @@ func TestProtocolsShareCopies(t *testing.T) {
 	settle(t, e)
 	want(t, serve(e, request("GET", "http://e1.cloudfront.localhost/a")), 200, "Hit", "x")
 }
+
+// What is in the key is selected from what is in the key once more without a
+// change, so a chain of distributions agrees on it.
+func FuzzKeySelection(f *testing.F) {
+	f.Add("a=1; b=2", "a=1&b&a", "gzip;q=0.5, br")
+	f.Fuzz(func(t *testing.T, cookies, text, accept string) {
+		for _, mode := range []distribution.SelectionMode{distribution.Listed, distribution.AllBut, distribution.All} {
+			s := distribution.Selection{Mode: mode, Names: []string{"a", "c*"}}
+			k := keying{queryStrings: s, cookies: s, gzip: true, brotli: true}
+			if once := k.cookie([]string{cookies}); k.cookie([]string{once}) != once {
+				t.Errorf("cookies %q → %q → %q", cookies, once, k.cookie([]string{once}))
+			}
+			if once := k.query(text); k.query(once) != once {
+				t.Errorf("query string %q → %q → %q", text, once, k.query(once))
+			}
+			if once := k.encodings([]string{accept}); once != "" && k.encodings([]string{once}) != once {
+				t.Errorf("encodings %q → %q", accept, once)
+			}
+		}
+	})
+}

@@ -337,3 +337,24 @@ func TestPartsAreNotCompressed(t *testing.T) {
 		t.Errorf("%s %v, %d bytes", xcache(w), w.Header(), w.Body.Len())
 	}
 }
+
+// The range that the origin is asked for holds the one that the viewer wants,
+// however long the object is.
+func FuzzWideRange(f *testing.F) {
+	f.Add("bytes=5-8", int64(100), int64(64))
+	f.Add("bytes=-5", int64(3), int64(64))
+	f.Fuzz(func(t *testing.T, header string, size, multiple int64) {
+		wide, ok := wideRange(header, max(1, multiple%(1<<30)))
+		spans, status := selectSpans(header, size)
+		if !ok || size < 0 || status != http.StatusPartialContent {
+			return
+		}
+		around, status := selectSpans(wide, size)
+		if status != http.StatusPartialContent || len(spans) != 1 || len(around) != 1 {
+			t.Fatalf("%q of %d bytes: asked for as %q", header, size, wide)
+		}
+		if w, a := spans[0], around[0]; a.offset > w.offset || a.offset+a.length < w.offset+w.length {
+			t.Errorf("%q of %d bytes: asked for as %q", header, size, wide)
+		}
+	})
+}

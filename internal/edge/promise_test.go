@@ -172,7 +172,8 @@ func TestFetchBegunBeforeIsStillDelivered(t *testing.T) {
 	})
 }
 
-// The same promise with real threads.
+// The same promise with real threads: by path, wildcard and tag, for variants and
+// parts, and for what is confirmed or served stale.
 func TestNoOlderBytesUnderLoad(t *testing.T) {
 	paths := []string{"/a", "/a/b", "/a/c", "/b"}
 	var version, least [4]atomic.Int64
@@ -185,16 +186,18 @@ func TestNoOlderBytesUnderLoad(t *testing.T) {
 				if r.Header.Get("If-None-Match") == etag {
 					return reply(304, "", "Etag", etag, "Cache-Control", "max-age=0"), nil
 				}
-				control := "max-age=100"
-				if v%3 == 0 {
-					control = "max-age=0" // so that revalidations happen
+				// Some must be revalidated, some may be while they are served.
+				control := []string{"max-age=100", "max-age=0", "max-age=0, stale-while-revalidate=100"}[v%3]
+				headers := []string{"Etag", etag, "Cache-Control", control, "X-Amz-Meta-Cache-Tag", "all, t" + strconv.Itoa(i)}
+				if r.Header.Get("Range") == "bytes=2-" {
+					return reply(206, body[2:], append(headers, "Content-Range", "bytes 2-7/8")...), nil
 				}
-				return reply(200, body, "Etag", etag, "Cache-Control", control), nil
+				return reply(200, body, headers...), nil
 			}
 		}
 		return reply(404, ""), nil
 	})
-	e := open(t, origin, Config{})
+	e := open(t, origin, Config{Distributions: []distribution.Distribution{tagging()}})
 	e.serving().sites[0].epochs.limit = 16
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
@@ -204,7 +207,11 @@ func TestNoOlderBytesUnderLoad(t *testing.T) {
 			for n := 0; ctx.Err() == nil; n++ {
 				i := n % len(paths)
 				floor := least[i].Load()
-				w := get(e, paths[i])
+				headers := []string{"X-Lang", strconv.Itoa(n % 3)}
+				if n%7 < 2 {
+					headers = append(headers, "Range", "bytes=2-")
+				}
+				w := get(e, paths[i], headers...)
 				got, err := strconv.ParseInt(w.Body.String(), 10, 64)
 				if err != nil || got < floor {
 					t.Errorf("%s: %q (%s), but %d was put before an invalidation that had returned", paths[i], w.Body, xcache(w), floor)
@@ -218,10 +225,15 @@ func TestNoOlderBytesUnderLoad(t *testing.T) {
 			i := n % len(paths)
 			v := version[i].Add(1)
 			p := freshet.Pattern(paths[i])
-			if n%5 == 0 {
+			switch n % 5 {
+			case 0:
 				p = p[:2] + "*"
+			case 1:
+				p = freshet.Pattern("#T" + strconv.Itoa(i))
+			case 2:
+				p = "#all"
 			}
-			if err := e.Invalidate("E1", []freshet.Pattern{p, freshet.Pattern("/x" + strconv.Itoa(n))}); err != nil {
+			if err := e.Invalidate("E1", []freshet.Pattern{p, freshet.Pattern("/x" + strconv.Itoa(n)), freshet.Pattern("#x" + strconv.Itoa(n))}); err != nil {
 				t.Error(err)
 				return
 			}
