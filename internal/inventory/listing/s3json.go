@@ -25,6 +25,7 @@ type jsonReader struct {
 	dec     *json.Decoder
 	out     emit
 	skipped *Skipped
+	bucket  string // of the objects, as far as is known
 	record  int64
 	known   bool  // the document at hand has a member that listings have
 	cut     error // the last document says that more follows
@@ -35,7 +36,7 @@ type jsonReader struct {
 
 func (l *Listing) readJSON(in *bufio.Reader, out emit) error {
 	limited := &limitedRecords{in: in}
-	j := &jsonReader{dec: json.NewDecoder(limited), out: out, skipped: &l.skipped}
+	j := &jsonReader{dec: json.NewDecoder(limited), out: out, skipped: &l.skipped, bucket: l.options.Bucket}
 	limited.dec = j.dec
 	for {
 		err := j.document()
@@ -124,7 +125,10 @@ func (j *jsonReader) member(name string) error {
 		return j.encoding()
 	case "fileSchema":
 		return errors.New("the document is the manifest of an S3 Inventory: read the files that it lists, with its columns")
-	case "Prefix", "RequestCharged", "Name", "KeyCount", "MaxKeys":
+	case "Name":
+		j.known = true
+		return j.name()
+	case "Prefix", "RequestCharged", "KeyCount", "MaxKeys":
 		j.known = true
 	}
 	return j.skip()
@@ -252,6 +256,22 @@ func (j *jsonReader) encoding() error {
 	}
 	j.urlType = token == "url"
 	return err
+}
+
+// name compares the bucket that a document is of, which it says after its
+// objects, with the one that they were taken to be in.
+func (j *jsonReader) name() error {
+	token, err := j.dec.Token()
+	name, ok := token.(string)
+	switch {
+	case err != nil:
+		return err
+	case token != nil && !ok:
+		return errors.New("Name is expected to be a text")
+	case name != "" && j.bucket != "" && name != j.bucket:
+		return fmt.Errorf("the listing is of bucket %s, not of %s", name, j.bucket)
+	}
+	return nil
 }
 
 // spelling notes whether a key may be encoded. What an encoded key cannot hold
