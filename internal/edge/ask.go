@@ -66,7 +66,8 @@ type response struct {
 	patience time.Duration
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	encoded  io.Reader // in place of the body; nil where that is not compressed
+	deadline *time.Timer // for all of it; nil for none
+	encoded  io.Reader   // in place of the body; nil where that is not compressed
 }
 
 // read returns more of what viewers get of the body.
@@ -91,6 +92,9 @@ func (r *response) Read(p []byte) (int, error) {
 // close may be called at any time and more than once.
 func (r *response) close() {
 	r.timer.Stop()
+	if r.deadline != nil {
+		r.deadline.Stop()
+	}
 	r.cancel(nil)
 	r.Body.Close()
 }
@@ -154,6 +158,7 @@ func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*r
 }
 
 func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response, error) {
+	began := time.Now()
 	ctx, cancel := context.WithCancelCause(parent)
 	waiting := &patience{lasts: o.patience, timer: time.AfterFunc(o.patience, func() { cancel(errOriginSlow) })}
 	if a.body != nil {
@@ -174,7 +179,11 @@ func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response,
 		cancel(nil)
 		return nil, err
 	}
-	return &response{Response: resp, received: time.Now(), timer: waiting.timer, patience: o.patience, ctx: ctx, cancel: cancel}, nil
+	made := &response{Response: resp, received: time.Now(), timer: waiting.timer, patience: o.patience, ctx: ctx, cancel: cancel}
+	if o.completion > 0 {
+		made.deadline = time.AfterFunc(o.completion-time.Since(began), func() { cancel(errOriginSlow) })
+	}
+	return made, nil
 }
 
 // patience is how long an origin may take until its answer begins.

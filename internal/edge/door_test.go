@@ -274,14 +274,14 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
 
-// A viewer who takes nothing for 30 seconds is left, one who takes a little all
+// A viewer who takes nothing for a minute is left, one who takes a little all
 // the time is not.
 func TestSlowReaders(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		pause time.Duration
 		whole bool
-	}{{"steady", 10 * time.Second, true}, {"stuck", 40 * time.Second, false}} {
+	}{{"steady", 10 * time.Second, true}, {"stuck", 70 * time.Second, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const size = 4 << 20
@@ -305,14 +305,14 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
-// A viewer who sends nothing of its body for 30 seconds is left, one who sends a
+// A viewer who sends nothing of its body for a minute is left, one who sends a
 // little all the time is not; and a slow header is no way to keep a connection.
 func TestSlowWriters(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		pause time.Duration
 		want  string
-	}{{"steady", 20 * time.Second, "200"}, {"stuck", 40 * time.Second, ""}} {
+	}{{"steady", 50 * time.Second, "200"}, {"stuck", 70 * time.Second, ""}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := &recorded{answer: func(r *http.Request) (*http.Response, error) {

@@ -59,9 +59,6 @@ func (x *exchange) Write(p []byte) (int, error) {
 	}
 }
 
-// patientBytes is how much a viewer must take within viewerPatience.
-const patientBytes = 256 << 10
-
 // extend gives the viewer time for the next bytes. Doing so once a second is
 // often enough.
 func (x *exchange) extend() {

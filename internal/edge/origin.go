@@ -39,6 +39,7 @@ type origin struct {
 	transport     http.RoundTripper
 	attempts      int
 	patience      time.Duration // for the first byte of a response and between any two
+	completion    time.Duration // for all of a response; 0 for as long as it takes
 }
 
 // endpoint is where an origin listens.
@@ -51,6 +52,7 @@ type endpoint struct {
 // usual is the patience with an origin that says nothing of it.
 func newOrigin(reached Origin, o distribution.Origin, usual time.Duration) (*origin, error) {
 	made := &origin{host: reached.Host, transport: reached.Transport, attempts: cmp.Or(max(o.ConnectionAttempts, 0), defaultAttempts)}
+	made.completion = seconds64(o.ResponseCompletionTimeout)
 	made.patience = cmp.Or(seconds64(readTimeout(o)), usual)
 	var err error
 	if made.plain, err = newEndpoint(reached.URL, o.OriginPath); err != nil {

@@ -24,6 +24,7 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 		body = &arriving{ReadCloser: r.Body, control: http.NewResponseController(w)}
 		asked.body = body
 	}
+	defer body.end()
 	upgrade := upgradeOf(r)
 	asked.setUpgrade(upgrade)
 	resp, err := e.send(r.Context(), q, asked)

@@ -330,3 +330,79 @@ func TestOriginGroupsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// dripping is a body of which a byte arrives every second.
+type dripping struct {
+	ctx  context.Context
+	left int
+}
+
+func (d *dripping) Read(p []byte) (int, error) {
+	if d.left == 0 {
+		return 0, io.EOF
+	}
+	select {
+	case <-time.After(time.Second):
+	case <-d.ctx.Done():
+		return 0, context.Cause(d.ctx)
+	}
+	d.left--
+	p[0] = 'x'
+	return 1, nil
+}
+
+// A response must be complete within the response completion timeout, however
+// steadily it arrives.
+func TestResponseCompletionTimeout(t *testing.T) {
+	for timeout, whole := range map[int]bool{0: true, 9: false, 12: true} {
+		synctest.Test(t, func(t *testing.T) {
+			o := &recorded{answer: func(r *http.Request) (*http.Response, error) {
+				resp := reply(200, "")
+				resp.ContentLength, resp.Body = 10, io.NopCloser(&dripping{r.Context(), 10})
+				return resp, nil
+			}}
+			d := custom(distribution.Origin{ResponseCompletionTimeout: timeout})
+			w := get(open(t, o, Config{Distributions: []distribution.Distribution{d}}), "/")
+			if got := w.Header().Get("Test-Aborted") == "" && w.Body.Len() == 10; got != whole {
+				t.Errorf("%d s: %d bytes, broken off: %q", timeout, w.Body.Len(), w.Header().Get("Test-Aborted"))
+			}
+		})
+	}
+}
+
+// An origin whose headers exceed 32,768 bytes gave no usable answer.
+func TestOriginHeadersThatAreTooLarge(t *testing.T) {
+	size := 20_000
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Large", strings.Repeat("x", size))
+	}))
+	defer server.Close()
+	e := reaching(t, Config{Origins: map[string]string{"web.example": server.URL}}, custom(distribution.Origin{DomainName: "web.example"}))
+	for _, tt := range [][2]int{{20_000, 200}, {40_000, 502}} {
+		size = tt[0]
+		if w := get(e, "/"); w.Code != tt[1] {
+			t.Errorf("%d bytes: %d, want %d", size, w.Code, tt[1])
+		}
+	}
+}
+
+// An origin that answers before it has the whole body leaves nothing behind on
+// the viewer's connection.
+func TestEarlyAnswerToAnUpload(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}
+	}))
+	defer server.Close()
+	e := reaching(t, Config{Origins: map[string]string{"web.example": server.URL}}, custom(distribution.Origin{DomainName: "web.example"}))
+	addr := listening(t, e)
+	body := strings.Repeat("x", 1<<20)
+	for range 5 {
+		statuses, _, _ := raw(t, addr, fmt.Sprintf("POST / HTTP/1.1\r\nHost: e1.cloudfront.localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+		if len(statuses) > 0 && statuses[0] != 413 && statuses[0] != 502 {
+			t.Errorf("statuses %v", statuses)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,9 +12,12 @@ import (
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 const maxRequestHeader = 32768
 
-// viewerPatience is how long a viewer may take for the next bytes of a body, in
-// either direction.
-const viewerPatience = 30 * time.Second
+// viewerPatience is how long a viewer may take to send the next bytes of a body,
+// and to take patientBytes of one.
+const (
+	viewerPatience = time.Minute
+	patientBytes   = 64 << 10
+)
 
 // Server returns a server for viewers: with limits on what a request may send
 // and how slowly, and none on how long an upload or a download takes that goes
@@ -54,15 +58,37 @@ type arriving struct {
 
 	control *http.ResponseController
 	broken  atomic.Pointer[refusal] // why there is no more of it
+
+	mu   sync.Mutex
+	over bool // the exchange is: the connection is another request's now
+}
+
+// end must be called before the handler returns. An origin that answers early
+// may still be sent the body then.
+func (a *arriving) end() {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.over = true
+}
+
+func (a *arriving) setDeadline(t time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.over {
+		_ = a.control.SetReadDeadline(t) // where there are no deadlines nobody waits
+	}
 }
 
 func (a *arriving) Read(p []byte) (int, error) {
-	_ = a.control.SetReadDeadline(time.Now().Add(viewerPatience))
+	a.setDeadline(time.Now().Add(viewerPatience))
 	n, err := a.ReadCloser.Read(p)
 	if err == nil {
 		return n, nil
 	}
-	_ = a.control.SetReadDeadline(time.Time{})
+	a.setDeadline(time.Time{})
 	if err != io.EOF { //nolint:errorlint // the end of a body is io.EOF itself
 		a.broken.Store(brokenOff(err))
 	}
