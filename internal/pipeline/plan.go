@@ -14,8 +14,8 @@ import (
 
 // plan makes the plan of a batch: one, unless that were against the guard rails.
 // Then each half of the batch gets its own, so that what is refused does not
-// take the rest with it. There is none when there is nothing to do or ctx is
-// done.
+// take the rest with it; a consistency group is divided last. There is none when
+// there is nothing to do or ctx is done.
 func (p *Pipeline) plan(ctx context.Context, batch []*change) []*work {
 	leaders, late := p.lead(batch)
 	p.verifiedNow(ctx, late)
@@ -36,11 +36,12 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 	}
 	in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
 	made, refused, ok := p.makePlan(ctx, in)
-	switch half := len(leaders) / 2; {
+	switch {
 	case !ok:
 		return nil
-	case refused != nil && half > 0:
-		return append(p.planFor(ctx, leaders[:half]), p.planFor(ctx, leaders[half:])...)
+	case refused != nil && len(leaders) > 1:
+		first, second := halves(leaders, in.Targets)
+		return append(p.planFor(ctx, first), p.planFor(ctx, second)...)
 	}
 	saved := journal.Work{Plan: made, Planned: time.Now(), Received: make(map[string]time.Time), Refused: refused != nil}
 	for _, c := range leaders {
@@ -53,6 +54,30 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 		p.refuse(leaders, refused)
 	}
 	return []*work{w}
+}
+
+// halves divides at least two changes, which have targets, and none of their
+// consistency groups unless one is all there is.
+func halves(changes []*change, targets []freshet.Target) (first, second []*change) {
+	groups := make(map[object]string)
+	for _, t := range targets {
+		groups[object{t.Origin, t.Key}] = t.Group
+	}
+	var whole [][]*change // what is not divided
+	places := make(map[string]int)
+	for _, c := range changes {
+		group := groups[objectOf(c.Change)]
+		place, known := places[group]
+		if group == "" || !known {
+			place, places[group] = len(whole), len(whole)
+			whole = append(whole, nil)
+		}
+		whole[place] = append(whole[place], c)
+	}
+	if len(whole) == 1 {
+		return changes[:len(changes)/2], changes[len(changes)/2:]
+	}
+	return slices.Concat(whole[:len(whole)/2]...), slices.Concat(whole[len(whole)/2:]...)
 }
 
 // refuse gives changes up that no plan within the guard rails is for.

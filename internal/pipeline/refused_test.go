@@ -6,6 +6,7 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/route"
 )
 
 // TestWhatIsRefusedTakesNothingWithIt: one change of a batch can only be
@@ -51,4 +52,44 @@ func revive(t *testing.T, l *line) error {
 		t.Errorf("%d changes were revived", n)
 	}
 	return err
+}
+
+// TestWhatIsRefusedLeavesGroupsWhole: the batch is divided around the change that
+// is refused, but not through what has to change together.
+func TestWhatIsRefusedLeavesGroupsWhole(t *testing.T) {
+	l := newLine(t)
+	l.stop()
+	l.terms.Never = []freshet.Pattern{"/*"}
+	l.rules = route.Rules{Groups: []route.Group{{Name: "app", Keys: []string{"a/{n}", "z/{n}"}}}}
+	l.start()
+	begun, release := make(chan struct{}), make(chan struct{})
+	l.network.set(func() {
+		l.network.refuse = func(inv freshet.Invalidation) error {
+			if inv.Patterns[0] == "/first" {
+				close(begun)
+				<-release
+			}
+			return nil
+		}
+	})
+	l.put(put("first", 1))
+	<-begun
+	batch := []freshet.Change{put("a/1", 1), put("a/2", 1), put("b", 1), put("~", 1), put("y", 1), put("z/1", 1)}
+	l.put(batch...)
+	l.delivered(1 + len(batch))
+	close(release)
+	sent := make(map[string]bool)
+	for _, c := range batch {
+		if c.Key == "~" {
+			l.last(c, journal.Dead)
+			continue
+		}
+		if r := l.last(c, journal.Verified); strings.Contains(c.Key, "/") {
+			sent[r.Invalidation] = true
+		}
+	}
+	if len(sent) != 1 {
+		t.Errorf("the group went in %d requests", len(sent))
+	}
+	l.settled()
 }
