@@ -53,9 +53,15 @@ func (p *Planner) Know(ctx context.Context, s Stock) (notes []string, err error)
 type stocking struct {
 	planner  *Planner
 	builders map[string]*inventory.Builder
-	weights  map[string]map[string]accesslog.Weight // by distribution and URL; nil without logs
-	hosts    map[string]string                      // in access logs, to the distribution that answers; empty where none does
+	weights  map[string]map[string]*logged // by distribution and URL; nil without logs
+	hosts    map[string]string             // in access logs, to the distribution that answers; empty where none does
 	notes    []string
+}
+
+// logged is how often a URL is asked for.
+type logged struct {
+	accesslog.Weight
+	listed bool // as an object's own URL, perhaps by more than one listing
 }
 
 func (b *stocking) builder(distribution string) *inventory.Builder {
@@ -67,21 +73,26 @@ func (b *stocking) builder(distribution string) *inventory.Builder {
 	return made
 }
 
-// add puts an object under its own URL at each distribution that caches it. One
+// add puts an object under its own URL at each distribution that caches it, and
+// returns at how many. One
 // of which nobody knows how often it is asked for is expected to be fetched again
 // once.
-func (b *stocking) add(o listing.Object) {
+func (b *stocking) add(o listing.Object) int {
 	if !o.Counted {
 		o.Requests = 1
 	}
-	for _, own := range b.planner.Router.Own(o.Bucket, o.Key) {
+	all := b.planner.Router.Own(o.Bucket, o.Key)
+	for _, own := range all {
 		e := inventory.Entry{URL: own.URL, Size: o.Size, Requests: o.Requests, Tags: o.Tags}
 		if at := b.weights[own.Distribution]; at != nil {
-			e.Requests = refills(at[own.URL])
-			delete(at, own.URL)
+			e.Requests = 0
+			if w := at[own.URL]; w != nil {
+				e.Requests, w.listed = refills(w.Weight), true
+			}
 		}
 		b.builder(own.Distribution).Add(e)
 	}
+	return len(all)
 }
 
 // finish adds what is asked for under other URLs than the objects' own, and
@@ -89,7 +100,10 @@ func (b *stocking) add(o listing.Object) {
 func (b *stocking) finish() {
 	for id, urls := range b.weights {
 		for url, w := range urls {
-			b.builder(id).Add(inventory.Entry{URL: url, Size: w.Bytes / max(w.Requests, 1), Requests: refills(w)})
+			if w.listed {
+				continue
+			}
+			b.builder(id).Add(inventory.Entry{URL: url, Size: w.Bytes / max(w.Requests, 1), Requests: refills(w.Weight)})
 		}
 	}
 	if len(b.builders) == 0 {
@@ -177,7 +191,7 @@ func (b *stocking) readFile(name string, o listing.Options) error {
 
 // addAll adds what a listing yields. A record that cannot be read is noted.
 func (b *stocking) addAll(name, bucket string, objects iter.Seq2[listing.Object, error]) error {
-	bad := 0
+	bad, listed, live := 0, 0, 0
 	for o, err := range objects {
 		var record *listing.RecordError
 		switch {
@@ -191,8 +205,12 @@ func (b *stocking) addAll(name, bucket string, objects iter.Seq2[listing.Object,
 			if o.Bucket == "" {
 				o.Bucket = bucket
 			}
-			b.add(o)
+			listed++
+			live += b.add(o)
 		}
+	}
+	if listed > 0 && live == 0 {
+		b.notes = append(b.notes, fmt.Sprintf("%s: of its %d objects no distribution here caches one: is their bucket %s, and do keys begin with the origin path?", name, listed, bucket))
 	}
 	if bad > 1 {
 		b.notes = append(b.notes, fmt.Sprintf("%s: %d records could not be read", name, bad))
@@ -217,7 +235,7 @@ func (b *stocking) readLogs(logs []string) error {
 	if t := weights.Tally().Forgotten; t.Requests > 0 {
 		b.notes = append(b.notes, fmt.Sprintf("%d requests of rarely used URLs were left out of the access logs' sums", t.Requests))
 	}
-	b.weights = make(map[string]map[string]accesslog.Weight)
+	b.weights = make(map[string]map[string]*logged)
 	strangers := int64(0)
 	for w := range weights.All() {
 		if w.Host == "" {
@@ -225,9 +243,9 @@ func (b *stocking) readLogs(logs []string) error {
 			continue
 		}
 		if b.weights[w.Host] == nil {
-			b.weights[w.Host] = make(map[string]accesslog.Weight)
+			b.weights[w.Host] = make(map[string]*logged)
 		}
-		b.weights[w.Host][w.URL] = w
+		b.weights[w.Host][w.URL] = &logged{Weight: w}
 	}
 	if strangers > 0 {
 		b.notes = append(b.notes, fmt.Sprintf("%d requests in the access logs are for hosts of no distribution here", strangers))

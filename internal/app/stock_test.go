@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/freshet/freshet/internal/app"
@@ -92,5 +93,38 @@ func write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAnObjectThatTwoListingsHaveIsCountedAsLogged: what one listing had of the
+// logs is there for the next one.
+func TestAnObjectThatTwoListingsHaveIsCountedAsLogged(t *testing.T) {
+	dir := t.TempDir()
+	keys, log := filepath.Join(dir, "keys.txt"), filepath.Join(dir, "log")
+	write(t, keys, "hot\ncold\n")
+	write(t, log, "#Version: 1.0\n#Fields: date time x-edge-location cs-method cs(Host) cs-uri-stem sc-status sc-bytes\n"+
+		"2026-01-01\t00:00:00\tFRA1\tGET\td1.cloudfront.net\t/hot\t200\t10\n"+
+		"2026-01-01\t00:00:00\tLHR1\tGET\td1.cloudfront.net\t/other\t200\t10\n")
+	p := mustPlanner(t, func(*config.Config) {})
+	if notes, err := p.Know(t.Context(), app.Stock{Listings: []string{keys, keys}, Logs: []string{log}, Bucket: "site"}); err != nil || len(notes) > 0 {
+		t.Fatalf("%q, %v", notes, err)
+	}
+	live := p.Inventories[p.Distributions[0].ID]
+	for url, want := range map[string]int64{"/hot": 1, "/cold": 0, "/other": 1} {
+		if got := live.Under(url); got.Objects != 1 || got.Refills != want {
+			t.Errorf("%s: %+v, want %d refills", url, got, want)
+		}
+	}
+}
+
+// TestAListingOfSomethingElseIsNoted: of the wrong bucket, nothing is known, and
+// somebody should hear of it.
+func TestAListingOfSomethingElseIsNoted(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys.txt")
+	write(t, keys, "a\nb\n")
+	p := mustPlanner(t, func(*config.Config) {})
+	notes, err := p.Know(t.Context(), app.Stock{Listings: []string{keys}, Bucket: "elsewhere"})
+	if err != nil || len(notes) != 1 || !strings.Contains(notes[0], "of its 2 objects no distribution here caches one: is their bucket elsewhere") {
+		t.Errorf("%q, %v", notes, err)
 	}
 }
