@@ -110,7 +110,9 @@ func (p *Pipeline) Run(parent context.Context) error {
 	return nil
 }
 
-// takeUp goes on with the plans that an earlier run left unfinished.
+// takeUp goes on with the plans that an earlier run left unfinished. None begins
+// before all are known: one may be about to be written again that another stands
+// in for.
 func (p *Pipeline) takeUp(ctx context.Context) error {
 	dead, err := p.cfg.Journal.Dead(ctx)
 	if err != nil {
@@ -123,8 +125,14 @@ func (p *Pipeline) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range unfinished {
-		p.take(ctx, w)
+	var taken []*work
+	for _, saved := range unfinished {
+		if w, ok := p.take(ctx, saved); ok {
+			taken = append(taken, w)
+		}
+	}
+	for _, w := range taken {
+		p.plans.Go(func() { p.goOn(ctx, w) })
 	}
 	return nil
 }
@@ -152,33 +160,38 @@ func (p *Pipeline) do(ctx context.Context, batch []*change) {
 	}
 }
 
-// take resumes a plan of an earlier run, or one that a person revived.
-func (p *Pipeline) take(ctx context.Context, saved journal.Work) {
-	w := p.resume(saved)
-	if len(w.changes) == 0 {
-		// Another unfinished plan carries all of it.
-		p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, saved) })
-		return
+// take resumes a plan of an earlier run, or one that a person revived. ok is
+// false where another unfinished plan carries all of it.
+func (p *Pipeline) take(ctx context.Context, saved journal.Work) (w *work, ok bool) {
+	w = p.resume(saved)
+	if len(w.changes) > 0 {
+		return w, true
 	}
-	p.plans.Go(func() {
-		if saved.Stale || saved.Refused {
-			var ok bool
-			if w, ok = p.again(ctx, w, w.changes); !ok {
-				return
-			}
-			p.step(ctx, w.changes, journal.Planned, w.Planned)
+	p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, saved) })
+	return nil, false
+}
+
+// goOn does what is left of a plan that was taken.
+func (p *Pipeline) goOn(ctx context.Context, w *work) {
+	if w.Stale || w.Refused {
+		var ok bool
+		if w, ok = p.again(ctx, w, w.changes); !ok {
+			return
 		}
-		p.send(ctx, w)
-		p.settle(ctx, w)
-	})
+		p.step(ctx, w.changes, journal.Planned, w.Planned)
+	}
+	p.send(ctx, w)
+	p.settle(ctx, w)
 }
 
 // takeRevived resumes the plans that Retry hands over, until ctx is done.
 func (p *Pipeline) takeRevived(ctx context.Context) {
 	for {
 		select {
-		case w := <-p.revived:
-			p.take(ctx, w)
+		case saved := <-p.revived:
+			if w, ok := p.take(ctx, saved); ok {
+				p.plans.Go(func() { p.goOn(ctx, w) })
+			}
 		case <-ctx.Done():
 			return
 		}
