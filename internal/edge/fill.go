@@ -78,42 +78,55 @@ func (e *Edge) run(f *fill, q *query, own http.Header) {
 		own.Set("Range", q.asked)
 	}
 	resp, err := e.ask(e.ctx, q, q.method, conditional(own, f.old))
-	if err == nil && resp.StatusCode == http.StatusNotModified {
-		if f.old != nil && sameVersion(f.old.header, resp.Header) {
-			resp.close()
-			e.refresh(f, q, resp)
-			return
-		}
-		// It speaks of a copy that is not ours.
+	if err == nil && resp.StatusCode == http.StatusNotModified && f.old != nil && sameVersion(f.old.header, resp.Header) {
 		resp.close()
-		resp, err = e.ask(e.ctx, q, q.method, own)
-	}
-	if err == nil && resp.StatusCode == http.StatusNotModified {
-		resp.close()
-		err = errors.New("the origin answered 304 to a request without conditions")
-	}
-	if err != nil {
-		e.fail(f, q, err)
+		e.refresh(f, q, resp)
 		return
 	}
-	if resp.StatusCode == http.StatusPartialContent && q.asked != "" {
-		if f.part, f.ranged = q.take(resp); !f.ranged {
-			resp.close()
-			own.Del("Range")
-			if resp, err = e.ask(e.ctx, q, q.method, own); err != nil {
-				e.fail(f, q, err)
-				return
-			}
-		}
+	if err == nil {
+		resp, err = e.usable(f, q, own, resp)
 	}
-	if q.asked != "" && f.part == nil {
-		f.kept = key{f.key.site, f.key.url, q.whole().key.variant}
+	if err != nil {
+		f.kept.variant = q.whole().key.variant // whatever part was asked for
+		e.fail(f, q, err)
+		return
 	}
 	defer resp.close()
 	if resp.StatusCode >= 500 && e.standIn(f, q, resp.StatusCode) {
 		return
 	}
 	e.receive(f, q, resp)
+}
+
+// usable returns resp, or what the origin answers when it is asked more plainly:
+// without conditions, since a 304 speaks of a copy that is not ours, or without
+// a range, since it sent something else.
+func (e *Edge) usable(f *fill, q *query, own http.Header, resp *response) (*response, error) {
+	var err error
+	if resp.StatusCode == http.StatusNotModified {
+		resp.close()
+		if resp, err = e.ask(e.ctx, q, q.method, own); err != nil {
+			return nil, err
+		}
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		resp.close()
+		return nil, errors.New("the origin answered 304 to a request without conditions")
+	}
+	if q.asked == "" {
+		return resp, nil
+	}
+	if resp.StatusCode == http.StatusPartialContent {
+		if f.part, f.ranged = q.take(resp); !f.ranged {
+			resp.close()
+			own.Del("Range")
+			resp, err = e.ask(e.ctx, q, q.method, own)
+		}
+	}
+	if f.part == nil {
+		f.kept.variant = q.whole().key.variant
+	}
+	return resp, err
 }
 
 // sameVersion reports whether a 304 confirms the stored response: its

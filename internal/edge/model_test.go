@@ -296,6 +296,7 @@ func TestNoOlderBytesAfterInvalidation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			e.multiple = 2
 			e.serving().sites[0].epochs.limit = rapid.SampledFrom([]int{3, maxRecords}).Draw(t, "records")
 			w := &world{e: e, o: o, version: make(map[string]int), required: make(map[string]int), cleared: make(map[string]int), cached: make(map[string]cachedAt)}
 			exact := e.serving().sites[0].epochs.limit == maxRecords

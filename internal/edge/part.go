@@ -15,7 +15,8 @@ import (
 type part struct{ first, length, total int64 }
 
 // partSize is to which multiple of bytes the range that the origin is asked for
-// is widened, so that the next range of the same object often finds its bytes.
+// is widened, so that the next range of the same object often finds its bytes,
+// and viewers cannot fill the cache with one object.
 // CloudFront, too, may ask for more than the viewer did.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RangeGETs.html
 const partSize = 1 << 20
@@ -37,8 +38,9 @@ func wideRange(header string, multiple int64) (string, bool) {
 	case !ok || from > enough:
 		return "", false
 	case first == "":
-		return "bytes=-" + strconv.FormatInt(to, 10), okTo && 0 < to && to <= enough
+		return "bytes=-" + strconv.FormatInt((to+multiple-1)/multiple*multiple, 10), okTo && 0 < to && to <= enough
 	case last == "" || okTo && to > enough:
+		from = from / multiple * multiple
 		return "bytes=" + strconv.FormatInt(from, 10) + "-", okFrom && from > 0
 	}
 	wide := "bytes=" + strconv.FormatInt(from/multiple*multiple, 10) + "-" + strconv.FormatInt((to/multiple+1)*multiple-1, 10)

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -37,9 +38,11 @@ func TestRangeToAskFor(t *testing.T) {
 		"Bytes = 5-1048575":                  "bytes=0-1048575",
 		"bytes=1048575-1048576":              "bytes=0-2097151",
 		"bytes=3000000-3000000":              "bytes=2097152-3145727",
-		"bytes=7-":                           "bytes=7-",
-		"bytes=-7":                           "bytes=-7",
-		"bytes=7-9999999999999999999999":     "bytes=7-",
+		"bytes=7-":                           "", // most of it
+		"bytes=3000000-":                     "bytes=2097152-",
+		"bytes=-7":                           "bytes=-1048576",
+		"bytes=-1048577":                     "bytes=-2097152",
+		"bytes=3000000-9999999999999999999":  "bytes=2097152-",
 		"bytes=0-":                           "", // that is the whole
 		"bytes=0-9999999999999999999999":     "",
 		"bytes=-0":                           "",
@@ -55,7 +58,7 @@ func TestRangeToAskFor(t *testing.T) {
 		"bytes":                              "",
 		"bytes=1-2147483647":                 "bytes=0-2147483647",
 		"bytes=1152921504606846976-":         "bytes=1152921504606846976-",
-		"bytes=1-1152921504606846977":        "bytes=1-",
+		"bytes=1-1152921504606846977":        "",
 		"bytes=1152921504606846977-":         "",
 		"bytes= 1048576-1048576 ":            "bytes=1048576-2097151",
 		"bytes=0-1048576":                    "bytes=0-2097151",
@@ -93,9 +96,9 @@ func TestRangesOfColdObjects(t *testing.T) {
 		{"bytes=1048570-1048580", "Miss", "bytes=0-2097151"},
 		{"bytes=2097152-2097153", "Miss", "bytes=2097152-3145727"},
 		{"bytes=2097152-9000000", "Miss", "bytes=2097152-9437183"},
-		{"bytes=3145000-", "Miss", "bytes=3145000-"},
+		{"bytes=3145000-", "Miss", "bytes=2097152-"},
 		{"bytes=3145000-", "Hit", ""},
-		{"bytes=-3", "Miss", "bytes=-3"},
+		{"bytes=-3", "Miss", "bytes=-1048576"},
 		{"bytes=-3", "Hit", ""},
 		{"bytes=0-0,2-2", "Miss", "all"},
 		{"bytes=77-1999999", "Hit", ""}, // from the whole
@@ -162,6 +165,9 @@ func TestAnswersToColdRanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := &recorded{answer: tt.origin}
 			e := open(t, o, Config{LargestObject: 100})
+			if tt.asked == "bytes=3-" {
+				e.multiple = 3
+			}
 			w := get(e, "/a", "Range", tt.asked)
 			settle(t, e)
 			if w.Code != tt.status || w.Body.String() != tt.body {
@@ -191,6 +197,7 @@ func TestConditionsOfColdRanges(t *testing.T) {
 		{[]string{"If-Match", `"w"`}, 412, ""},
 	} {
 		e := open(t, ranging("0123456789", "Etag", `"v"`), Config{})
+		e.multiple = 7
 		for range 2 {
 			w := get(e, "/a", append([]string{"Range", "bytes=7-"}, tt.headers...)...)
 			settle(t, e)
@@ -207,6 +214,7 @@ func TestLifeOfAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := ranging("0123456789", "Etag", `"v"`, "Cache-Control", "max-age=10")
 		e := open(t, o, Config{})
+		e.multiple = 7
 		part := func(cache string) {
 			t.Helper()
 			want(t, get(e, "/a", "Range", "bytes=7-"), 206, cache, "789")
@@ -268,6 +276,7 @@ func TestRangesCollapse(t *testing.T) {
 		held := ranging("0123456789", "Etag", `"v"`)
 		o = &recorded{answer: func(r *http.Request) (*http.Response, error) { <-gate; return held.answer(r) }}
 		e = open(t, o, Config{})
+		e.multiple = 8
 		for range 2 {
 			go func() { answers <- get(e, "/a", "Range", "bytes=8-") }()
 			synctest.Wait()
@@ -357,4 +366,16 @@ func FuzzWideRange(f *testing.F) {
 			t.Errorf("%q of %d bytes: asked for as %q", header, size, wide)
 		}
 	})
+}
+
+// An origin that cannot be reached for a part cannot be reached for the whole.
+func TestUnreachableForARange(t *testing.T) {
+	o := &recorded{answer: func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }}
+	e := open(t, o, Config{})
+	for _, headers := range [][]string{{"Range", "bytes=3-4"}, {"Range", "bytes=5-6"}, {}} {
+		if w := get(e, "/a", headers...); w.Code != 502 || o.count() != 1 {
+			t.Errorf("%v: %d after %d requests", headers, w.Code, o.count())
+		}
+		settle(t, e)
+	}
 }

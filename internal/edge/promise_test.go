@@ -131,6 +131,7 @@ func hide(t *testing.T, url string) *hidden {
 	})
 	d := behaving(func(b *distribution.CacheBehavior) { b.ForwardedValues.QueryString = true })
 	w.e = &retargeted{open(t, honest, Config{Distributions: []distribution.Distribution{d}})}
+	w.e.multiple = 2
 	return w
 }
 
@@ -199,6 +200,7 @@ func TestNoOlderBytesUnderLoad(t *testing.T) {
 	})
 	e := open(t, origin, Config{Distributions: []distribution.Distribution{tagging()}})
 	e.serving().sites[0].epochs.limit = 16
+	e.multiple = 2
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	var all sync.WaitGroup

@@ -145,7 +145,7 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 // collapses reports whether requests with one key wait for one answer. They do
 // not where cookies are forwarded.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html#request-custom-traffic-spikes
-func (b *behavior) collapses() bool { return !b.keying.forwardsCookies() }
+func (b *behavior) collapses() bool { return !b.keying.cookiesMayBeSet() }
 
 // leave lets no further request join f.
 func (s *site) leave(f *fill) {
