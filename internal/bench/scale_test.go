@@ -83,8 +83,7 @@ func key(n int) string {
 
 var languages = []string{"ar", "de", "en", "es", "fr", "it", "ja", "ko", "pt", "zh"}
 
-// planAtScale plans every (live/changed)-th key, and twice as many of one
-// language.
+// planAtScale plans every (live/changed)-th key.
 func planAtScale(changed int) (s scaled) {
 	debug.SetMemoryLimit(900 << 20)
 	router, err := route.New([]distribution.Distribution{distribution.ForBucket("E1", "site")}, route.Rules{})

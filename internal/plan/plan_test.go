@@ -95,8 +95,7 @@ func TestAnUnknownDistributionIsAnError(t *testing.T) {
 // references and nothing else.
 func TestPromiseNothingIsDoubled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		keys := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab~/ é]{1,4}`), 1, 12, rapid.ID[string]).Draw(t, "keys")
-		in := input(keys...)
+		in := drawn(t)
 		first := text(t, in)
 		seed := rapid.Uint64().Draw(t, "seed")
 		shuffle := rand.New(rand.NewPCG(seed, seed))
