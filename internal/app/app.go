@@ -255,11 +255,12 @@ func (u *Up) openAPI(ctx context.Context) error {
 	}
 	u.onClose(func() error { u.register.Close(); return nil })
 	handler, err := api.NewHandler(api.HandlerConfig{
-		Register:    u.register,
-		Catalog:     u.catalog,
-		Fault:       u.chaos.Fault,
-		Credentials: sigv4.Credentials{AccessKeyID: u.identity.AccessKey, Secret: u.identity.SecretKey},
-		Logger:      u.opts.Log,
+		Register:     u.register,
+		Catalog:      u.catalog,
+		Fault:        u.chaos.Fault,
+		TestFunction: testFunction,
+		Credentials:  sigv4.Credentials{AccessKeyID: u.identity.AccessKey, Secret: u.identity.SecretKey},
+		Logger:       u.opts.Log,
 	})
 	if err != nil {
 		return err

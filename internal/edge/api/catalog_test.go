@@ -5,7 +5,10 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -322,5 +325,45 @@ func TestStatusIsInProgressForAWhile(t *testing.T) {
 	waiter := cloudfront.NewDistributionDeployedWaiter(c)
 	if err := waiter.Wait(t.Context(), &cloudfront.GetDistributionInput{Id: made.Distribution.Id}, time.Minute); err != nil {
 		t.Error(err)
+	}
+}
+
+// Of many who change the same version one does, and the others are told.
+func TestUpdatesAtOnce(t *testing.T) {
+	var applying atomic.Int32
+	cat := catalog(t, func(c *api.CatalogConfig) {
+		c.Apply = func([]distribution.Distribution) error {
+			if applying.Add(1) != 1 {
+				t.Error("applied twice at once")
+			}
+			defer applying.Add(-1)
+			return nil
+		}
+	})
+	c := goClient(serve(t, open(t, &edge{}, nil), func(c *api.HandlerConfig) { c.Catalog = cat }).URL, secret)
+	was, err := c.GetDistributionConfig(t.Context(), &cloudfront.GetDistributionConfigInput{Id: aws.String("E1PLAIN")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var won, stale atomic.Int32
+	var group sync.WaitGroup
+	for n := range 16 {
+		group.Go(func() {
+			next := *was.DistributionConfig
+			next.Comment = aws.String(strconv.Itoa(n))
+			_, err := c.UpdateDistribution(t.Context(), &cloudfront.UpdateDistributionInput{Id: aws.String("E1PLAIN"), IfMatch: was.ETag, DistributionConfig: &next})
+			switch codeOf(err) {
+			case "none":
+				won.Add(1)
+			case "PreconditionFailed":
+				stale.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if won.Load() != 1 || stale.Load() != 15 {
+		t.Errorf("%d won, %d were stale", won.Load(), stale.Load())
 	}
 }

@@ -35,16 +35,23 @@ func (h *handler) addDistribution(c call, config distribution.Config, tags []Tag
 			}
 		}
 		return h.Catalog.fresh(resourceKey{distributionKind, newID("E")}, distributionConfig{config}, tags), nil
-	}, judgeDistribution)
+	}, h.judgeDistribution)
 	if err != nil {
 		return reply{}, err
 	}
 	return h.distributionReply(c, made, http.StatusCreated)
 }
 
-func judgeDistribution(next *state, r *resource) error {
+func (h *handler) judgeDistribution(next *state, r *resource) error {
 	d, err := next.distribution(r.key.id)
 	if err != nil {
+		return err
+	}
+	var before *distribution.Config
+	if old := h.Catalog.state.Load().resources[r.key]; old != nil {
+		before = configOf(old)
+	}
+	if err := next.functions(before, &d.Config); err != nil {
 		return err
 	}
 	return next.judge(d, slices.DeleteFunc(slices.Clone(next.distributions), func(o distribution.Distribution) bool { return o.ID == d.ID }))
@@ -64,7 +71,7 @@ func (h *handler) updateDistribution(c call) (reply, error) {
 			return nil, refuse(IllegalUpdate, "The caller reference cannot be changed: it is %q", clip(was))
 		}
 		return h.Catalog.revised(old, distributionConfig{config}), nil
-	}, judgeDistribution)
+	}, h.judgeDistribution)
 	if err != nil {
 		return reply{}, err
 	}

@@ -53,6 +53,19 @@ func (f *fields) list(name string) []string {
 	return texts
 }
 
+// group has no members where the member is missing or empty.
+func (f *fields) group(name string) *fields {
+	f.asked[name] = true
+	g := &fields{root: f.root, asked: make(map[string]bool)}
+	given, is := f.given[name]
+	inner, ok := given.(tree)
+	if is && !ok && given != "" {
+		f.wrong = fmt.Errorf("%s holds no elements", name)
+	}
+	g.given = inner
+	return g
+}
+
 // end returns the first of: err; a member of the wrong kind; one that was not
 // asked for.
 func (f *fields) end(err error) error {

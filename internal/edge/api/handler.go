@@ -26,6 +26,11 @@ type HandlerConfig struct {
 	Now         func() time.Time  // nil is time.Now
 	Logger      *slog.Logger      // is told of answers with status 5xx; nil discards
 
+	// TestFunction runs a function for TestFunction; nil where functions cannot be
+	// run. Its error is an ErrEvent or means that the edge itself failed. It is
+	// called concurrently.
+	TestFunction func(context.Context, FunctionTest) (FunctionOutcome, error)
+
 	// Fault is asked, where it is not nil, what shall go wrong with a signed
 	// request, by the name of its operation. It is called concurrently.
 	Fault func(operation string) Fault

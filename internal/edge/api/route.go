@@ -46,7 +46,7 @@ func operations() []operation {
 		{name: "ListInvalidationsForDistributionTenant", method: http.MethodGet, path: []string{"distribution-tenant", "*", "invalidation"}, serve: noTenant},
 		{name: "GetInvalidationForDistributionTenant", method: http.MethodGet, path: []string{"distribution-tenant", "*", "invalidation", "*"}, serve: noTenant},
 	}
-	return append(all, kindOperations()...)
+	return append(append(all, functionOperations()...), kindOperations()...)
 }
 
 // route finds the operation that r asks for.

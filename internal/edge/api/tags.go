@@ -34,14 +34,15 @@ func settled(tags []Tag) ([]Tag, error) {
 	return tags, nil
 }
 
-// tagged finds the distribution that an ARN names.
+// tagged finds the distribution or function that an ARN names.
 func (h *handler) tagged(s *state, arn string) (*resource, error) {
-	id, ok := strings.CutPrefix(arn, h.Catalog.arn("distribution/"))
-	r := s.resources[resourceKey{distributionKind, id}]
-	if !ok || r == nil {
-		return nil, refuse(NoSuchResource, "The resource was not found: %q", clip(arn))
+	for _, kind := range []kindName{distributionKind, functionKind} {
+		id, ok := strings.CutPrefix(arn, h.Catalog.arn(string(kind)+"/"))
+		if r := s.resources[resourceKey{kind, id}]; ok && r != nil {
+			return r, nil
+		}
 	}
-	return r, nil
+	return nil, refuse(NoSuchResource, "The resource was not found: %q", clip(arn))
 }
 
 func (h *handler) listTags(c call) (reply, error) {

@@ -28,13 +28,18 @@ func (s *state) current(key resourceKey, c call) (*resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch wanted := strings.Trim(c.Header.Get("If-Match"), `"`); wanted {
+	return r, matches(c, etag)
+}
+
+// matches refuses a request whose If-Match is not etag.
+func matches(c call, etag string) error {
+	switch strings.Trim(c.Header.Get("If-Match"), `"`) {
 	case etag:
-		return r, nil
+		return nil
 	case "":
-		return nil, refuse(InvalidIfMatchVersion, "The If-Match version is missing or not valid for the resource.")
+		return refuse(InvalidIfMatchVersion, "The If-Match version is missing or not valid for the resource.")
 	}
-	return nil, refuse(PreconditionFailed, "The request failed because it didn't meet the preconditions in one or more request-header fields.")
+	return refuse(PreconditionFailed, "The request failed because it didn't meet the preconditions in one or more request-header fields.")
 }
 
 // builtIn refuses to delete what the configuration file has.
@@ -44,8 +49,11 @@ func (r *resource) builtIn() error {
 
 // missing is the error for a resource that is not there.
 func (k resourceKey) missing() error {
-	if k.kind == distributionKind {
+	switch k.kind {
+	case distributionKind:
 		return noSuchDistribution(k.id)
+	case functionKind:
+		return refuse("NoSuchFunctionExists", "The specified function does not exist: %q", clip(k.id))
 	}
 	if kind, ok := kindCalled(k.kind); ok {
 		return refuse(kind.missing, "The specified %s does not exist: %q", kind.word, clip(k.id))
