@@ -129,6 +129,9 @@ func (j *judge) cold(chosen []freshet.Pattern) (s inventory.Sum) {
 			if !p.IsWildcard() {
 				continue
 			}
+			if strings.Contains(p.Prefix(), "?") {
+				continue
+			}
 			share := float64(j.p.Assumption.Site)
 			for i, c := range p.Prefix() {
 				if i > 0 && (c == '/' || p.Prefix()[i-1] == '/') {
@@ -183,7 +186,8 @@ func (j *judge) forbidden(p freshet.Pattern) bool {
 		}
 	}
 	for _, prefix := range j.p.Rails.Protected {
-		if p.IsWildcard() && (strings.HasPrefix(prefix, p.Prefix()) || strings.HasPrefix(p.Prefix(), prefix)) {
+		queries := strings.Contains(p.Prefix(), "?") // of one path
+		if p.IsWildcard() && (strings.HasPrefix(prefix, p.Prefix()) || !queries && strings.HasPrefix(p.Prefix(), prefix)) {
 			return true
 		}
 		for _, e := range j.live {

@@ -129,6 +129,9 @@ func (c *counter) toAssumed(prefix string, s inventory.Sum) inventory.Sum {
 
 // below is how many objects of the site lie below prefix.
 func (a Assumption) below(prefix string) int64 {
+	if ofOnePath(prefix) {
+		return 0
+	}
 	objects := a.Site
 	for i := 1; i < len(prefix) && objects > 0; i++ {
 		if prefix[i] == '/' || prefix[i-1] == '/' {
@@ -137,6 +140,10 @@ func (a Assumption) below(prefix string) int64 {
 	}
 	return objects
 }
+
+// ofOnePath reports whether all that begins with prefix is one path with its
+// query strings, so that no other object is among it.
+func ofOnePath(prefix string) bool { return strings.IndexByte(prefix, '?') >= 0 }
 
 func (c *counter) othersUntil(url string, beyond bool) {
 	for len(c.others) > 0 && (c.others[0] < url || beyond && strings.HasPrefix(c.others[0], url)) {

@@ -23,6 +23,11 @@ func of(urls ...string) (needs []cover.Need) {
 	return needs
 }
 
+// queried makes needs of a URL and of all its query strings.
+func queried(url string) []cover.Need {
+	return append(of(url), cover.Need{URL: url + "?*", Pattern: freshet.Pattern(url + "?*")})
+}
+
 // holding makes an inventory of URLs of one byte, each followed by its tags.
 func holding(lines ...string) *inventory.Inventory {
 	var b inventory.Builder
@@ -72,6 +77,8 @@ func TestCovers(t *testing.T) {
 		{"never everything", cover.Problem{Needs: of("/a~", "/~"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Never: []freshet.Pattern{"/*"}}}, "never: /~ cannot be removed: /* would remove /"},
 		{"never, and a way around", cover.Problem{Needs: of("/d/a", "/d/b", "/d/c", "/f"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Never: []freshet.Pattern{"/d/*"}}}, "/d/a /d/b /d/c /f"},
 		{"protected", cover.Problem{Needs: of("/d/a", "/d/b", "/e/a", "/e/b"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d/"}}}, "/d/a /d/b /e/*"},
+		{"protected, with query strings", cover.Problem{Needs: queried("/d/a"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d/"}}}, "/d/a /d/a?*"},
+		{"query strings of what is not known", cover.Problem{Needs: queried("/d"), Prices: tenth, Assumption: cover.Assumption{Site: 10_000}, Rails: cover.Rails{MaxCollateral: limit(0)}}, "/d /d?*"},
 		{"protected from a tag", cover.Problem{Needs: of("/a", "/b~"), Inventory: holding("/a t", "/b~ t", "/p/x t"), Prices: tenth, Tags: true, Rails: cover.Rails{Protected: []string{"/p/"}}}, "/a /b*"},
 		{"collateral in sum", cover.Problem{Needs: of("/d/a", "/d/b", "/e/a", "/e/b"), Inventory: holding("/d/a", "/d/b", "/d/c", "/e/a", "/e/b", "/e/c", "/e/d"), Prices: tenth, Rails: cover.Rails{MaxCollateral: limit(2)}}, "/d/* /e/a /e/b"},
 		{"no collateral at all", cover.Problem{Needs: of("/d/a~"), Inventory: holding("/d/ab"), Prices: tenth, Rails: cover.Rails{MaxCollateral: limit(0)}}, "max_collateral: every plan makes more than 0 unchanged objects cold, the cheapest one 1"},

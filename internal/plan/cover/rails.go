@@ -45,6 +45,9 @@ func (r rails) wildcard(prefix string) (Rail, string) {
 	if p, ok := below(r.protected, prefix); ok {
 		return Protected, p
 	}
+	if ofOnePath(prefix) {
+		return "", ""
+	}
 	for _, p := range r.protected {
 		if strings.HasPrefix(prefix, p) {
 			return Protected, p
