@@ -138,7 +138,7 @@ func (m *maker) distribution(p freshet.Profile, targets []int32) ([]freshet.Inva
 	}
 	problem := m.terms.problem(p, needs, m.Inventories[p.Distribution])
 	if m.Live && m.terms.MaxWildcards == nil {
-		problem.Limits.MaxWildcards = max(1, neededWildcards(needs))
+		problem.Limits.MaxWildcards = new(max(1, neededWildcards(needs)))
 	}
 	solution, err := cover.Solve(problem)
 	if err != nil {

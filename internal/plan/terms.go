@@ -69,6 +69,14 @@ func or[T any](p *T, value T) *T {
 	return &value
 }
 
+// maxWildcards is nil where there is no limit.
+func (t Terms) maxWildcards(p freshet.Profile) *int {
+	if t.MaxWildcards == nil && p.Quota.WildcardsInProgress > 0 {
+		return &p.Quota.WildcardsInProgress
+	}
+	return t.MaxWildcards
+}
+
 // neededWildcards counts the wildcards that no other stands in for.
 func neededWildcards(needs []cover.Need) int {
 	var prefixes []string
@@ -98,7 +106,7 @@ func (t Terms) problem(p freshet.Profile, needs []cover.Need, live *inventory.In
 			RefillByte:   t.RefillGB / 1e9,
 		},
 		Limits: cover.Limits{
-			MaxWildcards:           *or(t.MaxWildcards, p.Quota.WildcardsInProgress),
+			MaxWildcards:           t.maxWildcards(p),
 			MaxPatternsPerRequest:  p.MaxPatterns,
 			MaxWildcardsPerRequest: p.MaxWildcards,
 		},

@@ -118,6 +118,7 @@ func TestGuardRails(t *testing.T) {
 		{"never", func(t *plan.Terms) { t.Never = []freshet.Pattern{"/blog/*"} }},
 		{"protected", func(t *plan.Terms) { t.Protected = []string{"/blog/"} }},
 		{"max_collateral", func(t *plan.Terms) { t.MaxCollateral = new(int64(0)) }},
+		{"no wildcards", func(t *plan.Terms) { t.MaxWildcards = new(0) }},
 		{"max_wildcards", func(t *plan.Terms) { t.MaxCollateral = new(int64(0)); t.MaxWildcards = new(1) }},
 	} {
 		terms := plan.DefaultTerms()

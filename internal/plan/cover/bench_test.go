@@ -56,7 +56,7 @@ func BenchmarkSolve(b *testing.B) {
 	for _, limits := range []struct {
 		name string
 		cover.Limits
-	}{{"free", cover.Limits{}}, {"15wildcards", cover.Limits{MaxWildcards: 15}}} {
+	}{{"free", cover.Limits{}}, {"15wildcards", cover.Limits{MaxWildcards: new(15)}}} {
 		for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
 			needs := changed(n)
 			b.Run(fmt.Sprintf("%s/%d", limits.name, n), func(b *testing.B) {

@@ -201,7 +201,7 @@ func (j *judge) forbidden(p freshet.Pattern) bool {
 
 func (j *judge) legal(chosen []freshet.Pattern) bool {
 	v, l := j.weigh(chosen), j.p.Limits
-	if l.MaxWildcards > 0 && v.wild > l.MaxWildcards || l.MaxPatterns > 0 && v.patterns > l.MaxPatterns {
+	if l.MaxWildcards != nil && v.wild > *l.MaxWildcards || l.MaxPatterns > 0 && v.patterns > l.MaxPatterns {
 		return false
 	}
 	if c := j.p.Rails.MaxCollateral; c != nil && v.cold > *c {

@@ -31,12 +31,12 @@ type Prices struct {
 	RefillByte   float64 // for each of its bytes
 }
 
-// Limits bound a plan. Zero is no limit.
+// Limits bound a plan. Zero is no limit, but of MaxWildcards.
 type Limits struct {
-	MaxWildcards           int // in the whole plan
-	MaxPatterns            int // in the whole plan, wildcards and tags among them
-	MaxPatternsPerRequest  int // for one group
-	MaxWildcardsPerRequest int // for one group
+	MaxWildcards           *int // in the whole plan; nil for any number
+	MaxPatterns            int  // in the whole plan, wildcards and tags among them
+	MaxPatternsPerRequest  int  // for one group
+	MaxWildcardsPerRequest int  // for one group
 }
 
 // Rails are what no plan may do, whatever it would save.

@@ -62,8 +62,8 @@ func TestCovers(t *testing.T) {
 		{"patterns for nothing", cover.Problem{Needs: of("/d/a", "/d/b", "/d/c"), Inventory: deep, Prices: cover.Prices{RefillObject: 1}}, "/d/a /d/b /d/c"},
 		{"refills for nothing", cover.Problem{Needs: of("/d/a", "/e/a"), Inventory: deep, Prices: cover.Prices{Pattern: 1}}, "/*"},
 		{"everything for nothing", cover.Problem{Needs: of("/d/a", "/e/a"), Inventory: deep}, "/d/a /e/a"},
-		{"one wildcard for two that have to be", cover.Problem{Needs: of("/d/a~", "/d/b~"), Inventory: deep, Prices: cover.Prices{RefillObject: 1}, Limits: cover.Limits{MaxWildcards: 1}}, "/d/*"},
-		{"two wildcards allowed", cover.Problem{Needs: of("/d/a~", "/d/b~"), Inventory: deep, Prices: cover.Prices{RefillObject: 1}, Limits: cover.Limits{MaxWildcards: 2}}, "/d/a* /d/b*"},
+		{"one wildcard for two that have to be", cover.Problem{Needs: of("/d/a~", "/d/b~"), Inventory: deep, Prices: cover.Prices{RefillObject: 1}, Limits: cover.Limits{MaxWildcards: new(1)}}, "/d/*"},
+		{"two wildcards allowed", cover.Problem{Needs: of("/d/a~", "/d/b~"), Inventory: deep, Prices: cover.Prices{RefillObject: 1}, Limits: cover.Limits{MaxWildcards: new(2)}}, "/d/a* /d/b*"},
 		{"not within an escape", cover.Problem{Needs: of("/a%20b", "/a%21b"), Inventory: holding("/a"), Prices: tenth}, "/a*"},
 		{"between escapes", cover.Problem{Needs: of("/a%20b", "/a%20c"), Inventory: holding("/ab"), Prices: tenth}, "/a%20*"},
 		{"too long to be exact", cover.Problem{Needs: of(long), Inventory: deep, Prices: tenth}, "/" + strings.Repeat("x", 3998) + "*"},
@@ -210,11 +210,11 @@ func TestLargeProblems(t *testing.T) {
 		p.Inventory = b.Inventory()
 		switch seed % 5 {
 		case 1:
-			p.Limits.MaxWildcards = 4
+			p.Limits.MaxWildcards = new(4)
 		case 2:
 			p.Rails.MaxCollateral = limit(60)
 		case 3:
-			p.Limits.MaxWildcards, p.Rails.MaxCollateral = 8, limit(100)
+			p.Limits.MaxWildcards, p.Rails.MaxCollateral = new(8), limit(100)
 		case 4:
 			p.Rails.Never, p.Rails.Protected = []freshet.Pattern{"/*"}, []string{"/2/"}
 		}

@@ -64,7 +64,9 @@ func problem(d dice, f features) cover.Problem {
 		p.Inventory = live(d, p.Needs, f.tags)
 	}
 	if f.limits {
-		p.Limits.MaxWildcards = max(0, d.IntN(5)-1)
+		if n := d.IntN(5) - 1; n >= 0 {
+			p.Limits.MaxWildcards = &n
+		}
 		p.Limits.MaxPatterns = max(0, d.IntN(9)-4)
 	}
 	if f.groups {
@@ -247,7 +249,7 @@ func valid(t *testing.T, p cover.Problem, s cover.Solution, name string) {
 		t.Fatalf("%s: %v costs %+v, says %+v", name, all, v, s.Cost)
 	}
 	l := p.Limits
-	if v := j.weigh(all); l.MaxWildcards > 0 && v.wild > l.MaxWildcards || l.MaxPatterns > 0 && v.patterns > l.MaxPatterns || p.Rails.MaxCollateral != nil && v.cold > *p.Rails.MaxCollateral {
+	if v := j.weigh(all); l.MaxWildcards != nil && v.wild > *l.MaxWildcards || l.MaxPatterns > 0 && v.patterns > l.MaxPatterns || p.Rails.MaxCollateral != nil && v.cold > *p.Rails.MaxCollateral {
 		t.Fatalf("%s: %v is over the limits, for %s", name, all, show(p))
 	}
 	if many := overfull(p, all, by); many != nil {

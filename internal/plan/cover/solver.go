@@ -45,8 +45,8 @@ type terms struct {
 func (s *solver) terms(r Rails, l Limits) terms {
 	t := terms{rails: newRails(r), bounds: noBounds}
 	t.requests = len(s.groups) > 0 && (l.MaxPatternsPerRequest > 0 || l.MaxWildcardsPerRequest > 0)
-	if l.MaxWildcards > 0 {
-		t.bounds[wildcards] = int64(l.MaxWildcards)
+	if l.MaxWildcards != nil {
+		t.bounds[wildcards] = max(0, int64(*l.MaxWildcards))
 	}
 	if l.MaxPatterns > 0 {
 		t.bounds[patterns] = int64(l.MaxPatterns)
@@ -166,8 +166,8 @@ func (s *solver) without() (names []Rail, relaxed []terms) {
 	if r.MaxCollateral != nil {
 		add(MaxCollateral, Rails{r.Never, r.Protected, nil}, l)
 	}
-	if l.MaxWildcards > 0 {
-		add(MaxWildcards, r, Limits{0, l.MaxPatterns, l.MaxPatternsPerRequest, l.MaxWildcardsPerRequest})
+	if l.MaxWildcards != nil {
+		add(MaxWildcards, r, Limits{nil, l.MaxPatterns, l.MaxPatternsPerRequest, l.MaxWildcardsPerRequest})
 	}
 	if l.MaxPatterns > 0 {
 		add(MaxPatterns, r, Limits{l.MaxWildcards, 0, l.MaxPatternsPerRequest, l.MaxWildcardsPerRequest})
@@ -236,7 +236,7 @@ func (s *solver) reason(name Rail, f found) string {
 	case MaxCollateral:
 		return fmt.Sprintf("every plan makes more than %d unchanged objects cold, the cheapest one %d", *s.p.Rails.MaxCollateral, f.cold)
 	case MaxWildcards:
-		return fmt.Sprintf("%d wildcards are allowed, the cheapest plan takes %d, and the rails leave no shorter ones", s.p.Limits.MaxWildcards, f.wild)
+		return fmt.Sprintf("%d wildcards are allowed, the cheapest plan takes %d, and the rails leave no shorter ones", *s.p.Limits.MaxWildcards, f.wild)
 	case MaxPatterns:
 		return fmt.Sprintf("%d patterns are allowed, the cheapest plan takes %d", s.p.Limits.MaxPatterns, f.patterns)
 	case Group:
