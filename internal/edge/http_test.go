@@ -304,3 +304,15 @@ func FuzzRequestPath(f *testing.F) {
 		}
 	})
 }
+
+// Viewers do not decide what is cached: their Cache-Control and Pragma count for
+// nothing.
+func TestViewersCannotBypassTheCache(t *testing.T) {
+	o := fixed(200, "x")
+	e := open(t, o, Config{})
+	want(t, get(e, "/a", "Cache-Control", "no-store"), 200, "Miss", "x")
+	settle(t, e)
+	for _, control := range []string{"no-cache", "no-store", "max-age=0", "only-if-cached"} {
+		want(t, get(e, "/a", "Cache-Control", control, "Pragma", "no-cache"), 200, "Hit", "x")
+	}
+}

@@ -182,7 +182,11 @@ func TestKeyHoldsWhatThePolicyLists(t *testing.T) {
 		w := get(e, "/a?v=1&w=2", headers...)
 		want(t, w, 200, "Miss", "x")
 		settle(t, e)
-		want(t, get(e, "/a?w=3&v=1", append(slices.Clone(headers), "X-Other", "2")...), 200, "Hit", "x")
+		again := get(e, "/a?w=3&v=1", append(slices.Clone(headers), "X-Other", "2")...)
+		want(t, again, 200, "Hit", "x")
+		if again.Header().Get("Set-Cookie") != "s=1" {
+			t.Errorf("%q: the cookie was not cached", headers)
+		}
 		if w.Header().Get("Set-Cookie") != "s=1" || w.Header().Get("Vary") != "X-Lang, Cookie" {
 			t.Errorf("%q: answered with %v", headers, w.Header())
 		}

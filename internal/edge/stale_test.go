@@ -205,6 +205,10 @@ func TestWhereRequestsCollapse(t *testing.T) {
 	cookies := func(b *distribution.CacheBehavior) {
 		b.ForwardedValues.Cookies = distribution.CookiePreference{Forward: "whitelist", WhitelistedNames: []string{"s"}}
 	}
+	beyond := func(b *distribution.CacheBehavior) {
+		const optimized, allViewer = "658327ea-f89d-4fab-a63d-7e88639e58f6", "216adef6-5c7f-47e4-b989-5492eafa07d3"
+		b.ForwardedValues, b.CachePolicyID, b.OriginRequestPolicyID = nil, optimized, allViewer
+	}
 	disabled := func(b *distribution.CacheBehavior) {
 		b.MaxTTL, b.DefaultTTL = new(int64(0)), new(int64(0))
 	}
@@ -217,6 +221,7 @@ func TestWhereRequestsCollapse(t *testing.T) {
 	}{
 		{"collapsed", func(*distribution.CacheBehavior) {}, "max-age=5", 1, 1},
 		{"cookies forwarded", cookies, "max-age=5", 4, 4},
+		{"cookies forwarded by an origin request policy", beyond, "max-age=5", 4, 4},
 		{"caching disabled", disabled, "max-age=5", 4, 4},
 		{"private, once known", func(*distribution.CacheBehavior) {}, "private", 1, 4},
 		{"no-store, once known", func(*distribution.CacheBehavior) {}, "no-store", 1, 4},
