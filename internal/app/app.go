@@ -201,7 +201,14 @@ func (u *Up) openCatalog(ctx context.Context) error {
 }
 
 func (u *Up) openEdge(context.Context) (err error) {
-	u.edge, err = edge.New(edge.Config{Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Log: u.opts.Log, TLSPort: portOf(u.tlsListener)})
+	accessLog, err := u.openAccessLogs()
+	if err != nil {
+		return err
+	}
+	u.edge, err = edge.New(edge.Config{
+		Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve,
+		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog,
+	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
 	}

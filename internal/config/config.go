@@ -30,15 +30,16 @@ const File = "freshet.yaml"
 
 // Config is everything that can be set, with the names of the file.
 type Config struct {
-	Data         string       `yaml:"data" json:"data"`                             // directory of keys, objects, queue and journal
-	S3           string       `yaml:"s3" json:"s3"`                                 // address of the bucket's S3 API
-	Edge         string       `yaml:"edge" json:"edge"`                             // address of the edge
-	API          string       `yaml:"api" json:"api"`                               // address of the CloudFront API
-	EdgeTLS      string       `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"` // address of the edge for TLS; empty for none
-	Bucket       string       `yaml:"bucket" json:"bucket"`                         // its name
-	Region       string       `yaml:"region" json:"region"`                         // what S3 clients sign for
-	Driver       string       `yaml:"driver" json:"driver"`                         // how invalidations are sent
-	Retry        Duration     `yaml:"retry" json:"retry"`                           // how long a request that fails for a while is worth another try
+	Data         string       `yaml:"data" json:"data"`                                   // directory of keys, objects, queue and journal
+	S3           string       `yaml:"s3" json:"s3"`                                       // address of the bucket's S3 API
+	Edge         string       `yaml:"edge" json:"edge"`                                   // address of the edge
+	API          string       `yaml:"api" json:"api"`                                     // address of the CloudFront API
+	EdgeTLS      string       `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"`       // address of the edge for TLS; empty for none
+	AccessLogs   string       `yaml:"access_logs,omitempty" json:"access_logs,omitempty"` // directory of the edge's standard access logs; empty for none
+	Bucket       string       `yaml:"bucket" json:"bucket"`                               // its name
+	Region       string       `yaml:"region" json:"region"`                               // what S3 clients sign for
+	Driver       string       `yaml:"driver" json:"driver"`                               // how invalidations are sent
+	Retry        Duration     `yaml:"retry" json:"retry"`                                 // how long a request that fails for a while is worth another try
 	Patience     Duration     `yaml:"patience" json:"patience"`
 	Deploy       Duration     `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
 	Complete     Duration     `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
