@@ -313,8 +313,18 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, 
 	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, saved) }) {
 		return nil, false
 	}
+	if p.release(w, stale) && !p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, w.Work) }) {
+		return nil, false
+	}
+	return p.carry(saved, stale), true
+}
+
+// release takes changes that were given up from the plan that carries them, and
+// reports whether it carries nothing else.
+func (p *Pipeline) release(w *work, changes []*change) (empty bool) {
 	p.mu.Lock()
-	for _, c := range stale {
+	defer p.mu.Unlock()
+	for _, c := range changes {
 		c.reason, c.stale = "", false
 		for _, m := range c.lineage() {
 			if m.work == w {
@@ -323,10 +333,5 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, 
 			}
 		}
 	}
-	finished := w.left == 0
-	p.mu.Unlock()
-	if finished && !p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, w.Work) }) {
-		return nil, false
-	}
-	return p.carry(saved, stale), true
+	return w.left == 0
 }
