@@ -32,9 +32,16 @@ type Input struct {
 type Refused struct {
 	Distribution string
 	Err          *cover.Refused
+	Target       *freshet.Target // that cannot be met by itself; nil where several together are too much
 }
 
-func (r *Refused) Error() string { return "plan distribution " + r.Distribution + ": " + r.Err.Error() }
+func (r *Refused) Error() string {
+	text := "plan distribution " + r.Distribution + ": " + r.Err.Error()
+	if r.Target != nil {
+		text += fmt.Sprintf("; %q has changed: %s", r.Target.Key, r.Target.Reason)
+	}
+	return text
+}
 
 func (r *Refused) Unwrap() error { return r.Err }
 
@@ -143,11 +150,21 @@ func (m *maker) distribution(p freshet.Profile, targets []int32) ([]freshet.Inva
 	solution, err := cover.Solve(problem)
 	if err != nil {
 		if refused, ok := err.(*cover.Refused); ok { //nolint:errorlint // Solve returns it as it is
-			return nil, freshet.Costing{}, &Refused{p.Distribution, refused}
+			return nil, freshet.Costing{}, &Refused{p.Distribution, refused, m.firstOf(targets, refused.URL)}
 		}
 		return nil, freshet.Costing{}, fmt.Errorf("plan distribution %s: %w", p.Distribution, err)
 	}
 	return m.requests(p, targets, solution), m.costing(p, targets, problem, solution), nil
+}
+
+// firstOf returns the first of targets that has a URL, by key; nil without one.
+func (m *maker) firstOf(targets []int32, url string) (first *freshet.Target) {
+	for _, t := range targets {
+		if target := &m.Targets[t]; url != "" && target.URL == url && (first == nil || target.Key < first.Key) {
+			first = target
+		}
+	}
+	return first
 }
 
 // identify names a plan by what it is about, so that the same batch planned

@@ -140,6 +140,9 @@ func TestGuardRails(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Distribution != "E1" || refused.Err.Rail != cover.Never {
 		t.Errorf("got %v", err)
 	}
+	if want := `plan distribution E1: never: /~x cannot be removed: /* is not to be sent; "~x" has changed: test`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
 }
 
 func TestTermsAreChecked(t *testing.T) {

@@ -141,6 +141,7 @@ const (
 type Refused struct {
 	Rail   Rail
 	Reason string
+	URL    string // of a need that cannot be met by itself; empty where several together are too much
 }
 
 func (r *Refused) Error() string { return fmt.Sprintf("%s: %s", r.Rail, r.Reason) }

@@ -74,7 +74,7 @@ func TestCovers(t *testing.T) {
 		{"a tag where the CDN knows none", cover.Problem{Needs: of("/d/a", "/e/b"), Inventory: holding("/d/a t", "/e/b t"), Prices: tenth}, "/*"},
 		{"a tag for what has no path", cover.Problem{Needs: of("/d/a~"), Inventory: holding("/d/a~ t", "/d/ab"), Prices: tenth, Tags: true}, "#t"},
 		{"a tag that makes the wildcard's cold ones cold", cover.Problem{Needs: of("/a/1", "/a/2", "/a/3", "/b", "/c"), Inventory: holding("/a/1", "/a/2", "/a/3", "/a/4 t", "/a/5 t", "/b t", "/c t", "/x", "/y", "/z"), Prices: cover.Prices{Pattern: 3e-6, RefillObject: 2e-6}, Tags: true}, "#t /a/*"},
-		{"never everything", cover.Problem{Needs: of("/a~", "/~"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Never: []freshet.Pattern{"/*"}}}, "never: /~ cannot be removed: /* would remove /"},
+		{"never everything", cover.Problem{Needs: of("/a~", "/~"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Never: []freshet.Pattern{"/*"}}}, "never: /~ cannot be removed: /* is not to be sent"},
 		{"never, and a way around", cover.Problem{Needs: of("/d/a", "/d/b", "/d/c", "/f"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Never: []freshet.Pattern{"/d/*"}}}, "/d/a /d/b /d/c /f"},
 		{"protected", cover.Problem{Needs: of("/d/a", "/d/b", "/e/a", "/e/b"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d/"}}}, "/d/a /d/b /e/*"},
 		{"protected, with query strings", cover.Problem{Needs: queried("/d/a"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d/"}}}, "/d/a /d/a?*"},

@@ -57,7 +57,7 @@ func (s *solver) everything(c terms) Estimate {
 	}
 	e.Cost = s.tariff.cost(e.Patterns, e.Cold)
 	if rail, name := c.rails.wildcard("/"); rail != "" {
-		e.Refused = &Refused{rail, "/* would remove " + name}
+		e.Refused = forbidden(rail, "/*", name)
 	} else {
 		e.Refused = exceeded(c.bounds, value{cold: e.Cold.Objects, wild: int32(e.Patterns), patterns: int32(e.Patterns)})
 	}
@@ -85,7 +85,7 @@ func (s *solver) perURL(c terms) Estimate {
 		e.Refused = exceeded(c.bounds, value{cold: e.Cold.Objects, wild: wild, patterns: int32(e.Patterns)})
 	}
 	if e.Refused == nil && c.requests && !s.fit(s.own(attempt{offer: s.offer, leaf: leaf})) {
-		e.Refused = &Refused{Group, "the paths of a group do not fit into one request"}
+		e.Refused = &Refused{Rail: Group, Reason: "the paths of a group do not fit into one request"}
 	}
 	return e
 }
@@ -94,12 +94,20 @@ func (s *solver) perURL(c terms) Estimate {
 func (s *solver) refusedAlone(r rails, leaf func(int) value, i int) *Refused {
 	p := s.t.pattern(i)
 	if rail, name := r.wildcard(p.Prefix()); s.t.forced[i] && rail != "" {
-		return &Refused{rail, fmt.Sprintf("%s would remove %s", p, name)}
+		return forbidden(rail, p, name)
 	}
 	if !s.t.forced[i] && !leaf(i).possible() {
-		return &Refused{Never, fmt.Sprintf("%s has changed and may not be sent", p)}
+		return &Refused{Rail: Never, Reason: fmt.Sprintf("%s has changed and may not be sent", p)}
 	}
 	return nil
+}
+
+// forbidden says that p is, by the value that a rail has in the configuration.
+func forbidden(rail Rail, p freshet.Pattern, value string) *Refused {
+	if string(p) == value {
+		return &Refused{Rail: rail, Reason: value + " is not to be sent"}
+	}
+	return &Refused{Rail: rail, Reason: fmt.Sprintf("%s would remove %s", p, value)}
 }
 
 // own is the cover of each requirement by its own pattern, without those that
@@ -132,7 +140,7 @@ func exceeded(b bounds, v value) *Refused {
 	s := state{value: v}
 	for d, rail := range [...]Rail{wildcards: MaxWildcards, patterns: MaxPatterns, coldObjects: MaxCollateral} {
 		if n := s.dimension(d); b[d] != unbounded && n > b[d] {
-			return &Refused{rail, fmt.Sprintf("%d are more than %d", n, b[d])}
+			return &Refused{Rail: rail, Reason: fmt.Sprintf("%d are more than %d", n, b[d])}
 		}
 	}
 	return nil

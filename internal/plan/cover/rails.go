@@ -40,6 +40,9 @@ func (r rails) none() bool { return len(r.never)+len(r.exact)+len(r.protected) =
 // configured value; "" when none does.
 func (r rails) wildcard(prefix string) (Rail, string) {
 	if n, ok := below(r.never, prefix); ok {
+		if !r.exact[freshet.Pattern(n)] {
+			n += "*"
+		}
 		return Never, n
 	}
 	if p, ok := below(r.protected, prefix); ok {

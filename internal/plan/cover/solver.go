@@ -204,20 +204,21 @@ func (s *solver) refusal() *Refused {
 			continue
 		}
 		if refused := s.refusedAlone(r, leaf, i); refused != nil {
-			refused.Reason = fmt.Sprintf("%s cannot be removed: %s", s.firstURL(i), refused.Reason)
+			refused.URL = s.firstURL(i)
+			refused.Reason = fmt.Sprintf("%s cannot be removed: %s", refused.URL, refused.Reason)
 			return refused
 		}
 	}
 	names, relaxed := s.without()
 	for i, name := range names {
 		if f := s.plan(relaxed[i]); f.possible() {
-			return &Refused{name, s.reason(name, f)}
+			return &Refused{Rail: name, Reason: s.reason(name, f)}
 		}
 	}
 	if len(names) == 0 {
 		return &Refused{Reason: "no plan was found"}
 	}
-	return &Refused{names[0], "no plan is within all rails and limits at once"}
+	return &Refused{Rail: names[0], Reason: "no plan is within all rails and limits at once"}
 }
 
 // firstURL is the smallest URL of requirement i.
