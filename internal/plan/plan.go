@@ -24,7 +24,7 @@ type Input struct {
 	Profiles    []freshet.Profile
 	Inventories map[string]*inventory.Inventory // what is live at each distribution; nil or missing where it is not known
 	Terms       *Terms                          // nil: DefaultTerms
-	Live        bool                            // freshness counts more than the last path: at most one wildcard, but for those that are needed
+	Live        bool                            // freshness counts more than the last path: one wildcard at most, or those that are needed
 	Attempt     int                             // how often the same changes were completed and found stale before
 }
 
