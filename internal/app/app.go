@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/freshet/freshet/internal/bucket"
@@ -189,15 +190,40 @@ func (u *Up) startBucket(context.Context) error {
 // openCatalog reads what was configured through the API.
 func (u *Up) openCatalog(ctx context.Context) error {
 	u.distribution = u.cfg.Distribution.Apply(distribution.ForBucket(u.identity.Distribution, u.cfg.Bucket))
+	built, err := u.builtIn()
+	if err != nil {
+		return err
+	}
 	shelf, err := journal.OpenShelf(ctx, u.store.JetStream(), "CONFIGURED")
 	if err != nil {
 		return err
 	}
 	u.catalog, err = api.OpenCatalog(ctx, api.CatalogConfig{
-		Shelf: shelf, BuiltIn: []distribution.Distribution{u.distribution}, Deploy: time.Duration(u.cfg.Deploy),
+		Shelf: shelf, BuiltIn: built, Deploy: time.Duration(u.cfg.Deploy),
 		Apply: u.serve,
 	})
 	return err
+}
+
+// builtIn are the distributions of the configuration: the one in front of the
+// bucket, and those that its files describe, under names that lead here.
+func (u *Up) builtIn() ([]distribution.Distribution, error) {
+	built := []distribution.Distribution{u.distribution}
+	if len(u.cfg.Distributions) == 0 {
+		return built, nil
+	}
+	read, err := NewPlanner(u.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("read the distributions: %w", err)
+	}
+	for _, w := range read.Warnings {
+		u.opts.Log.Warn("read the distributions", "warning", w)
+	}
+	for _, d := range read.Distributions {
+		d.DomainName = strings.ToLower(d.ID) + distribution.LocalSuffix
+		built = append(built, d)
+	}
+	return built, nil
 }
 
 func (u *Up) openEdge(context.Context) (err error) {
@@ -206,7 +232,7 @@ func (u *Up) openEdge(context.Context) (err error) {
 		return err
 	}
 	u.edge, err = edge.New(edge.Config{
-		Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve,
+		Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Origins: u.origins(),
 		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog,
 	})
 	if err != nil {
@@ -234,6 +260,15 @@ func (u *Up) serve(all []distribution.Distribution) error {
 		return err
 	}
 	return nil
+}
+
+// origins are the servers that stand for origins, as the edge looks them up.
+func (u *Up) origins() map[string]string {
+	known := make(map[string]string, len(u.cfg.Origins))
+	for name, server := range u.cfg.Origins {
+		known[strings.ToLower(name)] = server
+	}
+	return known
 }
 
 // resolve reaches our own bucket through its S3 API. Other origins are reached

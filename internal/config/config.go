@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -47,7 +48,8 @@ type Config struct {
 	Chaos        string       `yaml:"chaos" json:"chaos"`       // what goes wrong in the API on purpose
 	Distribution Distribution `yaml:"distribution" json:"distribution"`
 
-	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution
+	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution, and up serves beside it
+	Origins       map[string]string  `yaml:"origins,omitempty" json:"origins,omitempty"`             // URL of the server that stands for an origin here, by its domain name
 	Routes        route.Rules        `yaml:"routes" json:"routes"`
 	Plan          plan.Terms         `yaml:"plan" json:"plan"`
 }
@@ -212,6 +214,11 @@ func (c Config) Check() error {
 	}
 	if _, err := api.ParseChaos(c.Chaos); err != nil {
 		complain("chaos: %w", err)
+	}
+	for name, server := range c.Origins {
+		if u, err := url.Parse(server); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			complain("origins.%s: %q is no URL such as http://127.0.0.1:3000", name, server)
+		}
 	}
 	for i, d := range c.Distributions {
 		if d.File == "" {

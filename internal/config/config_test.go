@@ -96,6 +96,7 @@ func TestCheckFindsEverythingThatIsWrong(t *testing.T) {
 		{"no region", func(c *Config) { c.Region = "" }, []string{"region: "}},
 		{"driver", func(c *Config) { c.Driver = "akamai" }, []string{`driver: "akamai" is none of cloudfront, edge`}},
 		{"the other driver", func(c *Config) { c.Driver = DriverEdge }, nil},
+		{"origins elsewhere", func(c *Config) { c.Origins = map[string]string{"app.example.com": "localhost:3000"} }, []string{`origins.app.example.com: "localhost:3000" is no URL`}},
 		{"unknown quota", func(c *Config) { c.Quota = "some" }, []string{`quota: "some" is none of none, rate, window, both`}},
 		{"chaos that is none", func(c *Config) { c.Chaos = "throttle=x" }, []string{`chaos: read chaos "throttle=x"`}},
 		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience, deploy, complete: "}},

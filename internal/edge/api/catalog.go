@@ -87,6 +87,8 @@ func (c *Catalog) build(resources map[resourceKey]*resource) error {
 		if modified.IsZero() {
 			modified = c.opened
 		}
+		// A template has none, and a client must be able to send back what it read.
+		d.Config.CallerReference = cmp.Or(d.Config.CallerReference, d.ID)
 		parts := partsOf(d)
 		parts[key] = distributionConfig{d.Config}
 		for key, config := range parts {

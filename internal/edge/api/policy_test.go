@@ -292,6 +292,7 @@ func TestOriginAccessControls(t *testing.T) {
 func TestPartsOfBuiltInDistributions(t *testing.T) {
 	cat := catalog(t, func(c *api.CatalogConfig) {
 		d := distribution.ForBucket("E1FILE", "site")
+		d.Config.CallerReference = "" // as in a template
 		d.Config.DefaultCacheBehavior = distribution.CacheBehavior{TargetOriginID: "site", CachePolicyID: "from-file", TrustedKeyGroups: []string{"group"}}
 		d.CachePolicies = []distribution.CachePolicy{{ID: "from-file", Config: distribution.CachePolicyConfig{Name: "of the file", MaxTTL: new(int64(7)), DefaultTTL: new(int64(5))}}}
 		d.KeyGroups = []distribution.KeyGroup{{ID: "group", Keys: []distribution.PublicKey{{ID: "KEY", EncodedKey: "PEM"}}}}
