@@ -22,6 +22,7 @@ type key struct {
 type entry struct {
 	stamp
 
+	begun  uint64 // of the fill that brought it
 	key    key
 	names  []string // canonical spellings of the URL, each of which an invalidation may name
 	status int

@@ -15,6 +15,7 @@ import (
 // caused it may leave.
 type fill struct {
 	stamp
+	begun  uint64   // counts the fills of the site
 	key    key      // by which it is found while it runs
 	kept   key      // under which the response is stored
 	part   *part    // of the body that the origin sent; nil for the whole
@@ -151,7 +152,7 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
 	entry.life = q.lifetime(entry.status, judged, resp.received)
-	if !entry.life.store || !q.site.keep(f, entry) {
+	if !entry.life.store || !q.site.keep(entry) {
 		q.site.store.drop(f.old)
 	}
 	f.settle(entry, nil, refreshHit, entry.life.fresh > 0)
@@ -166,7 +167,7 @@ func (q *query) lifetime(status int, h http.Header, received time.Time) lifetime
 // is the entry's from now on, says when that was unless the origin did.
 // https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1
 func (f *fill) entry(status int, h http.Header, resp *response) *entry {
-	e := &entry{key: f.kept, names: f.names, status: status, header: h, part: f.part, received: resp.received}
+	e := &entry{begun: f.begun, key: f.kept, names: f.names, status: status, header: h, part: f.part, received: resp.received}
 	e.age, e.aged = ageOf(resp.Header, resp.received), resp.Header.Get("Age") != ""
 	if _, dated := resp.Header["Date"]; !dated {
 		h.Set("Date", resp.received.UTC().Format(http.TimeFormat))
@@ -180,7 +181,7 @@ func (f *fill) entry(status int, h http.Header, resp *response) *entry {
 // is known to be by now.
 func (f *fill) copy(head *entry) *entry {
 	e := &entry{
-		key: head.key, names: head.names, status: head.status, header: head.header, part: head.part, life: head.life,
+		begun: f.begun, key: head.key, names: head.names, status: head.status, header: head.header, part: head.part, life: head.life,
 		received: head.received, age: head.age, aged: head.aged,
 	}
 	e.birth = f.birth
@@ -218,7 +219,7 @@ func (e *Edge) fail(f *fill, q *query, err error) {
 		entry.life = lifetime{} // it is us who stopped
 	}
 	if entry.life.store {
-		q.site.keep(f, entry)
+		q.site.keep(entry)
 	}
 	f.settle(entry, nil, failed, entry.life.fresh > 0)
 }
@@ -247,7 +248,7 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	case err == nil && kept:
 		whole := f.copy(head)
 		whole.body = s.whole() // which is not all of a window
-		if s.isWindow() || !q.site.keep(f, whole) {
+		if s.isWindow() || !q.site.keep(whole) {
 			q.supersede(f, head)
 		}
 	}
@@ -259,7 +260,7 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 func (q *query) supersede(f *fill, head *entry) {
 	if head.life.each && q.cached {
 		mark := f.copy(&entry{key: f.kept, names: f.names, life: lifetime{each: true}})
-		if q.site.keep(f, mark) {
+		if q.site.keep(mark) {
 			return
 		}
 	}

@@ -33,6 +33,7 @@ type underway struct {
 	mu      sync.Mutex
 	fills   map[key]*fill      // that a request may join, at most one for each key
 	running map[*fill]struct{} // all of them
+	begun   uint64             // how many there were
 }
 
 // behavior is a CacheBehavior as it is served.
@@ -139,6 +140,8 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 	f.kept = f.key
 	s.fills[f.key] = f
 	s.running[f] = struct{}{}
+	s.begun++
+	f.begun = s.begun
 	return nil, f, true
 }
 
@@ -165,16 +168,17 @@ func (s *site) end(f *fill) {
 }
 
 // keep stores what a fill brought, and reports whether it may be used. It may not
-// if it was invalidated after the fetch began. What was asked for as a part and
-// is none does not take the place of a whole copy that is fresh.
-func (s *site) keep(f *fill, e *entry) bool {
+// if it was invalidated after the fetch began. It does not take the place of what
+// a later fetch has brought, which may have begun because of an invalidation that
+// does not concern this one, or where requests do not wait for one another.
+func (s *site) keep(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.epochs.admits(&e.stamp, e.names) {
 		return false
 	}
-	if e.key != f.key {
-		if whole := s.lookup(e.key); whole != nil && whole.fresh(time.Now()) {
-			return true
-		}
+	if there := s.lookup(e.key); there != nil && there.begun > e.begun {
+		return true
 	}
 	s.store.put(e)
 	return true

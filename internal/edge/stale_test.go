@@ -318,3 +318,25 @@ func TestOneRevalidationAtATime(t *testing.T) {
 		}
 	})
 }
+
+// Of two fetches of one URL the later one's answer stays, whichever arrives
+// first.
+func TestTheLaterFetchStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newNumbered("max-age=100")
+		e := open(t, o, Config{Distributions: []distribution.Distribution{behaving(func(b *distribution.CacheBehavior) {
+			b.ForwardedValues.Cookies.Forward = "all"
+		})}})
+		first, done := make(chan struct{}), make(chan *httptest.ResponseRecorder)
+		o.gate = first
+		go func() { done <- get(e, "/a") }()
+		synctest.Wait()
+		o.gate = nil
+		want(t, get(e, "/a"), 200, "Miss", "2")
+		synctest.Wait()
+		close(first)
+		want(t, <-done, 200, "Miss", "1")
+		synctest.Wait()
+		want(t, get(e, "/a"), 200, "Hit", "2")
+	})
+}
