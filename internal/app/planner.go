@@ -24,6 +24,8 @@ type Planner struct {
 	Terms         plan.Terms
 	Warnings      []string // about the distributions' files
 	Inventories   map[string]*inventory.Inventory
+
+	logsOnly bool // Inventories lack what nobody asked for
 }
 
 // NewPlanner reads the distributions that cfg names; without any it is that of
@@ -85,7 +87,7 @@ func (p *Planner) Make(changes []freshet.Change, live bool) (freshet.Plan, error
 	}
 	in.Changes, in.Superseded = freshet.Latest(changes)
 	var seen func(origin, key string) bool
-	if p.Inventories != nil {
+	if p.Inventories != nil && !p.logsOnly {
 		seen = func(origin, key string) bool { return changed(in.Superseded, origin, key) || p.seen(origin, key) }
 	}
 	in.Targets, in.Unrouted = p.Router.Targets(in.Changes, seen)

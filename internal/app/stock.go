@@ -55,6 +55,7 @@ type stocking struct {
 	builders map[string]*inventory.Builder
 	weights  map[string]map[string]*logged // by distribution and URL; nil without logs
 	hosts    map[string]string             // in access logs, to the distribution that answers; empty where none does
+	listed   bool                          // some objects are known otherwise than from logs
 	notes    []string
 }
 
@@ -74,13 +75,13 @@ func (b *stocking) builder(distribution string) *inventory.Builder {
 }
 
 // add puts an object under its own URL at each distribution that caches it, and
-// returns at how many. One
-// of which nobody knows how often it is asked for is expected to be fetched again
-// once.
+// returns at how many. One of which nobody knows how often it is asked for is
+// expected to be fetched again once.
 func (b *stocking) add(o listing.Object) int {
 	if !o.Counted {
 		o.Requests = 1
 	}
+	b.listed = true
 	all := b.planner.Router.Own(o.Bucket, o.Key)
 	for _, own := range all {
 		e := inventory.Entry{URL: own.URL, Size: o.Size, Requests: o.Requests, Tags: o.Tags}
@@ -109,6 +110,7 @@ func (b *stocking) finish() {
 	if len(b.builders) == 0 {
 		return
 	}
+	b.planner.logsOnly = !b.listed
 	b.planner.Inventories = make(map[string]*inventory.Inventory, len(b.builders))
 	for id, made := range b.builders {
 		b.planner.Inventories[id] = made.Inventory()

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/app"
 	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/route"
 )
 
 // TestWhatIsNotCountedIsAskedForOnce: a listing that does not say how often its
@@ -86,6 +88,22 @@ func TestAHitCountsWhereItsHostIsAnswered(t *testing.T) {
 		if got := p.Inventories[id].Under("/a").Refills; got != want {
 			t.Errorf("%s: %d refills, want %d", id, got, want)
 		}
+	}
+}
+
+// TestLogsAloneMakeNothingNew: what nobody asked for while they were written may
+// be cached all the same.
+func TestLogsAloneMakeNothingNew(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	write(t, log, "#Version: 1.0\n#Fields: date time x-edge-location cs-method x-host-header cs-uri-stem sc-status sc-bytes\n"+
+		"2026-01-01\t00:00:00\tFRA1\tGET\twww.example.com\t/a\t200\t10\n")
+	p := mustPlanner(t, func(c *config.Config) { c.Routes.NewObjects = route.Skip })
+	if notes, err := p.Know(t.Context(), app.Stock{Logs: []string{log}, Bucket: "site"}); err != nil || len(notes) > 0 {
+		t.Fatalf("%q, %v", notes, err)
+	}
+	made, err := p.Make([]freshet.Change{changeOf("b", 1)}, false)
+	if err != nil || len(made.Invalidations) != 1 {
+		t.Errorf("%+v, %v", made, err)
 	}
 }
 
