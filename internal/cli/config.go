@@ -24,7 +24,10 @@ func (c *configCheckCmd) Run(t terminal, r *root) error {
 			path = named
 		}
 	}
-	_, err := config.Load(path, true)
+	cfg, err := config.Load(path, true)
+	if err == nil && len(cfg.Distributions) > 0 {
+		_, err = planner(t, cfg)
+	}
 	if c.JSON {
 		result := struct {
 			File  string `json:"file"`

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +103,9 @@ func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 		return err
 	}
 	if c.Out != "" {
+		if slices.ContainsFunc(p.Invalidations, func(inv freshet.Invalidation) bool { return inv.Distribution == "" }) {
+			return exitError{exitUsage, errors.New("a plan for a distribution without an ID could not be applied: give it as --distribution ID=FILE")}
+		}
 		if err := writePlan(c.Out, p); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/source/batch"
 )
+
+// withoutID stands for the ID of a distribution that has none in its file.
+const withoutID = "without an ID"
 
 // planText shows a plan to people.
 type planText struct {
@@ -57,7 +61,7 @@ func (p *planText) summary() {
 // request shows each pattern of a request with what it is for, what else it
 // removes, and its price.
 func (p *planText) request(number int, inv freshet.Invalidation) {
-	p.printf("\n%d. distribution %s, reference %s\n", number, inv.Distribution, inv.CallerReference)
+	p.printf("\n%d. distribution %s, reference %s\n", number, cmp.Or(inv.Distribution, withoutID), inv.CallerReference)
 	covering := inv.Covering()
 	targets := make(map[freshet.Pattern][]freshet.Target, len(inv.Patterns))
 	for _, t := range inv.Targets {
@@ -130,7 +134,7 @@ func (p *planText) reasons(targets []freshet.Target) {
 // costing shows what a distribution's part of the plan costs, and what else
 // could have been done.
 func (p *planText) costing(c freshet.Costing) {
-	p.printf("\ncost at %s\n", c.Distribution)
+	p.printf("\ncost at %s\n", cmp.Or(c.Distribution, "the distribution "+withoutID))
 	if c.Known != nil {
 		p.printf("   %s known there\n", count(int(*c.Known), "object"))
 	} else if c.Assumption != "" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func (r *reader) name() {
 		switch {
 		case f.named:
 		case f.ID == "":
-			r.warn(f.file, f.path, "the distribution has no ID in the file, and none was given")
+			r.warn(f.file, f.path, "the distribution has no ID in the file, and none was given, as by ID=%s", filepath.Base(f.file))
 		default:
 			r.warn(f.file, f.path, "CloudFormation alone knows the distribution's ID, and %s stands for it: give it as resource %s", f.ID, f.ID)
 		}
