@@ -110,6 +110,11 @@ func (j *judge) needed(url string) bool {
 	})
 }
 
+// queries reports whether a need asks for p, which is one path's query strings.
+func (j *judge) queries(p freshet.Pattern) bool {
+	return strings.Contains(p.Prefix(), "?") && slices.ContainsFunc(j.p.Needs, func(n cover.Need) bool { return n.Pattern == p })
+}
+
 // cold adds up what the patterns remove for nothing.
 func (j *judge) cold(chosen []freshet.Pattern) (s inventory.Sum) {
 	if j.p.Inventory == nil {
@@ -129,7 +134,7 @@ func (j *judge) cold(chosen []freshet.Pattern) (s inventory.Sum) {
 			if !p.IsWildcard() {
 				continue
 			}
-			if strings.Contains(p.Prefix(), "?") {
+			if j.queries(p) {
 				continue
 			}
 			share := float64(j.p.Assumption.Site)
@@ -186,8 +191,7 @@ func (j *judge) forbidden(p freshet.Pattern) bool {
 		}
 	}
 	for _, prefix := range j.p.Rails.Protected {
-		queries := strings.Contains(p.Prefix(), "?") // of one path
-		if p.IsWildcard() && (strings.HasPrefix(prefix, p.Prefix()) || !queries && strings.HasPrefix(p.Prefix(), prefix)) {
+		if p.IsWildcard() && (strings.HasPrefix(prefix, p.Prefix()) || !j.queries(p) && strings.HasPrefix(p.Prefix(), prefix)) {
 			return true
 		}
 		for _, e := range j.live {

@@ -95,7 +95,13 @@ func (c *counter) begin(v int) {
 }
 
 func (c *counter) end(v int) {
-	c.cold[v] = c.toAssumed(c.t.prefix(v), c.spared(c.t.prefix(v), true).Minus(c.cold[v]))
+	sum := c.spared(c.t.prefix(v), true).Minus(c.cold[v])
+	if c.cursor == nil && c.t.queries(v) {
+		sum = c.toAssumedOf(sum, 0)
+	} else {
+		sum = c.toAssumed(c.t.prefix(v), sum)
+	}
+	c.cold[v] = sum
 	if c.spans {
 		c.to[v] = int32(c.cursor.Index())
 	}
@@ -122,16 +128,18 @@ func (c *counter) toAssumed(prefix string, s inventory.Sum) inventory.Sum {
 	if c.cursor != nil {
 		return s
 	}
-	objects := int64(money(c.assume.ColdPerURL).times(s.Objects).plus(money(c.assume.below(prefix))))
+	return c.toAssumedOf(s, c.assume.below(prefix))
+}
+
+// toAssumedOf is toAssumed where so many of the site's objects lie below.
+func (c *counter) toAssumedOf(s inventory.Sum, below int64) inventory.Sum {
+	objects := int64(money(c.assume.ColdPerURL).times(s.Objects).plus(money(below)))
 	bytes := int64(money(c.assume.BytesPerObject).times(objects))
 	return inventory.Sum{Objects: objects, Bytes: bytes, Refills: objects, RefillBytes: bytes}
 }
 
 // below is how many objects of the site lie below prefix.
 func (a Assumption) below(prefix string) int64 {
-	if ofOnePath(prefix) {
-		return 0
-	}
 	objects := a.Site
 	for i := 1; i < len(prefix) && objects > 0; i++ {
 		if prefix[i] == '/' || prefix[i-1] == '/' {
@@ -140,10 +148,6 @@ func (a Assumption) below(prefix string) int64 {
 	}
 	return objects
 }
-
-// ofOnePath reports whether all that begins with prefix is one path with its
-// query strings, so that no other object is among it.
-func ofOnePath(prefix string) bool { return strings.IndexByte(prefix, '?') >= 0 }
 
 func (c *counter) othersUntil(url string, beyond bool) {
 	for len(c.others) > 0 && (c.others[0] < url || beyond && strings.HasPrefix(c.others[0], url)) {

@@ -46,8 +46,8 @@ type Rails struct {
 	// send /doc* instead.
 	Never []freshet.Pattern
 	// Protected holds path prefixes below which nothing goes cold that has not
-	// changed. No wildcard reaches below them but those of the query strings of
-	// one path, and no tag that takes an unchanged object from there.
+	// changed. No wildcard reaches below them but a need's own of the query strings
+	// of one path, and no tag that takes an unchanged object from there.
 	Protected []string
 	// MaxCollateral is how many objects the whole plan may make cold that have not
 	// changed; nil for any number.
@@ -58,8 +58,8 @@ type Rails struct {
 // to remove ColdPerURL unchanged objects for each needed URL, and of those of
 // the whole site a tenth for each step that its prefix goes down: a step is a
 // folder's name or the beginning of a name, so that /* removes all of Site, /d*
-// a tenth, /docs/* a hundredth and /docs/p* a thousandth. The query strings of
-// one path, such as /docs/?*, are no unchanged objects.
+// a tenth, /docs/* a hundredth and /docs/p* a thousandth. A need's own
+// pattern for the query strings of one path, such as /docs/?*, removes none.
 type Assumption struct {
 	Site           int64 // objects
 	ColdPerURL     int64

@@ -79,6 +79,8 @@ func TestCovers(t *testing.T) {
 		{"protected", cover.Problem{Needs: of("/d/a", "/d/b", "/e/a", "/e/b"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d/"}}}, "/d/a /d/b /e/*"},
 		{"protected, with query strings", cover.Problem{Needs: queried("/d/a"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d/"}}}, "/d/a /d/a?*"},
 		{"query strings of what is not known", cover.Problem{Needs: queried("/d"), Prices: tenth, Assumption: cover.Assumption{Site: 10_000}, Rails: cover.Rails{MaxCollateral: limit(0)}}, "/d /d?*"},
+		{"one query string and another", cover.Problem{Needs: of("/d?q=ab", "/d?q=ac"), Prices: tenth, Assumption: cover.Assumption{Site: 10_000}}, "/d?q=ab /d?q=ac"},
+		{"protected query strings", cover.Problem{Needs: of("/d?q=ab", "/d?q=ac"), Inventory: deep, Prices: tenth, Rails: cover.Rails{Protected: []string{"/d"}}}, "/d?q=ab /d?q=ac"},
 		{"protected from a tag", cover.Problem{Needs: of("/a", "/b~"), Inventory: holding("/a t", "/b~ t", "/p/x t"), Prices: tenth, Tags: true, Rails: cover.Rails{Protected: []string{"/p/"}}}, "/a /b*"},
 		{"collateral in sum", cover.Problem{Needs: of("/d/a", "/d/b", "/e/a", "/e/b"), Inventory: holding("/d/a", "/d/b", "/d/c", "/e/a", "/e/b", "/e/c", "/e/d"), Prices: tenth, Rails: cover.Rails{MaxCollateral: limit(2)}}, "/d/* /e/a /e/b"},
 		{"no collateral at all", cover.Problem{Needs: of("/d/a~"), Inventory: holding("/d/ab"), Prices: tenth, Rails: cover.Rails{MaxCollateral: limit(0)}}, "max_collateral: every plan makes more than 0 unchanged objects cold, the cheapest one 1"},

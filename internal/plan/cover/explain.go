@@ -56,7 +56,7 @@ func (s *solver) everything(c terms) Estimate {
 		e.Cold = s.census.all
 	}
 	e.Cost = s.tariff.cost(e.Patterns, e.Cold)
-	if rail, name := c.rails.wildcard("/"); rail != "" {
+	if rail, name := c.rails.wildcard("/", false); rail != "" {
 		e.Refused = forbidden(rail, "/*", name)
 	} else {
 		e.Refused = exceeded(c.bounds, value{cold: e.Cold.Objects, wild: int32(e.Patterns), patterns: int32(e.Patterns)})
@@ -93,7 +93,7 @@ func (s *solver) perURL(c terms) Estimate {
 // refusedAlone says why requirement i cannot be covered by its own pattern.
 func (s *solver) refusedAlone(r rails, leaf func(int) value, i int) *Refused {
 	p := s.t.pattern(i)
-	if rail, name := r.wildcard(p.Prefix()); s.t.forced[i] && rail != "" {
+	if rail, name := r.wildcard(p.Prefix(), true); s.t.forced[i] && rail != "" {
 		return forbidden(rail, p, name)
 	}
 	if !s.t.forced[i] && !leaf(i).possible() {
@@ -115,7 +115,7 @@ func forbidden(rail Rail, p freshet.Pattern, value string) *Refused {
 func (s *solver) own(a attempt) found {
 	asked := make([]bool, s.t.nodes())
 	for v := range asked {
-		asked[v] = s.forcedNode(v)
+		asked[v] = s.t.asked(v)
 	}
 	c := choice{wildcards: outermost(s.t, asked)}
 	next := int32(0)
@@ -144,16 +144,4 @@ func exceeded(b bounds, v value) *Refused {
 		}
 	}
 	return nil
-}
-
-// forcedNode reports whether node v is the very wildcard that a requirement
-// asks for.
-func (s *solver) forcedNode(v int) bool {
-	l := s.t.left[v]
-	for _, i := range []int32{l, l + 1} { // an exact one of the same key comes first
-		if i <= s.t.right[v] && s.t.forced[i] && len(s.t.keys[i]) == int(s.t.depth[v]) {
-			return true
-		}
-	}
-	return false
 }

@@ -37,8 +37,9 @@ func newRails(r Rails) rails {
 func (r rails) none() bool { return len(r.never)+len(r.exact)+len(r.protected) == 0 }
 
 // wildcard returns the rail that forbids the wildcard over prefix, with the
-// configured value; "" when none does.
-func (r rails) wildcard(prefix string) (Rail, string) {
+// configured value; "" when none does. asked says that a need asks for this very
+// wildcard.
+func (r rails) wildcard(prefix string, asked bool) (Rail, string) {
 	if n, ok := below(r.never, prefix); ok {
 		if !r.exact[freshet.Pattern(n)] {
 			n += "*"
@@ -48,8 +49,8 @@ func (r rails) wildcard(prefix string) (Rail, string) {
 	if p, ok := below(r.protected, prefix); ok {
 		return Protected, p
 	}
-	if ofOnePath(prefix) {
-		return "", ""
+	if asked && strings.IndexByte(prefix, '?') >= 0 {
+		return "", "" // one changed path with its query strings
 	}
 	for _, p := range r.protected {
 		if strings.HasPrefix(prefix, p) {

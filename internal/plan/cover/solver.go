@@ -142,7 +142,7 @@ func (s *solver) allowed(r rails) offer {
 	}
 	o := offer{make([]money, len(s.offer.cost)), s.offer.cold}
 	for v, cost := range s.offer.cost {
-		if rail, _ := r.wildcard(s.t.prefix(v)); rail != "" {
+		if rail, _ := r.wildcard(s.t.prefix(v), s.t.asked(v)); rail != "" {
 			cost = impossible
 		}
 		o.cost[v] = cost

@@ -1,6 +1,10 @@
 package cover
 
-import "github.com/freshet/freshet"
+import (
+	"strings"
+
+	"github.com/freshet/freshet"
+)
 
 // tree is the radix tree over the requirements, as arrays. A node is a wildcard
 // that may be worth sending: the longest one over the requirements left to
@@ -44,6 +48,23 @@ func (t *tree) nodes() int { return len(t.depth) }
 func (t *tree) prefix(v int) string { return t.keys[t.left[v]][:t.depth[v]] }
 
 func (t *tree) wildcard(v int) freshet.Pattern { return freshet.Pattern(t.prefix(v) + "*") }
+
+// asked reports whether node v is the very wildcard that a requirement asks for.
+func (t *tree) asked(v int) bool {
+	l := t.left[v]
+	for _, i := range []int32{l, l + 1} { // an exact one of the same key comes first
+		if i <= t.right[v] && t.forced[i] && len(t.keys[i]) == int(t.depth[v]) {
+			return true
+		}
+	}
+	return false
+}
+
+// queries reports whether node v is asked for and all that it removes is one
+// path with its query strings, so that no other object is among it.
+func (t *tree) queries(v int) bool {
+	return strings.IndexByte(t.prefix(v), '?') >= 0 && t.asked(v)
+}
 
 // byLeft returns the nodes by their first requirement, the upper ones first.
 func (t *tree) byLeft() []int32 {
