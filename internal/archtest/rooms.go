@@ -44,7 +44,7 @@ var House = []Room{
 	{Dir: "internal/sigv4", May: []string{"."}},
 	{Dir: "internal/bucket", May: []string{"."}},
 	{Dir: "internal/mirror", May: []string{"."}},
-	{Dir: "internal/edge", May: []string{".", "internal/distribution", "internal/edge/accesslog", "internal/edge/certificate", "internal/edge/compress", "internal/edge/s3origin", "internal/edge/signed"}},
+	{Dir: "internal/edge", May: []string{".", "internal/distribution", "internal/edge/accesslog", "internal/edge/certificate", "internal/edge/compress", "internal/edge/s3origin", "internal/edge/signed", "internal/function"}},
 	{Dir: "internal/edge/accesslog"},
 	{Dir: "internal/edge/certificate"},
 	{Dir: "internal/edge/compress"},

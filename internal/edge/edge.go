@@ -41,6 +41,7 @@ type Config struct {
 	OriginTimeout time.Duration // for the first byte of a response and between any two; 0 for CloudFront's 30 s
 	PoP           string        // for X-Amz-Cf-Pop; empty for LCL50-C1
 	Log           *slog.Logger  // nil for none
+	Function      Functions     // nil: no functions are run
 
 	// AccessLog gets a record of each request once it is answered, with the ID of
 	// the distribution, empty where none was found. It is called from many
@@ -184,6 +185,12 @@ func (e *Edge) exchange(x *exchange, r *http.Request) {
 	if q.behavior != nil {
 		x.dressing = q.behavior.dressing
 	}
+	if why == nil && q.behavior.functions.any() {
+		var answered bool
+		if r, q, answered = e.callFirst(x, r, q); answered {
+			return
+		}
+	}
 	if q.behavior != nil && q.behavior.keys != nil {
 		r = unsigned(r)
 	}
@@ -206,7 +213,7 @@ func (e *Edge) exchange(x *exchange, r *http.Request) {
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 	var stored *entry
 	if q.cached {
-		stored = q.site.lookup(q.key)
+		stored = q.site.lookupFor(&q)
 	}
 	if stored != nil && stored.isMark() {
 		stored = nil

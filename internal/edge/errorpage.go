@@ -30,6 +30,9 @@ func (e *Edge) servePage(w http.ResponseWriter, r *http.Request, s *site, status
 	if rule.ResponsePagePath == "" {
 		return false
 	}
+	if x, ok := w.(*exchange); ok {
+		x.last = nil // an error is shown to no function, and its page neither
+	}
 	page := pageRequest(r, rule.ResponsePagePath)
 	q := s.query(page, splitTarget(rule.ResponsePagePath))
 	q.secure = r.TLS != nil

@@ -14,6 +14,8 @@ type exchange struct {
 	began    time.Time
 	site     *site         // nil until it is known
 	dressing *dressing     // nil for none, and until the behavior is known
+	last     *lastCall     // nil for no function at viewer-response
+	replaced bool          // the body is not that of the answer any more
 	status   int           // 0 until the header is out
 	bytes    int64         // of the body
 	head     int64         // bytes before it; counted for the log only
@@ -28,6 +30,13 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 // WriteHeader sends the header, dressed. Only the first final status counts.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
+		var body []byte
+		if x.last != nil {
+			status, body, x.replaced = x.last.apply(x, status)
+		}
+		if x.replaced && len(body) > 0 && x.r.Method != http.MethodHead {
+			defer func() { _, _ = x.write(body) }() // the viewer is gone, or not
+		}
 		x.status = status
 		x.extend()
 		if x.dressing != nil {
@@ -46,6 +55,13 @@ func (x *exchange) Write(p []byte) (int, error) {
 	if x.status == 0 {
 		x.WriteHeader(http.StatusOK)
 	}
+	if x.replaced {
+		return 0, errReplaced
+	}
+	return x.write(p)
+}
+
+func (x *exchange) write(p []byte) (int, error) {
 	written := 0
 	for {
 		part := p[written:min(len(p), written+patientBytes)]

@@ -46,6 +46,8 @@ const (
 	refreshHit outcome = "RefreshHit"
 	failed     outcome = "Error"
 	redirected outcome = "Redirect"
+
+	functionGenerated outcome = "FunctionGeneratedResponse"
 )
 
 // lead gives the viewer that began the fill its place in the stream, before

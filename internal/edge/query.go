@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/freshet/freshet"
@@ -15,7 +16,8 @@ type query struct {
 	secure    bool      // the viewer came over TLS
 	method    string    // to ask the origin with for what will be cached
 	key       key
-	viewed    string // path as the viewer spelled it
+	viewed    string // path as the viewer spelled it, or as a function rewrote it
+	alias     string // the URL that a function rewrote, as an invalidation may name it; empty where it rewrote none
 	path      string // path to ask the origin for: viewed, or the default root object
 	text      string // query string as far as it is in the cache key
 	forwarded string // query string to ask the origin for
@@ -104,8 +106,12 @@ func chained(via []string) bool {
 // query finds the behavior that answers a request for a target, and what is in
 // its key.
 func (s *site) query(r *http.Request, t target) query {
+	return s.queryAt(&s.behaviors[s.config.Config.BehaviorIndex(matchedPath(t.path))], r, t)
+}
+
+// queryAt is query with the behavior that answers.
+func (s *site) queryAt(b *behavior, r *http.Request, t target) query {
 	path := t.path
-	b := &s.behaviors[s.config.Config.BehaviorIndex(matchedPath(path))]
 	if b.keys != nil {
 		r, t = unsigned(r), t.unsigned()
 	}
@@ -137,7 +143,9 @@ func (s *site) query(r *http.Request, t target) query {
 // names returns the spellings under which an invalidation may name the
 // response. What is served at / is the default root object, and goes when
 // either is invalidated: the documentation speaks for the one, experience with
-// CloudFront for the other.
+// CloudFront for the other. What a function rewrites has both names, too, as
+// CloudFront advises.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
 func (q query) names(root string) []string {
 	suffix := ""
 	if q.text != "" {
@@ -146,6 +154,9 @@ func (q query) names(root string) []string {
 	names := []string{freshet.CanonicalPath(q.viewed) + suffix}
 	if q.viewed == "/" && root != "" {
 		names = append(names, root+suffix)
+	}
+	if q.alias != "" && !slices.Contains(names, q.alias) {
+		names = append(names, q.alias)
 	}
 	return names
 }

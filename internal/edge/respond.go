@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -80,7 +81,7 @@ func (e *Edge) respondWhole(w http.ResponseWriter, r *http.Request, a answer) {
 // finish ends a response whose header is out. If bytes are missing the
 // connection is broken off, so that the viewer does not take them for all.
 func finish(err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, errReplaced) {
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -198,8 +199,9 @@ func requestID() string {
 type refusal struct {
 	status   int
 	reason   string
-	location string // of a redirect
-	xml      string // in place of a page that says the reason
+	location string  // of a redirect
+	result   outcome // in X-Cache; empty for what follows from the rest
+	xml      string  // in place of a page that says the reason
 }
 
 func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
@@ -217,6 +219,9 @@ func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 		outcome = redirected
 	}
 	e.sign(h, why.status, outcome)
+	if why.result != "" {
+		h.Set("X-Cache", string(why.result)+" from cloudfront")
+	}
 	if r.ContentLength != 0 || why.status == http.StatusRequestEntityTooLarge {
 		// Nobody will read the rest, and nobody waits for it.
 		h.Set("Connection", "close")

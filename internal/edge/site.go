@@ -41,8 +41,9 @@ type behavior struct {
 	*distribution.CacheBehavior
 	conduct
 
-	caching distribution.Caching
-	keying  keying
+	caching   distribution.Caching
+	keying    keying
+	functions functions
 }
 
 // caches reports whether an answer to a request with this method may come from
@@ -84,6 +85,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		made.behaviors = append(made.behaviors, behavior{CacheBehavior: b, conduct: conduct, caching: caching, keying: newKeying(&caching, b)})
 		added := &made.behaviors[len(made.behaviors)-1]
 		added.keying.beyond = &added.conduct.forwarding
+		added.functions = functionsOf(b, &made.config, c)
 	}
 	return made, nil
 }
@@ -124,12 +126,12 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 	// In this order: what is found valid after the fetch was stamped cannot
 	// have been invalidated before it.
 	s.epochs.begin(&f.stamp)
-	old := s.lookup(q.key)
+	old := s.lookupFor(q)
 	if old != nil && (old.answers(now) || behind && old.resting(now)) {
 		return old, nil, false
 	}
 	apart := !behind && (!q.behavior.collapses() || old != nil && old.life.each)
-	if f := s.fills[q.key]; f != nil && !apart && s.joinable(f) {
+	if f := s.fills[q.key]; f != nil && !apart && s.joinable(f) && s.serves(f, q) {
 		return nil, f, false
 	}
 	if old != nil && old.isMark() {

@@ -42,6 +42,16 @@ func (s *store) drop(e *entry) {
 	})
 }
 
+// replace puts next in the place of e, but not of an entry that has replaced e.
+func (s *store) replace(e, next *entry) {
+	s.cache.ComputeIfPresent(e.key, func(now *entry) (*entry, otter.ComputeOp) {
+		if now == e {
+			return next, otter.WriteOp
+		}
+		return now, otter.CancelOp
+	})
+}
+
 func (s *store) all() iter.Seq[*entry] { return s.cache.Values() }
 
 func (s *store) objects() int  { return s.cache.EstimatedSize() }
