@@ -131,8 +131,12 @@ func replaceFile(name string, text []byte) error {
 		return os.WriteFile(name, text, 0o644) //nolint:gosec // a plan is no secret
 	}
 	temporary := name + ".part"
-	if err := os.WriteFile(temporary, text, 0o644); err != nil { //nolint:gosec // a plan is no secret
-		return err
+	err := os.WriteFile(temporary, text, 0o644) //nolint:gosec // a plan is no secret
+	if err == nil {
+		err = os.Rename(temporary, name)
 	}
-	return errors.Join(os.Rename(temporary, name))
+	if err != nil {
+		_ = os.Remove(temporary)
+	}
+	return err
 }

@@ -160,7 +160,7 @@ func (b *behavior) query(text, inKey string) string {
 	var kept []string
 	for parameter := range strings.SplitSeq(text, "&") {
 		name, _, _ := strings.Cut(parameter, "=")
-		if b.keying.queryStrings.Selects(name) || f.QueryStrings.Selects(name) && !(s3 && strings.HasPrefix(name, "response-content-")) {
+		if b.keying.queryStrings.Selects(name) || f.QueryStrings.Selects(name) && (!s3 || !strings.HasPrefix(name, "response-content-")) {
 			kept = append(kept, parameter)
 		}
 	}

@@ -322,7 +322,9 @@ func TestPromiseRewrittenURLs(t *testing.T) {
 			return reply(200, fmt.Sprint(version), "Cache-Control", "max-age=1000"), nil
 		})
 		e, err := New(Config{Distributions: []distribution.Distribution{running("first", "")}, Function: found, MemoryLimit: 1 << 20,
-			Resolve: func(distribution.Distribution, distribution.Origin) (Origin, error) { return Origin{URL: "http://o.test", Transport: origin}, nil }})
+			Resolve: func(distribution.Distribution, distribution.Origin) (Origin, error) {
+				return Origin{URL: "http://o.test", Transport: origin}, nil
+			}})
 		if err != nil {
 			rt.Fatal(err)
 		}

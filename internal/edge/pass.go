@@ -14,11 +14,10 @@ import (
 // pass forwards one viewer's request and its conditions and ranges with it, and
 // stores nothing.
 func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
-	h := e.toOrigin(r, q)
-	if _, status := selectSpans(h.Get("Range"), 1<<62); status == http.StatusOK {
-		delete(h, "Range") // malformed, or of parts that overlap: the whole is sent
+	asked := asking{method: r.Method, header: e.toOrigin(r, q), host: q.host, secure: q.secure, length: r.ContentLength}
+	if _, status := selectSpans(asked.header.Get("Range"), 1<<62); status == http.StatusOK {
+		delete(asked.header, "Range") // malformed, or of parts that overlap: the whole is sent
 	}
-	asked := asking{method: r.Method, header: h, host: q.host, secure: q.secure, length: r.ContentLength}
 	var body *arriving
 	if r.Body != nil && r.ContentLength != 0 {
 		body = &arriving{ReadCloser: r.Body, control: http.NewResponseController(w)}
@@ -33,15 +32,7 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 		err = errors.New("the origin switched protocols without being asked")
 	}
 	if err != nil {
-		if why := body.why(); why != nil {
-			e.refuse(w, r, why)
-			return
-		}
-		finish(context.Cause(r.Context())) // if nobody is listening
-		e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
-		if status := failureStatus(err); q.instead != 0 || !e.servePage(w, r, q.site, status) {
-			e.refuse(w, r, &refusal{status: status, reason: "The origin gave no usable answer."})
-		}
+		e.unanswered(w, r, q, body, err)
 		return
 	}
 	defer resp.close()
@@ -58,6 +49,25 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	if q.instead == 0 && e.servePage(w, r, q.site, resp.StatusCode) {
 		return
 	}
+	e.passBack(w, r, q, resp)
+}
+
+// unanswered tells a viewer that the origin gave no answer, or that the
+// viewer's own body was why.
+func (e *Edge) unanswered(w http.ResponseWriter, r *http.Request, q *query, body *arriving, err error) {
+	if why := body.why(); why != nil {
+		e.refuse(w, r, why)
+		return
+	}
+	finish(context.Cause(r.Context())) // if nobody is listening
+	e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+	if status := failureStatus(err); q.instead != 0 || !e.servePage(w, r, q.site, status) {
+		e.refuse(w, r, &refusal{status: status, reason: "The origin gave no usable answer."})
+	}
+}
+
+// passBack sends the origin's response to the viewer.
+func (e *Edge) passBack(w http.ResponseWriter, r *http.Request, q *query, resp *response) {
 	passed := w.Header()
 	for name, values := range q.behavior.keying.fromOrigin(resp.Header) {
 		passed[name] = values

@@ -89,7 +89,7 @@ func (a *arriving) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	a.setDeadline(time.Time{})
-	if err != io.EOF { //nolint:errorlint // the end of a body is io.EOF itself
+	if err != io.EOF {
 		a.broken.Store(brokenOff(err))
 	}
 	return n, err

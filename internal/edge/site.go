@@ -84,7 +84,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		}
 		made.behaviors = append(made.behaviors, behavior{CacheBehavior: b, conduct: conduct, caching: caching, keying: newKeying(&caching, b)})
 		added := &made.behaviors[len(made.behaviors)-1]
-		added.keying.beyond = &added.conduct.forwarding
+		added.keying.beyond = &added.forwarding
 		added.functions = functionsOf(b, &made.config, c)
 	}
 	return made, nil

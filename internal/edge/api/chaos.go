@@ -104,9 +104,9 @@ func (c *Chaos) Hold(ctx context.Context, i Invalidation) {
 	}
 }
 
-// holds returns how long i is to be held, which is negative for ever, and what is
+// holds returns how long an invalidation is to be held, which is negative for ever, and what is
 // closed when that changes.
-func (c *Chaos) holds(i Invalidation) (time.Duration, <-chan struct{}) {
+func (c *Chaos) holds(Invalidation) (time.Duration, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.changed == nil {

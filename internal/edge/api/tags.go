@@ -57,7 +57,7 @@ func (h *handler) listTags(c call) (reply, error) {
 
 // changeTags answers TagResource and UntagResource.
 func (h *handler) changeTags(c call) (reply, error) {
-	var change func([]Tag) ([]Tag, error)
+	var change func([]Tag) ([]Tag, error) // of the tags there are
 	switch c.URL.Query().Get("Operation") {
 	case "Tag":
 		t, err := readTree(c.body, "Tags")
@@ -71,7 +71,7 @@ func (h *handler) changeTags(c call) (reply, error) {
 		if err := f.end(err); err != nil {
 			return reply{}, err
 		}
-		change = func(old []Tag) ([]Tag, error) {
+		change = func(old []Tag) ([]Tag, error) { //nolint:unparam // tagging can fail
 			return slices.DeleteFunc(slices.Clone(old), func(t Tag) bool { return slices.Contains(gone, t.Key) }), nil
 		}
 	default:

@@ -28,12 +28,10 @@ func (t *token) field(name string) *string {
 }
 
 // put keeps the first value of a name.
-func (t *token) put(name, value string) bool {
-	into := t.field(name)
-	if into != nil && *into == "" {
+func (t *token) put(name, value string) {
+	if into := t.field(name); into != nil && *into == "" {
 		*into = value
 	}
-	return into != nil
 }
 
 const cookiePrefix = "CloudFront-"

@@ -267,7 +267,7 @@ func (j *jsonReader) name() error {
 	case err != nil:
 		return err
 	case token != nil && !ok:
-		return errors.New("Name is expected to be a text")
+		return errors.New("the Name of the bucket is expected to be a text")
 	case name != "" && j.bucket != "" && name != j.bucket:
 		return fmt.Errorf("the listing is of bucket %s, not of %s", name, j.bucket)
 	}
