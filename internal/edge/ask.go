@@ -150,7 +150,9 @@ func outcomeOf(resp *response, err error) int {
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*response, error) {
 	for attempt := 1; ; attempt++ {
+		began := time.Now()
 		resp, err := o.askOnce(ctx, q, a)
+		e.fetched(q, began, resp, err)
 		if err == nil || attempt >= o.attempts || ctx.Err() != nil || !worthAnotherTry(a.method, err) {
 			return resp, err
 		}

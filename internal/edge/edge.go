@@ -47,6 +47,8 @@ type Config struct {
 	// the distribution, empty where none was found. It is called from many
 	// goroutines and must not keep the record. Nil for none.
 	AccessLog func(distributionID string, r *accesslog.Record)
+
+	Observer Observer // nil for none
 }
 
 // Edge is an http.Handler. It must be closed.
@@ -61,6 +63,7 @@ type Edge struct {
 	tlsPort  int
 
 	accessLog func(string, *accesslog.Record) // nil for none
+	observer  Observer                        // nil for none
 	log       *slog.Logger
 
 	filling atomic.Int64 // bytes of responses that are still arriving
@@ -91,7 +94,7 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{
 		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog,
+		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
 	if err := e.firstServed(c); err != nil {
 		return nil, err
@@ -162,9 +165,9 @@ func (e *Edge) Close() error {
 // knows, when a response breaks off after it began.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, r: r, began: time.Now(), logged: e.accessLog != nil}
-	if x.logged {
+	if x.logged || e.observer != nil {
 		var complete bool
-		defer func() { e.record(x, x.site, complete) }()
+		defer func() { e.over(x, complete) }()
 		e.exchange(x, r)
 		complete = true // and did not panic
 		return

@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -10,18 +11,26 @@ import (
 // store keeps entries within a limit of bytes. It decides what to evict and
 // knows nothing of validity.
 type store struct {
-	cache *otter.Cache[key, *entry]
+	cache   *otter.Cache[key, *entry]
+	evicted atomic.Uint64 // entries that had to make room
 }
 
 func newStore(limit uint64) (*store, error) {
+	s := new(store)
 	c, err := otter.New(&otter.Options[key, *entry]{
 		MaximumWeight: limit,
 		Weigher:       func(_ key, e *entry) uint32 { return e.weight() },
+		OnAtomicDeletion: func(d otter.DeletionEvent[key, *entry]) {
+			if d.WasEvicted() {
+				s.evicted.Add(1)
+			}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a store of %d bytes: %w", limit, err)
 	}
-	return &store{cache: c}, nil
+	s.cache = c
+	return s, nil
 }
 
 // get returns nil when there is no entry.
