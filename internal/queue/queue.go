@@ -92,6 +92,15 @@ func (q *Queue) Pending(ctx context.Context) ([]Waiting, error) {
 	return all, nil
 }
 
+// Len is the number of changes that wait.
+func (q *Queue) Len(ctx context.Context) (uint64, error) {
+	info, err := q.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the queue: %w", err)
+	}
+	return info.State.Msgs, nil
+}
+
 // Delivery is a change that was handed out and not acknowledged yet.
 type Delivery struct {
 	Change freshet.Change

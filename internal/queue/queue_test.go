@@ -89,6 +89,36 @@ func TestChangesArriveAsTheyWerePut(t *testing.T) {
 	}
 }
 
+func TestLenCountsWhatWaits(t *testing.T) {
+	q, stop := open(t, t.TempDir())
+	length := func() uint64 {
+		n, err := q.Len(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := length(); n != 0 {
+		t.Errorf("%d in an empty queue", n)
+	}
+	put(t, q, change("a", "1"), change("b", "1"), change("b", "1"))
+	if n := length(); n != 2 {
+		t.Errorf("%d of 2", n)
+	}
+	if err := consume(t, q, 2)[0].Ack(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); length() != 1; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d after one of two was acknowledged", length())
+		}
+	}
+	stop()
+	if _, err := q.Len(t.Context()); err == nil {
+		t.Error("a store that was stopped gave an answer")
+	}
+}
+
 func TestADuplicateIsStoredOnce(t *testing.T) {
 	q, _ := open(t, t.TempDir())
 	put(t, q, change("a", "01"), change("a", "01"), change("a", "02"))

@@ -57,8 +57,18 @@ func (r *Register) complete(i Invalidation) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.finish(done)
+	if finished := r.finish(done); finished != nil {
+		r.changed(finished)
+	}
 	r.dropPaths()
+}
+
+// changed tells of an invalidation. r.mu is held, so that it is told in the
+// right order.
+func (r *Register) changed(i *record) {
+	if r.cfg.Changed != nil {
+		r.cfg.Changed(i.Invalidation)
+	}
 }
 
 // repeat calls do until it succeeds and reports whether it did before Close.
@@ -79,18 +89,20 @@ func (r *Register) repeat(i Invalidation, doing string, do func() error) bool {
 	}
 }
 
-// finish marks an invalidation as completed. Unknown ones, and such as are
-// completed already, are passed over. r.mu is held, or nobody else knows r yet.
-func (r *Register) finish(done Entry) {
+// finish marks an invalidation as completed and returns it. Unknown ones, and
+// such as are completed already, are passed over, and nil is returned. r.mu is
+// held, or nobody else knows r yet.
+func (r *Register) finish(done Entry) *record {
 	h := r.history(done.Distribution)
 	record, ok := h.records[done.ID]
 	if !ok || !record.Completed.IsZero() {
-		return
+		return nil
 	}
 	h.running.remove(record)
 	record.Completed = done.At
 	r.kept = append(r.kept, record)
 	r.keptBytes += record.pathBytes()
+	return record
 }
 
 // dropPaths forgets the paths of the earliest completed invalidations until the

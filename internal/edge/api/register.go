@@ -40,6 +40,11 @@ type RegisterConfig struct {
 	// progress when the register was closed.
 	Hold func(ctx context.Context, i Invalidation)
 
+	// Changed is told, where it is not nil, of each invalidation when it is
+	// accepted and when it is completed. It must not call the register, block, or
+	// change or keep the paths.
+	Changed func(i Invalidation)
+
 	// Retain is how long a completed invalidation and its caller reference are
 	// remembered. Zero is for ever; give the age limit of the log where it has
 	// one. A remembered invalidation takes a few hundred bytes.
@@ -246,6 +251,7 @@ func (r *Register) publish(ctx context.Context, created *record) (Invalidation, 
 		return Invalidation{}, unavailable("CloudFront encountered an internal error. Please try again.", fmt.Errorf("record the invalidation: %w", err))
 	}
 	h.insert(created)
+	r.changed(created)
 	r.begin(created)
 	return created.snapshot(), nil
 }

@@ -54,6 +54,30 @@ func TestCreateAppliesToTheEdge(t *testing.T) {
 	}
 }
 
+// Everybody who wants to know is told of each invalidation twice, in order, and
+// not again of one that was there already.
+func TestChangedIsToldTwice(t *testing.T) {
+	told := make(chan api.Invalidation, 10)
+	e := &edge{}
+	r := open(t, e, func(c *api.RegisterConfig) { c.Changed = func(i api.Invalidation) { told <- i } })
+	batch := api.Batch{CallerReference: "r", Paths: []string{"/a"}}
+	i, err := r.Create(t.Context(), "E1PLAIN", batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := <-told, <-told
+	if first.ID != i.ID || first.Status() != api.StatusInProgress || second.ID != i.ID || second.Status() != api.StatusCompleted || len(second.Paths) != 1 {
+		t.Errorf("told of %+v, then %+v", first, second)
+	}
+	if _, err := r.Create(t.Context(), "E1PLAIN", batch); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if len(told) != 0 {
+		t.Errorf("a repetition was told of: %+v", <-told)
+	}
+}
+
 func TestCreateRules(t *testing.T) {
 	many := func(n int, suffix string) []string {
 		paths := make([]string, n)

@@ -1,0 +1,107 @@
+// Package metrics counts what a freshet does: for Prometheus, and for people who
+// look on.
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/freshet/freshet/internal/edge"
+)
+
+// Recorder is told of everything and keeps count. All methods may be called
+// concurrently.
+type Recorder struct {
+	registry *prometheus.Registry
+	requests *requests
+	changes  *changes
+	news     news
+	watched  watched
+}
+
+// New returns a Recorder with a registry of its own.
+func New() *Recorder {
+	r := &Recorder{registry: prometheus.NewRegistry(), requests: newRequests(), changes: newChanges()}
+	r.registry.MustRegister(buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.registry.MustRegister(r.requests.all()...)
+	r.registry.MustRegister(r.changes.all()...)
+	return r
+}
+
+// Gauges are asked whenever somebody looks.
+type Gauges struct {
+	Edge    func() edge.Stats
+	Waiting func() (changes uint64, err error) // in the queue
+}
+
+// Ask adds what is not counted here but asked for. It may be called once.
+func (r *Recorder) Ask(g Gauges) error {
+	r.watched.gauges.Store(&g)
+	for _, c := range []prometheus.Collector{
+		prometheus.NewGaugeFunc(gauge("freshet_edge_stored_objects", "Responses that the edge holds, including invalid ones that are not swept yet."),
+			func() float64 { return float64(g.Edge().Objects) }),
+		prometheus.NewGaugeFunc(gauge("freshet_edge_stored_bytes", "Memory that the responses take which the edge holds."),
+			func() float64 { return float64(g.Edge().Bytes) }),
+		prometheus.NewGaugeFunc(gauge("freshet_edge_remembered_patterns", "Invalidated patterns that the edge still has to compare with."),
+			func() float64 { return float64(g.Edge().Patterns) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts(gauge("freshet_edge_evictions_total", "Responses that had to make room for others.")),
+			func() float64 { return float64(g.Edge().Evictions) }),
+		&waiting{prometheus.NewDesc("freshet_queue_waiting", "Changes that are accepted and not planned yet.", nil, nil), g.Waiting},
+	} {
+		if err := r.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func gauge(name, help string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{Name: name, Help: help}
+}
+
+// waiting has no value while the queue gives no answer: zero would be a lie, and
+// an error would take all other metrics along.
+type waiting struct {
+	desc *prometheus.Desc
+	ask  func() (uint64, error)
+}
+
+// Describe is of prometheus.Collector.
+func (w *waiting) Describe(c chan<- *prometheus.Desc) { c <- w.desc }
+
+// Collect is of prometheus.Collector.
+func (w *waiting) Collect(c chan<- prometheus.Metric) {
+	if n, err := w.ask(); err == nil {
+		c <- prometheus.MustNewConstMetric(w.desc, prometheus.GaugeValue, float64(n))
+	}
+}
+
+// Handler answers with all metrics, in the format that is asked for.
+func (r *Recorder) Handler() http.Handler {
+	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// buildInfo is 1 with what was built as labels.
+func buildInfo() prometheus.Collector {
+	version, revision := "devel", "unknown"
+	if build, ok := debug.ReadBuildInfo(); ok {
+		if v := build.Main.Version; v != "" && v != "(devel)" {
+			version = v
+		}
+		for _, s := range build.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "freshet_build_info", Help: "Always 1; what was built stands in the labels.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
+}
