@@ -19,10 +19,12 @@ import (
 	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/edge/api"
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/metrics"
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
 	"github.com/freshet/freshet/internal/queue"
 	"github.com/freshet/freshet/internal/route"
+	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/sigv4"
 	"github.com/freshet/freshet/internal/stream"
 )
@@ -42,6 +44,7 @@ type Endpoints struct {
 	S3           string `json:"s3"`                  // URL
 	Edge         string `json:"edge"`                // URL
 	EdgeTLS      string `json:"edge_tls,omitempty"`  // URL; empty without TLS
+	Metrics      string `json:"metrics,omitempty"`   // URL; empty without an address of their own
 	Authority    string `json:"authority,omitempty"` // file with the certificate to trust there
 	API          string `json:"api"`                 // URL
 	AccessKey    string `json:"access_key"`
@@ -78,6 +81,8 @@ type Up struct {
 	edgeListener net.Listener
 	tlsListener  net.Listener // nil without TLS
 	apiListener  net.Listener
+	scrapes      net.Listener // of metrics without a token; nil for none
+	recorder     *metrics.Recorder
 	edgeServer   *http.Server
 	tlsServer    *http.Server // nil without TLS
 	apiServer    *http.Server
@@ -91,9 +96,9 @@ type Up struct {
 // three doors are open and what a crash had cut off is queued again. Call Run,
 // then Close.
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
-	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32)}
+	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.announce,
+		u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -140,6 +145,11 @@ func (u *Up) openListeners(ctx context.Context) (err error) {
 	}
 	if u.cfg.EdgeTLS != "" {
 		if u.tlsListener, err = u.listen(ctx, "tls", u.cfg.EdgeTLS); err != nil {
+			return err
+		}
+	}
+	if u.cfg.Metrics != "" {
+		if u.scrapes, err = u.listen(ctx, "metrics", u.cfg.Metrics); err != nil {
 			return err
 		}
 	}
@@ -233,7 +243,7 @@ func (u *Up) openEdge(context.Context) (err error) {
 	}
 	u.edge, err = edge.New(edge.Config{
 		Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Origins: u.origins(),
-		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog,
+		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog, Observer: u.recorder,
 	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
@@ -290,7 +300,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 	}
 	u.register, err = api.Open(ctx, api.RegisterConfig{
 		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
-		Quota: api.Quota(u.cfg.Quota), Hold: u.hold,
+		Quota: api.Quota(u.cfg.Quota), Hold: u.hold, Changed: u.recorder.Invalidation,
 	})
 	if err != nil {
 		return err
@@ -325,6 +335,9 @@ func (u *Up) announce(context.Context) error {
 	}
 	if u.tlsListener != nil {
 		u.EdgeTLS, u.Authority = "https://"+u.tlsListener.Addr().String(), u.data.path(trustFile)
+	}
+	if u.scrapes != nil {
+		u.Metrics = "http://" + u.scrapes.Addr().String() + server.Metrics
 	}
 	err := u.data.writeJSON("running.json", Running{Endpoints: u.Endpoints, Token: u.token, PID: os.Getpid()})
 	u.onClose(func() error { return os.Remove(u.data.path("running.json")) })

@@ -183,7 +183,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	}
 	u.pipeline = pipeline.New(pipeline.Config{
 		Queue: u.queue, Journal: u.journal, Driver: driver, Router: router, Terms: u.cfg.Plan,
-		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.opts.Report, Log: u.opts.Log,
+		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
 	u.inventory = nil // the pipeline keeps what it needs of it
 	return nil
@@ -218,6 +218,8 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 	control := server.New(server.Config{
 		Token:    u.token,
 		Log:      u.opts.Log,
+		Metrics:  u.recorder.Handler(),
+		Watch:    u.recorder.Watch,
 		Chaos:    u.chaosNow,
 		SetChaos: u.setChaos,
 		Read: func(ctx context.Context, follow bool, each func(journal.Record) error) error {
@@ -241,6 +243,7 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 	})
 	mux := http.NewServeMux()
 	mux.Handle(server.Prefix, control)
+	mux.Handle(server.Metrics, control)
 	mux.Handle("/", cloudfrontAPI)
 	return mux
 }

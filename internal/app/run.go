@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/metrics"
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/queue"
 	"github.com/freshet/freshet/internal/server"
@@ -31,6 +32,9 @@ func (u *Up) Run(ctx context.Context) error {
 	if u.tlsServer != nil {
 		// net/http speaks HTTP/2 on connections that agreed on it.
 		g.Go(func() error { return serve(ctx, u.tlsServer, tls.NewListener(u.tlsListener, u.tlsServer.TLSConfig)) })
+	}
+	if u.scrapes != nil {
+		g.Go(func() error { return serve(ctx, u.scrapeServer(), u.scrapes) })
 	}
 	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener) })
 	g.Go(func() error { return u.pipeline.Run(ctx) })
@@ -112,6 +116,23 @@ func readLog(ctx context.Context, q *queue.Queue, j *journal.Journal, each func(
 		}
 	}
 	return err
+}
+
+// Top calls each with a snapshot of the freshet that runs on the data directory,
+// every second until ctx is done or each fails.
+func Top(ctx context.Context, data string, each func(metrics.Snapshot) error) error {
+	d := DataDir(data)
+	if _, err := d.stat(); err != nil {
+		return err
+	}
+	running, err := d.Running()
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no freshet is running on %s; start one with freshet up", d)
+	}
+	if err != nil {
+		return err
+	}
+	return server.Client{URL: running.API, Token: running.Token}.Top(ctx, each)
 }
 
 // Retry has the dead letters with one of the keys, or all of them, tried again:

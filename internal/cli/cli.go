@@ -33,6 +33,7 @@ type root struct {
 
 	Up         upCmd         `cmd:"" help:"Run a bucket, an edge, the CloudFront API and the pipeline between them on this machine."`
 	Log        logCmd        `cmd:"" help:"Show what happened to every change."`
+	Top        topCmd        `cmd:"" help:"Watch what the edge serves and what is invalidated, second by second."`
 	Plan       planCmd       `cmd:"" help:"Show what would be invalidated for some events or keys, and send nothing."`
 	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
@@ -48,6 +49,7 @@ const description = `Keep CDN caches fresh: exactly what changed, at the least c
 
 Examples:
   freshet up ./site                   a bucket and a CDN on this machine, kept fresh from ./site
+  freshet top                         watch requests, hits, hottest paths and invalidations
   freshet log --follow                watch every change on its way
   freshet invalidate '/blog/*'        clear by hand, and wait until it is done
   freshet plan event.json             see what an S3 event would invalidate

@@ -27,6 +27,8 @@ type upCmd struct {
 	Driver    string `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
 	Chaos     string `placeholder:"SPEC" help:"What goes wrong in the CloudFront API on purpose, to try out what you have built on it; see below."`
 	Quota     string `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
+	Metrics   string `placeholder:"ADDR" help:"Address of the metrics for Prometheus (default none; with the token they are at /metrics of the CloudFront API's address)."`
+	AccessLog string `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
 	Ephemeral bool   `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
 	JSON      bool   `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
 }
@@ -50,7 +52,7 @@ Chaos (the same calls fail alike at each run; a running freshet shows and takes 
 func (c *upCmd) apply(cfg *config.Config) {
 	for _, set := range []struct{ flag, field *string }{
 		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.TLS, &cfg.EdgeTLS}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
-		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota},
+		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota}, {&c.Metrics, &cfg.Metrics}, {&c.AccessLog, &cfg.AccessLogs},
 	} {
 		if *set.flag != "" {
 			*set.field = *set.flag
@@ -120,6 +122,9 @@ func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Dura
 	}
 	if e.EdgeTLS != "" {
 		lines = slices.Insert(lines, 3, "  tls    "+e.EdgeTLS+"   the same over TLS; trust "+e.Authority)
+	}
+	if e.Metrics != "" {
+		lines = slices.Insert(lines, len(lines)-1, "  curl "+e.Metrics)
 	}
 	if c.Dir != "" {
 		lines = append(lines, "watching "+c.Dir+"; Ctrl-C ends", "")

@@ -12,6 +12,8 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{"log --last=-1", "--last=-1"},
 		{"log --follow --last=3", "--follow"},
+		{"top -n=-1", "--count"},
+		{"up --metrics=nowhere", "metrics"},
 		{"log --state=gone", `no state is called "gone"`},
 		{"plan --format=xml", "xml"},
 		{"plan --bucket=Not_A_Bucket", `"Not_A_Bucket"`},
@@ -44,7 +46,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "function test --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "function test --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())

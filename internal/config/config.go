@@ -36,6 +36,7 @@ type Config struct {
 	Edge         string       `yaml:"edge" json:"edge"`                                   // address of the edge
 	API          string       `yaml:"api" json:"api"`                                     // address of the CloudFront API
 	EdgeTLS      string       `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"`       // address of the edge for TLS; empty for none
+	Metrics      string       `yaml:"metrics,omitempty" json:"metrics,omitempty"`         // address of the metrics without a token; empty for none
 	AccessLogs   string       `yaml:"access_logs,omitempty" json:"access_logs,omitempty"` // directory of the edge's standard access logs; empty for none
 	Bucket       string       `yaml:"bucket" json:"bucket"`                               // its name
 	Region       string       `yaml:"region" json:"region"`                               // what S3 clients sign for
@@ -196,6 +197,9 @@ func (c Config) Check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.EdgeTLS); c.EdgeTLS != "" && err != nil {
 		complain("edge_tls: %q is no address such as 127.0.0.1:8443", c.EdgeTLS)
+	}
+	if _, _, err := net.SplitHostPort(c.Metrics); c.Metrics != "" && err != nil {
+		complain("metrics: %q is no address such as 127.0.0.1:9102", c.Metrics)
 	}
 	if !bucketName.MatchString(c.Bucket) {
 		complain("bucket: %q must be 3 to 63 lower-case letters, digits, dots and hyphens", c.Bucket)

@@ -52,7 +52,7 @@ func (r *Recorder) Ask(g Gauges) error {
 			func() float64 { return float64(g.Edge().Patterns) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts(gauge("freshet_edge_evictions_total", "Responses that had to make room for others.")),
 			func() float64 { return float64(g.Edge().Evictions) }),
-		&waiting{prometheus.NewDesc("freshet_queue_waiting", "Changes that are accepted and not planned yet.", nil, nil), g.Waiting},
+		&waiting{prometheus.NewDesc("freshet_queue_waiting", "Changes that are accepted and neither verified nor dead yet.", nil, nil), g.Waiting},
 	} {
 		if err := r.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)

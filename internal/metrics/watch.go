@@ -26,7 +26,7 @@ type Snapshot struct {
 	Evictions     float64            `json:"evictions_per_second"`
 	StoredObjects int                `json:"stored_objects"`
 	StoredBytes   uint64             `json:"stored_bytes"`
-	Waiting       *uint64            `json:"queue_waiting"` // changes that are not planned yet; nil if the queue gives no answer
+	Waiting       *uint64            `json:"queue_waiting"` // changes accepted and neither verified nor dead; nil if the queue gives no answer
 	Hottest       []Path             `json:"hottest"`       // most asked for in the last Window, most first
 	Invalidations []Invalidation     `json:"invalidations"` // newest first
 	Changes       []Change           `json:"changes"`       // newest first

@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/metrics"
 )
 
 // Client asks a running freshet.
@@ -35,6 +36,11 @@ func (c Client) Read(ctx context.Context, follow bool, each func(journal.Record)
 // Objects calls each for every object that was verified and is there.
 func (c Client) Objects(ctx context.Context, each func(Object) error) error {
 	return lines(ctx, c, "objects", "read the inventory", each)
+}
+
+// Top calls each with a snapshot every second, until ctx is done or each fails.
+func (c Client) Top(ctx context.Context, each func(metrics.Snapshot) error) error {
+	return lines(ctx, c, "top", "watch the running freshet", each)
 }
 
 // lines calls each for every line of an answer.

@@ -7,15 +7,20 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"iter"
 	"log/slog"
 	"net/http"
 
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/metrics"
 )
 
 // Prefix begins the path of every request.
 const Prefix = "/_freshet/v1/"
+
+// Metrics is the path of the metrics, which is where Prometheus looks for them.
+const Metrics = "/metrics"
 
 // Config is what the control API works on.
 type Config struct {
@@ -27,6 +32,9 @@ type Config struct {
 	// What goes wrong on purpose in the CloudFront API.
 	Chaos    func() Chaos
 	SetChaos func(spec string) error
+
+	Metrics http.Handler                                                       // nil for none
+	Watch   func(ctx context.Context, each func(metrics.Snapshot) error) error // until ctx is done or each fails
 
 	Log *slog.Logger
 }
@@ -59,7 +67,7 @@ type problem struct {
 	Error string `json:"error"`
 }
 
-// New returns the handler for everything under Prefix.
+// New returns the handler for everything under Prefix, and for Metrics.
 func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Prefix+"log", c.log)
@@ -68,6 +76,10 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET "+Prefix+"chaos", c.chaos)
 	mux.HandleFunc("PUT "+Prefix+"chaos", c.setChaos)
 	mux.HandleFunc("DELETE "+Prefix+"chaos", c.setChaos)
+	mux.HandleFunc("GET "+Prefix+"top", c.top)
+	if c.Metrics != nil {
+		mux.Handle("GET "+Metrics, c.Metrics)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+c.Token)) != 1 {
 			fail(w, http.StatusUnauthorized, "the token is not the one in the data directory")
@@ -101,6 +113,22 @@ func (c Config) objects(w http.ResponseWriter, r *http.Request) {
 		}
 		return nil
 	})
+}
+
+// top writes a line every second.
+func (c Config) top(w http.ResponseWriter, r *http.Request) {
+	began := false
+	lines, flush := json.NewEncoder(w), http.NewResponseController(w)
+	err := c.Watch(r.Context(), func(s metrics.Snapshot) error {
+		if !began {
+			began = true
+			w.Header().Set("Content-Type", "application/jsonl")
+		}
+		return errors.Join(lines.Encode(s), flush.Flush())
+	})
+	if !began && err != nil {
+		fail(w, http.StatusServiceUnavailable, err.Error())
+	}
 }
 
 // lines answers in JSON lines, at once if live is set. The last line of a

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/freshet/freshet/internal/journal"
+	"github.com/freshet/freshet/internal/metrics"
 	"github.com/freshet/freshet/internal/server"
 )
 
@@ -94,7 +95,7 @@ func TestWrongToken(t *testing.T) {
 			t.Errorf("token %q was taken for a retry", wrong)
 		}
 	}
-	for _, path := range []string{"log", "retry", "chaos", "", "nothing"} {
+	for _, path := range []string{"log", "retry", "chaos", "top", "", "nothing"} {
 		resp, err := http.Get(c.URL + server.Prefix + path)
 		if err != nil {
 			t.Fatal(err)
@@ -168,6 +169,58 @@ func TestFollow(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestTop(t *testing.T) {
+	c := open(t, server.Config{Watch: func(ctx context.Context, each func(metrics.Snapshot) error) error {
+		for n := 1.0; ; n++ {
+			if err := each(metrics.Snapshot{Requests: n}); err != nil {
+				return err
+			}
+		}
+	}})
+	enough, got := errors.New("enough"), 0.0
+	err := c.Top(t.Context(), func(s metrics.Snapshot) error {
+		if got++; s.Requests != got {
+			t.Errorf("%v in snapshot %v", s.Requests, got)
+		}
+		if got == 3 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) {
+		t.Errorf("%v after %v", err, got)
+	}
+	full := open(t, server.Config{Watch: func(context.Context, func(metrics.Snapshot) error) error { return metrics.ErrWatched }})
+	if err := full.Top(t.Context(), nil); err == nil || !strings.Contains(err.Error(), metrics.ErrWatched.Error()) {
+		t.Errorf("where too many look on: %v", err)
+	}
+	ended := open(t, server.Config{Watch: func(_ context.Context, each func(metrics.Snapshot) error) error { return each(metrics.Snapshot{}) }})
+	if err := ended.Top(t.Context(), func(metrics.Snapshot) error { return nil }); err == nil || !strings.Contains(err.Error(), "ended before it was through") {
+		t.Errorf("a freshet that ended: %v", err)
+	}
+}
+
+// The metrics are for whoever has the token.
+func TestMetrics(t *testing.T) {
+	c := open(t, server.Config{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1") })})
+	for given, want := range map[string]int{"": 401, "Bearer x": 401, "Bearer " + token: 200} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+server.Metrics, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", given)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != want || (want == 200) != (string(text) == "up 1") {
+			t.Errorf("with %q: %d %s %v", given, resp.StatusCode, text, err)
+		}
 	}
 }
 
