@@ -258,18 +258,32 @@ func (u *Up) openEdge(context.Context) (err error) {
 // distribution is invalidated there for nothing, and what changes after is not
 // missed.
 func (u *Up) serve(all []distribution.Distribution) error {
-	router, err := route.New(all, u.cfg.Routes)
+	router, err := u.router(all)
 	if err != nil {
-		return fmt.Errorf("prepare routing: %w", err)
+		return err
 	}
 	u.pipeline.Reroute(router)
 	if err := u.edge.Apply(all); err != nil {
-		if router, before := route.New(u.catalog.Distributions(), u.cfg.Routes); before == nil {
+		if router, before := u.router(u.catalog.Distributions()); before == nil {
 			u.pipeline.Reroute(router)
 		}
 		return err
 	}
 	return nil
+}
+
+// router routes to all by the configuration's rules. Those that are about
+// distributions elsewhere, which plan knows, rest.
+func (u *Up) router(all []distribution.Distribution) (*route.Router, error) {
+	rules, idle := u.cfg.Routes.Among(all)
+	for _, rule := range idle {
+		u.opts.Log.Warn("a rule names none of the distributions here, and rests", "rule", rule)
+	}
+	router, err := route.New(all, rules)
+	if err != nil {
+		return nil, fmt.Errorf("prepare routing: %w", err)
+	}
+	return router, nil
 }
 
 // origins are the servers that stand for origins, as the edge looks them up.

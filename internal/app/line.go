@@ -26,7 +26,6 @@ import (
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
-	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/verify"
 )
@@ -170,9 +169,9 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	router, err := route.New(u.catalog.Distributions(), u.cfg.Routes)
+	router, err := u.router(u.catalog.Distributions())
 	if err != nil {
-		return fmt.Errorf("prepare routing: %w", err)
+		return err
 	}
 	checker := &verify.Checker{
 		Client:   &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, CheckRedirect: dontFollow},

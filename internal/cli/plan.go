@@ -29,7 +29,7 @@ type planCmd struct {
 	Dialect       string            `default:"auto" help:"Who wrote the events, which decides how keys are decoded: auto, s3, eventbridge, minio, versitygw or raw."`
 	Batch         string            `placeholder:"TEXT" help:"What tells a list of keys from an earlier list of the same keys, such as a commit ID: under the same name they are the same changes, which are invalidated once (default: the time)."`
 	Live          *bool             `negatable:"" help:"Plan as freshet up does, for which freshness counts more than the last path: one wildcard at most, or those that are needed (default for events)."`
-	Inventory     []string          `placeholder:"FILE" sep:"none" help:"What the bucket holds: output of aws s3api list-objects-v2 or aws s3 ls --recursive, S3 Inventory, a list of keys, or a directory. May be given several times (default: what the data directory knows)."`
+	Inventory     []string          `placeholder:"FILE" sep:"none" help:"What the bucket holds: output of aws s3api list-objects-v2 or aws s3 ls --recursive, S3 Inventory, a list of keys, a directory, or JSON lines with key, size and tags (of before the change, as the cache has them). May be given several times (default: what the data directory knows)."`
 	AccessLog     []string          `placeholder:"FILE" sep:"none" help:"CloudFront standard log, or a directory of them, that says how often each URL is asked for. May be given several times."`
 	FreePaths     *int              `placeholder:"N" help:"Paths that are left of the account's free 1,000 of this month."`
 	MaxCollateral *int64            `placeholder:"N" help:"Refuse a plan that makes more than N unchanged objects cold."`

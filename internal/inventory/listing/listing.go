@@ -26,7 +26,7 @@ type Object struct {
 	Bucket   string   // empty where neither the listing nor Options name it
 	Key      string   // decoded
 	Size     int64    // bytes; 0 also where the listing does not say
-	Tags     []string // cache tags, without a #
+	Tags     []string // cache tags, without a #, as the cache has them: of before the change
 	Requests int64    // 0 also where the listing does not say
 	Counted  bool     // the listing does say how often the object is asked for
 }
