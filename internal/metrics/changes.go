@@ -45,9 +45,10 @@ func (c *changes) all() []prometheus.Collector {
 // Invalidation is told of an invalidation that was accepted or completed.
 // It neither keeps nor changes the paths.
 func (r *Recorder) Invalidation(i api.Invalidation) {
-	r.changes.invalidations.WithLabelValues(i.Distribution, i.Status()).Inc()
+	distribution := r.distributions.label(i.Distribution)
+	r.changes.invalidations.WithLabelValues(distribution, i.Status()).Inc()
 	if !i.Completed.IsZero() {
-		r.changes.completion.WithLabelValues(i.Distribution).Observe(max(0, i.Completed.Sub(i.Created).Seconds()))
+		r.changes.completion.WithLabelValues(distribution).Observe(max(0, i.Completed.Sub(i.Created).Seconds()))
 	}
 	r.news.invalidation(i)
 }

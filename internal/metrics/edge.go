@@ -29,9 +29,11 @@ type requests struct {
 	totals totals
 }
 
-// served is what one series stands for. Everything in it has few values.
+// served is what one series stands for: the places of its labels in results,
+// methods and classes.
 type served struct {
-	distribution, result, method, class string
+	distribution          string
+	result, method, class uint8
 }
 
 type series struct {
@@ -41,19 +43,56 @@ type series struct {
 
 // totals are what rates are made of.
 type totals struct {
-	results [len(results) + 1]atomic.Uint64 // the last is for any other
+	results [len(results)]atomic.Uint64
 	bytes   atomic.Uint64
 	fetches atomic.Uint64
 }
 
-// results are the values of X-Cache, those that make a hit first.
-// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
-var results = [...]string{"Hit", "RefreshHit", "Miss", "Error", "Redirect"}
-
 const (
-	other = "Other" // result or method
+	other = "Other" // distribution, result or method
 	none  = "none"  // no distribution, or no status
 )
+
+// The values that labels may have. The last result and the last method stand for
+// all others, since viewers may make up any; those that make a hit come first.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
+var (
+	results = [...]string{"Hit", "RefreshHit", "Miss", "Error", "Redirect", other}
+	methods = [...]string{
+		http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodDelete, other,
+	}
+	classes = [...]string{none, "1xx", "2xx", "3xx", "4xx", "5xx"}
+)
+
+// distributions are the names that were used as labels. There are as many
+// distributions at a time as CloudFront allows, but in a long life some come and
+// some go.
+type distributions struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// maxDistributions is how many are told apart.
+const maxDistributions = 1000
+
+func (d *distributions) label(id string) string {
+	if id == "" {
+		return none
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known[id] {
+		return id
+	}
+	if len(d.known) >= maxDistributions {
+		return other
+	}
+	if d.known == nil {
+		d.known = make(map[string]bool)
+	}
+	d.known[id] = true
+	return id
+}
 
 // latencies reach from what a hit takes to an origin's last chance, in seconds.
 var latencies = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
@@ -86,10 +125,10 @@ func (r *requests) all() []prometheus.Collector {
 
 // Served is of edge.Observer.
 func (r *Recorder) Served(s edge.Served) {
-	n := resultIndex(s.Result)
+	n := place(results[:], s.Result)
 	r.requests.totals.results[n].Add(1)
 	r.requests.totals.bytes.Add(uint64(max(0, s.Bytes)))
-	known := r.requests.series(served{orNone(s.Distribution), resultName(n), methodName(s.Method), class(s.Status)})
+	known := r.series(served{s.Distribution, uint8(n), uint8(place(methods[:], s.Method)), uint8(classOf(s.Status))})
 	known.requests.Inc()
 	known.bytes.Add(float64(max(0, s.Bytes)))
 	if s.Status >= 200 { // not of tunnels, which are open for as long as somebody likes
@@ -101,66 +140,48 @@ func (r *Recorder) Served(s edge.Served) {
 // Fetched is of edge.Observer.
 func (r *Recorder) Fetched(distribution string, status int, took time.Duration) {
 	r.requests.totals.fetches.Add(1)
-	r.requests.fetched.WithLabelValues(orNone(distribution), class(status)).Inc()
-	r.requests.waited.WithLabelValues(orNone(distribution)).Observe(took.Seconds())
+	distribution = r.distributions.label(distribution)
+	r.requests.fetched.WithLabelValues(distribution, classes[classOf(status)]).Inc()
+	r.requests.waited.WithLabelValues(distribution).Observe(took.Seconds())
 }
 
-func (r *requests) series(of served) series {
-	if s, ok := (*r.known.Load())[of]; ok {
+// series returns what counts a kind of request.
+func (r *Recorder) series(of served) series {
+	q := r.requests
+	if s, ok := (*q.known.Load())[of]; ok {
 		return s
 	}
-	r.adding.Lock()
-	defer r.adding.Unlock()
+	distribution := r.distributions.label(of.distribution)
+	if of.distribution != "" && distribution != of.distribution {
+		of.distribution = other
+		return r.series(of)
+	}
+	q.adding.Lock()
+	defer q.adding.Unlock()
 	made := series{
-		requests: r.served.WithLabelValues(of.distribution, of.result, of.method, of.class),
-		bytes:    r.bytes.WithLabelValues(of.distribution, of.result),
-		took:     r.took.WithLabelValues(of.distribution, of.result),
+		requests: q.served.WithLabelValues(distribution, results[of.result], methods[of.method], classes[of.class]),
+		bytes:    q.bytes.WithLabelValues(distribution, results[of.result]),
+		took:     q.took.WithLabelValues(distribution, results[of.result]),
 	}
-	more := maps.Clone(*r.known.Load())
-	if more == nil {
-		more = make(map[served]series)
-	}
+	more := make(map[served]series, len(*q.known.Load())+1)
+	maps.Copy(more, *q.known.Load())
 	more[of] = made
-	r.known.Store(&more)
+	q.known.Store(&more)
 	return made
 }
 
-func resultIndex(result string) int {
-	if i := slices.Index(results[:], result); i >= 0 {
+// place is where a name stands, or the last place for one that is not there.
+func place(names []string, name string) int {
+	if i := slices.Index(names, name); i >= 0 {
 		return i
 	}
-	return len(results)
+	return len(names) - 1
 }
 
-func resultName(i int) string {
-	if i < len(results) {
-		return results[i]
-	}
-	return other
-}
-
-// methodName has one name for all methods that CloudFront does not know, since
-// viewers may make up any.
-func methodName(m string) string {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodDelete:
-		return m
-	}
-	return other
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return none
-	}
-	return s
-}
-
-var classes = [...]string{none, "1xx", "2xx", "3xx", "4xx", "5xx"}
-
-func class(status int) string {
+// classOf is the place of a status in classes.
+func classOf(status int) int {
 	if status < 100 || status > 599 {
-		return none
+		return 0
 	}
-	return classes[status/100]
+	return status / 100
 }

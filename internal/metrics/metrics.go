@@ -21,8 +21,10 @@ type Recorder struct {
 	registry *prometheus.Registry
 	requests *requests
 	changes  *changes
-	news     news
-	watched  watched
+
+	distributions distributions
+	news          news
+	watched       watched
 }
 
 // New returns a Recorder with a registry of its own.

@@ -137,6 +137,25 @@ func TestViewersCannotMakeSeries(t *testing.T) {
 		`freshet_edge_requests_total{distribution="E1",method="Other",result="Other",status_class="none"} 1500`)
 }
 
+// However many distributions come and go, the number of series is bounded.
+func TestDistributionsThatComeAndGo(t *testing.T) {
+	r := recorder(t)
+	for i := range 3000 {
+		id := fmt.Sprint("E", i)
+		r.Served(edge.Served{Distribution: id, Method: "GET", Result: "Hit", Status: 200})
+		r.Fetched(id, 200, time.Millisecond)
+		r.Invalidation(api.Invalidation{ID: "I", Distribution: id})
+	}
+	text := scrape(t, r)
+	for _, name := range []string{"freshet_edge_requests_total{", "freshet_edge_origin_fetches_total{", "freshet_invalidations_total{"} {
+		if n := strings.Count(only(text, name), "\n"); n != 1001 {
+			t.Errorf("%d series of %s", n, name)
+		}
+	}
+	wantLines(t, text, `freshet_edge_requests_total{distribution="E999",method="GET",result="Hit",status_class="2xx"} 1`,
+		`freshet_edge_requests_total{distribution="Other",method="GET",result="Hit",status_class="2xx"} 2000`)
+}
+
 // A viewer that names no distribution, and a tunnel, which has no duration.
 func TestOddRequests(t *testing.T) {
 	r := recorder(t)

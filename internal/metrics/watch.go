@@ -144,7 +144,7 @@ func (r *Recorder) Watch(ctx context.Context, each func(Snapshot) error) error {
 // counts are all totals at a time.
 type counts struct {
 	at                        time.Time
-	results                   [len(results) + 1]uint64
+	results                   [len(results)]uint64
 	bytes, fetches, evictions uint64
 	stored                    edge.Stats
 }
@@ -181,7 +181,7 @@ func (w *watch) snapshot(now time.Time) Snapshot {
 	rate := func(now, before uint64) float64 { return per(now-before, s.Seconds) }
 	for i := range c.results {
 		if n := rate(c.results[i], before.results[i]); n > 0 {
-			s.Results[resultName(i)] = n
+			s.Results[results[i]] = n
 			s.Requests += n
 		}
 	}
