@@ -77,7 +77,10 @@ func collapse(keys []string) []freshet.Pattern {
 	}
 	var all []freshet.Pattern
 	for _, p := range paths {
-		pattern, _ := freshet.PathPattern(freshet.CanonicalPath(p))
+		pattern, _ := freshet.PathPattern(freshet.CanonicalPath(strings.TrimSuffix(p, "*")))
+		if strings.HasSuffix(p, "*") {
+			pattern += "*"
+		}
 		all = append(all, pattern)
 	}
 	return all
