@@ -57,7 +57,10 @@ const (
 // all others, since viewers may make up any; those that make a hit come first.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logs-reference.html
 var (
-	results = [...]string{"Hit", "RefreshHit", "Miss", "Error", "Redirect", other}
+	results = [...]string{
+		"Hit", "RefreshHit", "Miss", "Error", "Redirect",
+		"FunctionGeneratedResponse", "FunctionExecutionError", "FunctionThrottledError", "FunctionValidationError", other,
+	}
 	methods = [...]string{
 		http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodDelete, other,
 	}

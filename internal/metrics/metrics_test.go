@@ -17,6 +17,7 @@ import (
 
 	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/edge/api"
+	"github.com/freshet/freshet/internal/function"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/metrics"
 )
@@ -154,6 +155,22 @@ func TestDistributionsThatComeAndGo(t *testing.T) {
 	}
 	wantLines(t, text, `freshet_edge_requests_total{distribution="E999",method="GET",result="Hit",status_class="2xx"} 1`,
 		`freshet_edge_requests_total{distribution="Other",method="GET",result="Hit",status_class="2xx"} 2000`)
+}
+
+// Whatever the edge says came of a request has a series of its own.
+func TestResults(t *testing.T) {
+	r := recorder(t)
+	all := []string{
+		"Hit", "Miss", "RefreshHit", "Error", "Redirect",
+		"FunctionGeneratedResponse", string(function.ExecutionError), string(function.ThrottledError), string(function.ValidationError),
+	}
+	for _, result := range all {
+		r.Served(edge.Served{Distribution: "E1", Method: "GET", Result: result, Status: 200})
+	}
+	text := scrape(t, r)
+	for _, result := range all {
+		wantLines(t, text, `freshet_edge_requests_total{distribution="E1",method="GET",result="`+result+`",status_class="2xx"} 1`)
+	}
 }
 
 // A viewer that names no distribution, and a tunnel, which has no duration.
