@@ -24,12 +24,12 @@ type DataDir string
 func (d DataDir) path(name string) string { return filepath.Join(string(d), name) }
 
 // stat reports as an error that there is no such directory.
-func (d DataDir) stat() (fs.FileInfo, error) {
-	info, err := os.Stat(string(d))
+func (d DataDir) stat() error {
+	_, err := os.Stat(string(d))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no data directory %s; name it with --data, or start with freshet up", d)
+		return fmt.Errorf("there is no data directory %s; name it with --data, or start with freshet up", d)
 	}
-	return info, err
+	return err
 }
 
 // ErrInUse is returned where a data directory is another process's.

@@ -122,7 +122,7 @@ func readLog(ctx context.Context, q *queue.Queue, j *journal.Journal, each func(
 // every second until ctx is done or each fails.
 func Top(ctx context.Context, data string, each func(metrics.Snapshot) error) error {
 	d := DataDir(data)
-	if _, err := d.stat(); err != nil {
+	if err := d.stat(); err != nil {
 		return err
 	}
 	running, err := d.Running()
@@ -165,7 +165,7 @@ func Retry(ctx context.Context, data string, s server.Selection) (changes int, r
 // offlineOr talks to the freshet that runs on the data directory, or, if none
 // does, opens its journal.
 func offlineOr(ctx context.Context, d DataDir, online func(server.Client) error, offline func(*queue.Queue, *journal.Journal) error) error {
-	if _, err := d.stat(); err != nil {
+	if err := d.stat(); err != nil {
 		return err
 	}
 	unlock, err := d.lock()

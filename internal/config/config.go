@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -190,17 +191,7 @@ func (c Config) Check() error {
 	if c.Data == "" {
 		complain("data: a directory is needed")
 	}
-	for _, a := range []struct{ name, addr string }{{"s3", c.S3}, {"edge", c.Edge}, {"api", c.API}} {
-		if _, _, err := net.SplitHostPort(a.addr); err != nil {
-			complain("%s: %q is no address such as 127.0.0.1:8080", a.name, a.addr)
-		}
-	}
-	if _, _, err := net.SplitHostPort(c.EdgeTLS); c.EdgeTLS != "" && err != nil {
-		complain("edge_tls: %q is no address such as 127.0.0.1:8443", c.EdgeTLS)
-	}
-	if _, _, err := net.SplitHostPort(c.Metrics); c.Metrics != "" && err != nil {
-		complain("metrics: %q is no address such as 127.0.0.1:9102", c.Metrics)
-	}
+	problems = append(problems, c.checkAddresses(), c.checkAPI())
 	if !bucketName.MatchString(c.Bucket) {
 		complain("bucket: %q must be 3 to 63 lower-case letters, digits, dots and hyphens", c.Bucket)
 	}
@@ -212,17 +203,6 @@ func (c Config) Check() error {
 	}
 	if c.Retry < 0 || c.Patience < 0 || c.Deploy < 0 || c.Complete < 0 {
 		complain("retry, patience, deploy, complete: must not be negative")
-	}
-	if !slices.Contains(api.Quotas(), c.Quota) {
-		complain("quota: %q is none of %s", c.Quota, strings.Join(api.Quotas(), ", "))
-	}
-	if _, err := api.ParseChaos(c.Chaos); err != nil {
-		complain("chaos: %w", err)
-	}
-	for name, server := range c.Origins {
-		if u, err := url.Parse(server); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			complain("origins.%s: %q is no URL such as http://127.0.0.1:3000", name, server)
-		}
 	}
 	for i, d := range c.Distributions {
 		if d.File == "" {
@@ -236,6 +216,37 @@ func (c Config) Check() error {
 		complain("routes: %w", err)
 	}
 	return errors.Join(append(problems, c.Distribution.check())...)
+}
+
+func (c Config) checkAddresses() error {
+	var problems []error
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	for _, a := range []struct {
+		name, addr string
+		optional   bool
+	}{{"s3", c.S3, false}, {"edge", c.Edge, false}, {"api", c.API, false}, {"edge_tls", c.EdgeTLS, true}, {"metrics", c.Metrics, true}} {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil && (a.addr != "" || !a.optional) {
+			complain("%s: %q is no address such as 127.0.0.1:8080", a.name, a.addr)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Origins)) {
+		if u, err := url.Parse(c.Origins[name]); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			complain("origins.%s: %q is no URL such as http://127.0.0.1:3000", name, c.Origins[name])
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// checkAPI is about what the CloudFront API does on purpose.
+func (c Config) checkAPI() error {
+	var quota, chaos error
+	if !slices.Contains(api.Quotas(), c.Quota) {
+		quota = fmt.Errorf("quota: %q is none of %s", c.Quota, strings.Join(api.Quotas(), ", "))
+	}
+	if _, err := api.ParseChaos(c.Chaos); err != nil {
+		chaos = fmt.Errorf("chaos: %w", err)
+	}
+	return errors.Join(quota, chaos)
 }
 
 // hostName is what CloudFront takes for an alias: it may begin with a * label.

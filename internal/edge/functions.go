@@ -93,7 +93,7 @@ func (e *Edge) callFirst(x *exchange, r *http.Request, q query) (*http.Request, 
 			return r, q, true
 		}
 		seen = *result.Request
-		r, q = q.rewritten(r, t, &seen)
+		r, q = q.rewritten(r, &seen)
 	}
 	if b.functions.response != "" {
 		x.last = &lastCall{edge: e, arn: b.functions.response, request: seen}
@@ -110,7 +110,7 @@ func requestOf(r *http.Request, t target) function.Request {
 }
 
 // rewritten returns r as a function has made it, and the query for that.
-func (q *query) rewritten(r *http.Request, t target, made *function.Request) (*http.Request, query) {
+func (q *query) rewritten(r *http.Request, made *function.Request) (*http.Request, query) {
 	to := target{path: made.Path(), text: made.Query()}
 	to.url = to.path
 	if to.text != "" {
