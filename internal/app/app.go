@@ -73,6 +73,7 @@ type Up struct {
 	journal      *journal.Journal
 	distribution distribution.Distribution // of the configuration; the catalog may know better
 	catalog      *api.Catalog
+	scripts      *scripts
 	chaos        api.Chaos
 	bucket       *bucket.Bucket
 	edge         *edge.Edge
@@ -98,7 +99,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.openMetrics, u.announce,
+		u.openScripts, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -199,7 +200,7 @@ func (u *Up) startBucket(context.Context) error {
 
 // openCatalog reads what was configured through the API.
 func (u *Up) openCatalog(ctx context.Context) error {
-	u.distribution = u.cfg.Distribution.Apply(distribution.ForBucket(u.identity.Distribution, u.cfg.Bucket))
+	u.distribution = u.cfg.Front(distribution.ForBucket(u.identity.Distribution, u.cfg.Bucket))
 	built, err := u.builtIn()
 	if err != nil {
 		return err
@@ -212,6 +213,9 @@ func (u *Up) openCatalog(ctx context.Context) error {
 		Shelf: shelf, BuiltIn: built, Deploy: time.Duration(u.cfg.Deploy),
 		Apply: u.serve,
 	})
+	if err == nil {
+		u.scripts.published = u.catalog.Function
+	}
 	return err
 }
 
@@ -244,6 +248,7 @@ func (u *Up) openEdge(context.Context) (err error) {
 	u.edge, err = edge.New(edge.Config{
 		Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Origins: u.origins(),
 		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog, Observer: u.recorder,
+		Function: u.scripts.find,
 	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)

@@ -37,7 +37,7 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 		if identity, err := DataDir(cfg.Data).KnownIdentity(); err == nil {
 			id = identity.Distribution
 		}
-		p.Distributions = []distribution.Distribution{cfg.Distribution.Apply(distribution.ForBucket(id, cfg.Bucket))}
+		p.Distributions = []distribution.Distribution{cfg.Front(distribution.ForBucket(id, cfg.Bucket))}
 	} else if err := p.load(cfg.Distributions); err != nil {
 		return nil, err
 	}

@@ -52,6 +52,7 @@ type Config struct {
 
 	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution, and up serves beside it
 	Origins       map[string]string  `yaml:"origins,omitempty" json:"origins,omitempty"`             // URL of the server that stands for an origin here, by its domain name
+	Functions     []Function         `yaml:"functions,omitempty" json:"functions,omitempty"`         // CloudFront functions that distributions may run here
 	Routes        route.Rules        `yaml:"routes" json:"routes"`
 	Plan          plan.Terms         `yaml:"plan" json:"plan"`
 }
@@ -80,6 +81,8 @@ type Distribution struct {
 	MinTTL            int64    `yaml:"MinTTL" json:"MinTTL"`
 	DefaultTTL        int64    `yaml:"DefaultTTL" json:"DefaultTTL"`
 	MaxTTL            int64    `yaml:"MaxTTL" json:"MaxTTL"`
+
+	FunctionAssociations []FunctionAssociation `yaml:"FunctionAssociations,omitempty" json:"FunctionAssociations,omitempty"`
 }
 
 // Duration is a time.Duration that is written as 2m30s.
@@ -163,6 +166,7 @@ func Load(path string, must bool) (Config, error) {
 			*f = filepath.Join(filepath.Dir(path), *f)
 		}
 	}
+	c.besideFile(path)
 	return c, nil
 }
 
@@ -215,6 +219,7 @@ func (c Config) Check() error {
 	if err := c.Routes.Check(); err != nil {
 		complain("routes: %w", err)
 	}
+	problems = append(problems, c.checkFunctions()...)
 	return errors.Join(append(problems, c.Distribution.check())...)
 }
 
@@ -272,7 +277,8 @@ func (d Distribution) check() error {
 	return errors.Join(problems...)
 }
 
-// Apply returns a copy of base with what is set in d.
+// Apply returns a copy of base with what is set in d, but for functions, whose
+// ARNs Config knows.
 func (d Distribution) Apply(base distribution.Distribution) distribution.Distribution {
 	base.Config.Aliases = d.Aliases
 	base.Config.DefaultRootObject = d.DefaultRootObject

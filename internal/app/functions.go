@@ -1,0 +1,113 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/edge/api"
+	"github.com/freshet/freshet/internal/function"
+)
+
+// scripts are the functions that behaviors may name: those of the configuration,
+// and then those that were published through the API. It may be used by several
+// goroutines.
+type scripts struct {
+	configured map[string]script                         // by ARN
+	published  func(arn string) (api.LiveFunction, bool) // nil for none
+
+	mu   sync.Mutex
+	kept map[string]compiled // by ARN, what was compiled last of the published ones
+}
+
+// script is a function with its key value store, nil for none.
+type script struct {
+	program *function.Program
+	store   function.Store
+}
+
+// compiled is what became of the code of a published function.
+type compiled struct {
+	code    []byte
+	runtime string
+	program *function.Program
+	err     error
+}
+
+// openScripts comes before everything else, so that a mistake in a function
+// costs nothing.
+func (u *Up) openScripts(context.Context) (err error) {
+	u.scripts, err = readScripts(u.cfg.Functions, u.opts.Log)
+	return err
+}
+
+// readScripts reads and compiles the functions of a configuration.
+func readScripts(functions []config.Function, log *slog.Logger) (*scripts, error) {
+	s := &scripts{configured: make(map[string]script), kept: make(map[string]compiled)}
+	for _, f := range functions {
+		read, err := readScript(f)
+		if err != nil {
+			return nil, fmt.Errorf("read function %s: %w", f.Name, err)
+		}
+		for _, found := range read.program.Findings() {
+			log.Warn("a function uses what CloudFront is not known to have", slog.String("file", f.File), slog.String("finding", found.String()))
+		}
+		s.configured[f.FullARN()] = read
+	}
+	return s, nil
+}
+
+func readScript(f config.Function) (script, error) {
+	code, err := os.ReadFile(f.File)
+	if err != nil {
+		return script{}, err
+	}
+	program, err := function.Compile(f.Name, code, f.UsedRuntime())
+	if err != nil || f.KVS == "" {
+		return script{program: program}, err
+	}
+	text, err := os.ReadFile(f.KVS)
+	if err != nil {
+		return script{}, err
+	}
+	store, err := function.ParseStore(text)
+	if err != nil {
+		return script{}, fmt.Errorf("read %s: %w", f.KVS, err)
+	}
+	return script{program: program, store: store}, nil
+}
+
+// find is edge.Functions.
+func (s *scripts) find(arn string) (*function.Program, function.Store, error) {
+	if f, ok := s.configured[arn]; ok {
+		return f.program, f.store, nil
+	}
+	if s.published != nil {
+		if live, ok := s.published(arn); ok {
+			program, err := s.compile(live)
+			return program, nil, err
+		}
+	}
+	return nil, nil, fmt.Errorf("the code of %s is not known: name its file under functions in the configuration", arn)
+}
+
+// compile compiles a published function once, until it is published again.
+func (s *scripts) compile(f api.LiveFunction) (*function.Program, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was, ok := s.kept[f.ARN]; ok && was.runtime == f.Runtime && bytes.Equal(was.code, f.Code) {
+		return was.program, was.err
+	}
+	made := compiled{code: f.Code, runtime: f.Runtime}
+	if made.program, made.err = function.Compile(f.Name, f.Code, function.Runtime(f.Runtime)); made.err != nil {
+		// CloudFront throttles what does not compile.
+		made.err = &function.Error{Kind: function.ThrottledError, Message: strings.TrimSpace(made.err.Error()), Name: f.Name}
+	}
+	s.kept[f.ARN] = made
+	return made.program, made.err
+}
