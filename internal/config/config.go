@@ -227,11 +227,17 @@ func (c Config) checkAddresses() error {
 	var problems []error
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, a := range []struct {
-		name, addr string
-		optional   bool
-	}{{"s3", c.S3, false}, {"edge", c.Edge, false}, {"api", c.API, false}, {"edge_tls", c.EdgeTLS, true}, {"metrics", c.Metrics, true}} {
+		name, addr, example string
+		optional            bool
+	}{
+		{"s3", c.S3, "127.0.0.1:8080", false},
+		{"edge", c.Edge, "127.0.0.1:8080", false},
+		{"api", c.API, "127.0.0.1:8080", false},
+		{"edge_tls", c.EdgeTLS, "127.0.0.1:8443", true},
+		{"metrics", c.Metrics, "127.0.0.1:9102", true},
+	} {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil && (a.addr != "" || !a.optional) {
-			complain("%s: %q is no address such as 127.0.0.1:8080", a.name, a.addr)
+			complain("%s: %q is no address such as %s", a.name, a.addr, a.example)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Origins)) {
