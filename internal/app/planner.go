@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -45,6 +46,11 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 	if p.Router, err = route.New(p.Distributions, cfg.Routes); err != nil {
 		return nil, fmt.Errorf("prepare routing: %w", err)
 	}
+	scripts, err := readScripts(cfg.Functions, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	p.Router.Rewrite = scripts.rewrite
 	return p, nil
 }
 

@@ -133,7 +133,8 @@ func (r *Router) explainURL(s *site, a asked) URLStop {
 	if strings.Contains(a.path, "%20") && strings.Contains(a.path, "+") {
 		u.Notes = append(u.Notes, "spaces are written in both ways: changes of its keys remove the URLs that have one way throughout")
 	}
-	u.Keys = r.candidates(s, i, a)
+	to := r.rewritten(s, i, a, &u)
+	u.Keys = r.candidates(s, i, to)
 	switch {
 	case s.off != "":
 		u.Why = s.off
@@ -141,8 +142,37 @@ func (r *Router) explainURL(s *site, a asked) URLStop {
 		u.Why = b.refusal
 	default:
 		r.remove(s, &u)
+		if to.path != a.path {
+			pattern, exact := freshet.PathPattern(to.path)
+			made := Removal{URL: to.path, Pattern: string(pattern), Reason: "what the function makes of the URL"}
+			if !exact {
+				made.Reason += inexact(to.path, pattern)
+			}
+			u.Patterns = append(u.Patterns, made)
+		}
 	}
 	return u
+}
+
+// rewritten is what the function that behavior i runs before the cache is asked
+// makes of a URL, as far as that is known. The behavior stays.
+func (r *Router) rewritten(s *site, i int, a asked, u *URLStop) asked {
+	b := &s.behaviors[i]
+	for _, f := range b.FunctionAssociations {
+		if f.EventType != "viewer-request" || r.Rewrite == nil {
+			continue
+		}
+		path, known := r.Rewrite(s.ID, f.FunctionARN, a.path)
+		if !known {
+			continue
+		}
+		if path = canonicalPath(path); path != a.path {
+			a.path = path
+			u.CacheKey = b.cacheKey(s, path)
+			u.Notes = append(u.Notes, "CloudFront function "+f.FunctionARN+" makes "+path+" of it, which the origin is asked for and the cache key has")
+		}
+	}
+	return a
 }
 
 // keptQuery is the part of a query string that is in the cache key.
