@@ -44,10 +44,11 @@ const (
 
 // door is the S3 front: versitygw's server on one listener of ours.
 type door struct {
-	addr   string
-	app    *fiber.App
-	log    *slog.Logger
-	served chan struct{} // closed when the server has ended
+	addr     string
+	app      *fiber.App
+	log      *slog.Logger
+	listener net.Listener
+	served   chan struct{} // closed when the server has ended
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -64,7 +65,7 @@ func openDoor(c Config, s *store) (*door, error) {
 	if err != nil {
 		return nil, err // says the address and what was wrong with it
 	}
-	d.app, d.addr = app, listener.Addr().String()
+	d.app, d.addr, d.listener = app, listener.Addr().String(), listener
 	go d.serve(tracking{listener, d})
 	return d, nil
 }
@@ -120,7 +121,7 @@ func appOf(server *s3api.S3ApiServer) (*fiber.App, error) {
 
 func (d *door) serve(l net.Listener) {
 	defer close(d.served)
-	if err := d.app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true}); err != nil {
+	if err := d.app.Listener(l, fiber.ListenConfig{DisableStartupMessage: true}); err != nil && !errors.Is(err, net.ErrClosed) {
 		d.log.Error("the S3 server ended", "err", err)
 	}
 }
@@ -185,6 +186,9 @@ func (d *door) close(giveUp context.CancelFunc) error {
 	if err := d.app.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("a request did not end: %w", err)
 	}
+	// A server that had not begun yet knows of no listener to close, and would go
+	// on to serve.
+	_ = d.listener.Close()
 	<-d.served
 	return nil
 }

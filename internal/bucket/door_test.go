@@ -359,3 +359,19 @@ func TestCloseCutsOffSlowReaders(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A server that is closed right after it was started may not have begun to serve.
+func TestCloseBeforeTheServerHasBegun(t *testing.T) {
+	for range 20 {
+		b, err := Open(t.Context(), testConfig(t.TempDir(), func(context.Context, freshet.Change) error { return nil }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
