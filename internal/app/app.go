@@ -85,6 +85,7 @@ type Up struct {
 	scrapes      net.Listener // of metrics without a token; nil for none
 	recorder     *metrics.Recorder
 	edgeServer   *http.Server
+	inside       *inside      // the way of verification to distributions that answer over TLS alone
 	tlsServer    *http.Server // nil without TLS
 	apiServer    *http.Server
 	token        string
@@ -255,6 +256,8 @@ func (u *Up) openEdge(context.Context) (err error) {
 	}
 	u.onClose(u.edge.Close)
 	u.edgeServer = edge.Server(u.edge)
+	u.inside = newInside()
+	u.onClose(u.inside.Close)
 	return u.openTLS()
 }
 

@@ -121,7 +121,11 @@ func (u *Up) Stat(_ context.Context, origin, key string) (verify.Object, bool, e
 func (u *Up) reach(id string) (*url.URL, string, bool) {
 	for _, d := range u.catalog.Distributions() {
 		if d.ID == id {
-			return &url.URL{Scheme: "http", Host: u.edgeListener.Addr().String()}, d.DomainName, true
+			at := u.edgeListener.Addr().String()
+			if wantsTLS(d) {
+				at = insideHost
+			}
+			return &url.URL{Scheme: "http", Host: at}, d.DomainName, true
 		}
 	}
 	return nil, "", false
@@ -174,7 +178,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		return err
 	}
 	checker := &verify.Checker{
-		Client:   &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, CheckRedirect: dontFollow},
+		Client:   &http.Client{Timeout: 30 * time.Second, Transport: u.inside.transport(), CheckRedirect: dontFollow},
 		Edge:     u.reach,
 		Origin:   u,
 		Patience: time.Duration(u.cfg.Patience),

@@ -29,6 +29,7 @@ const lastAnswers = 500 * time.Millisecond
 func (u *Up) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serve(ctx, u.edgeServer, u.edgeListener) })
+	g.Go(func() error { return serve(ctx, u.inside.server(u.edge), u.inside) })
 	if u.tlsServer != nil {
 		// net/http speaks HTTP/2 on connections that agreed on it.
 		g.Go(func() error { return serve(ctx, u.tlsServer, tls.NewListener(u.tlsListener, u.tlsServer.TLSConfig)) })

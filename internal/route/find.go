@@ -146,7 +146,7 @@ func (f *finder) offer(s *site, fd *feed, w *way) {
 	if reason != "" {
 		f.refuse(weight, reason)
 	} else {
-		f.addURL(&s.behaviors[i], s.ID, w, f.served(fd, w, i))
+		f.addURL(&s.behaviors[i], s.ID, w, f.served(fd, w, i) && !s.behaviors[i].private())
 		f.addRewritten(s, w, i)
 	}
 	if f.trace != nil {

@@ -67,6 +67,10 @@ func newSite(d distribution.Distribution) (*site, error) {
 	return s, errors.Join(problems...)
 }
 
+// private reports whether viewers need a signature, so that a probe gets
+// nothing.
+func (b *behavior) private() bool { return len(b.TrustedKeyGroups)+len(b.TrustedSigners) > 0 }
+
 // runsFirst reports whether a function sees requests before the cache does.
 func (b *behavior) runsFirst() bool {
 	const first = "viewer-request"

@@ -93,6 +93,10 @@ func (c *Checker) look(ctx context.Context, t freshet.Target, change freshet.Cha
 		return v
 	}
 	v.Status, v.Seen, v.Age, v.PoP, v.Cache = seen.status, seen.etag, seen.age, seen.pop, seen.cache
+	if seen.generated() {
+		v.State, v.Reason = freshet.Fresh, "a function answered, so that nothing of the object is cached here"
+		return v
+	}
 	// The origin is asked after the edge: an edge that has fetched something
 	// newer than the change must not look stale.
 	held, exists, err := c.Origin.Stat(ctx, t.Origin, t.Key)
@@ -115,6 +119,12 @@ type sight struct {
 	encrypted        bool   // at the origin, with a key of its own
 	weak             bool   // the ETag, so that the bytes may be what the edge made of the object
 	modified         time.Time
+}
+
+// generated reports whether a function answered in the place of cache and
+// origin.
+func (s sight) generated() bool {
+	return strings.HasPrefix(s.cache, "FunctionGeneratedResponse") || strings.HasPrefix(s.cache, "LambdaGeneratedResponse")
 }
 
 // olderThan reports whether the object was written again after the edge fetched
