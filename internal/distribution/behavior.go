@@ -97,12 +97,13 @@ func Matched(p string) string {
 // any run of characters, slashes included, ? for exactly one; letter case
 // counts; a missing leading slash makes no difference.
 func Match(pattern, path string) bool {
-	return glob(strings.TrimPrefix(pattern, "/"), strings.TrimPrefix(path, "/"))
+	return Glob(strings.TrimPrefix(pattern, "/"), strings.TrimPrefix(path, "/"))
 }
 
-// glob backtracks to the last * only, so it takes at most len(pattern)*len(s)
-// steps.
-func glob(pattern, s string) bool {
+// Glob reports whether s matches pattern, in which * stands for any run of
+// characters and ? for exactly one. It backtracks to the last * only, so it takes
+// at most len(pattern)*len(s) steps.
+func Glob(pattern, s string) bool {
 	p, i, star, mark := 0, 0, -1, 0
 	for i < len(s) {
 		switch {

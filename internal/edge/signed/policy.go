@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/freshet/freshet/internal/distribution"
 )
 
 // policy is a custom policy. Until is always there.
@@ -100,27 +102,6 @@ func (p policy) allows(r Request) bool {
 	if p.viewers.IsValid() && !p.viewers.Contains(r.Viewer.Unmap()) {
 		return false
 	}
-	return p.resource == "" || slices.ContainsFunc(r.URLs, func(url string) bool { return matches(p.resource, url) })
-}
-
-// matches reports whether a URL is among those that a resource means: * stands
-// for any run of characters, ? for exactly one, and a ? that begins the query
-// string for itself.
-func matches(pattern, s string) bool {
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p, i = p+1, i+1
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	// A ? that begins the query string also stands for itself.
+	return p.resource == "" || slices.ContainsFunc(r.URLs, func(url string) bool { return distribution.Glob(p.resource, url) })
 }
