@@ -47,10 +47,32 @@ func (m *change) advance(leader *change, s journal.State, at time.Time) []journa
 			r.Reason = supersededNote
 		default:
 			r.Reason = m.note
+			if s == journal.Verified && !m.seenAt(r.Distribution) {
+				r.Reason = unseenNote
+			}
 		}
 		m.records[i] = r
 	}
 	return slices.Clone(m.records)
+}
+
+// unseenNote says that a change is done and was not seen to be: the URLs that
+// show it are private or made by something else.
+const unseenNote = "completed; no URL of it can be fetched and compared"
+
+// seenAt reports whether a URL of m could be compared with the object at a
+// distribution, or there is none that caches it.
+func (m *change) seenAt(distribution string) bool {
+	there := false
+	for _, t := range m.targets {
+		if t.Distribution == distribution {
+			if t.Served {
+				return true
+			}
+			there = true
+		}
+	}
+	return !there
 }
 
 // record writes and reports records. That a change was received is written down
