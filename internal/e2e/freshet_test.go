@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/freshet/freshet/internal/cdn/cdntest"
 )
 
 // patience is how long a test waits for what should take milliseconds.
@@ -227,7 +229,7 @@ func (f *running) cloudfront(t testing.TB) *cloudfront.Client {
 	return cloudfront.New(cloudfront.Options{
 		BaseEndpoint: &f.API, Region: f.Region, Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider(f.AccessKey, f.SecretKey, ""),
-		HTTPClient:  &http.Client{Transport: newTransport(t), Timeout: patience},
+		HTTPClient:  cdntest.Patient{Client: &http.Client{Transport: newTransport(t), Timeout: patience}},
 	})
 }
 

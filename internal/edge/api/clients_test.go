@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,33 +21,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/freshet/freshet/internal/cdn/cdntest"
 	"github.com/freshet/freshet/internal/edge/api"
 )
 
 func goClient(url, secret string) *cloudfront.Client {
-	return cloudfront.New(cloudfront.Options{Region: "eu-west-1", BaseEndpoint: &url, Retryer: aws.NopRetryer{}, HTTPClient: patient{},
+	return cloudfront.New(cloudfront.Options{Region: "eu-west-1", BaseEndpoint: &url, Retryer: aws.NopRetryer{}, HTTPClient: cdntest.Patient{},
 		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, "")})
-}
-
-// patient is an HTTP client that has written all of a request before it returns
-// the response. The SDK closes a request's body as soon as it has a response; a
-// transport that has still to look for the end of that body takes it for a
-// failure then, and closes the connection under a long response.
-type patient struct{}
-
-func (patient) Do(r *http.Request) (*http.Response, error) {
-	wrote := make(chan struct{}, 2) // a request may be written again on another connection
-	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
-		select {
-		case wrote <- struct{}{}:
-		default:
-		}
-	}})
-	resp, err := http.DefaultClient.Do(r.WithContext(ctx))
-	if err == nil {
-		<-wrote
-	}
-	return resp, err
 }
 
 func goBatch(reference string, paths ...string) *types.InvalidationBatch {
