@@ -123,6 +123,17 @@ func (d directives) lifetime() (time.Duration, bool) {
 	return d.maxAge, d.hasMaxAge
 }
 
+// lasting names the directive that lifetime heeds; empty for none.
+func (d directives) lasting() string {
+	switch {
+	case d.hasSharedMaxAge:
+		return "s-maxage"
+	case d.hasMaxAge:
+		return "max-age"
+	}
+	return ""
+}
+
 // upstreamAge is how old a response was when it arrived, as its Age header
 // says; of several values the first counts, and an unreadable one is 0.
 // https://www.rfc-editor.org/rfc/rfc9111#section-5.1
@@ -147,3 +158,16 @@ func ageOf(h http.Header, now time.Time) time.Duration {
 // unshared reports whether a shared cache without a minimum TTL must ask the
 // origin for each viewer.
 func (d directives) unshared() bool { return d.noCache || d.noStore || d.private }
+
+// unsharing names a directive for which unshared holds; empty for none.
+func (d directives) unsharing() string {
+	switch {
+	case d.noStore:
+		return "no-store"
+	case d.noCache:
+		return "no-cache"
+	case d.private:
+		return "private"
+	}
+	return ""
+}

@@ -123,6 +123,14 @@ func cannotBeRemoved(name string) bool {
 // apply changes the headers of an answer that is about to go out. Values are
 // replaced, never modified, since a stored response shares them.
 func (d *dressing) apply(h http.Header, r *http.Request, took time.Duration) {
+	d.applySteady(h, r)
+	if d.timing && (rand.Float64() < d.sampling || strings.EqualFold(trimSpace(r.Header.Get("Pragma")), "server-timing")) {
+		addServerTiming(h, took)
+	}
+}
+
+// applySteady is apply without what depends on chance and time.
+func (d *dressing) applySteady(h http.Header, r *http.Request) {
 	for _, name := range d.remove {
 		delete(h, name)
 		if name == "Server" {
@@ -134,9 +142,6 @@ func (d *dressing) apply(h http.Header, r *http.Request, took time.Duration) {
 	}
 	if origin := r.Header.Get("Origin"); d.cors != nil {
 		d.applyCORS(h, r.Method, origin)
-	}
-	if d.timing && (rand.Float64() < d.sampling || strings.EqualFold(trimSpace(r.Header.Get("Pragma")), "server-timing")) {
-		addServerTiming(h, took)
 	}
 }
 

@@ -204,9 +204,9 @@ func (e *Edge) exchange(x *exchange, r *http.Request) {
 		return
 	}
 	if upgradeOf(r) != "" {
-		passed := q // as in serve
-		passed.id = idOf(x.Header())
-		e.pass(x, r, &passed)
+		upgraded := q // as in serve
+		upgraded.id = idOf(x.Header())
+		e.pass(x, r, &upgraded)
 		return
 	}
 	e.serve(x, r, q)
@@ -221,28 +221,58 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 	if stored != nil && stored.isMark() {
 		stored = nil
 	}
-	now := time.Now()
-	if stored != nil && stored.answers(now) {
+	how, asked := q.course(r, stored, time.Now(), e.multiple)
+	if how == fromCache {
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
 	}
 	q.id = idOf(w.Header())
 	missed := q // a copy, so that q itself need not live on the heap
-	if stored != nil && stored.answersBehind(now) {
+	switch how {
+	case behindTheViewer:
 		e.revalidateBehind(r, &missed)
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
-		return
-	}
-	if asked, ok := wideRange(r.Header.Get("Range"), e.multiple); ok && q.cached && stored == nil && r.Method == http.MethodGet {
+	case inPart:
 		e.servePart(w, r, &missed, asked)
-		return
-	}
-	if !q.cached || stored == nil && r.Method == http.MethodHead {
-		// What a HEAD brings is no response to a GET, so it is not stored.
+	case passed:
 		e.pass(w, r, &missed)
-		return
+	default:
+		e.serveFill(w, r, &missed)
 	}
-	e.serveFill(w, r, &missed)
+}
+
+// course is how a request is answered.
+type course int
+
+const (
+	fromCache       course = iota
+	behindTheViewer        // from the cache, while the origin is asked whether that is still right
+	inPart                 // from the origin, which is asked for a range
+	passed                 // from the origin, for this viewer alone
+	filled                 // from the origin, for everybody who waits
+)
+
+// course decides how q is answered, given the stored copy that may answer it,
+// nil for none. In part it is by the range that is returned, in multiples of
+// some bytes.
+func (q *query) course(r *http.Request, stored *entry, now time.Time, multiple int64) (_ course, asked string) {
+	switch {
+	case stored != nil && stored.answers(now):
+		return fromCache, ""
+	case stored != nil && stored.answersBehind(now):
+		return behindTheViewer, ""
+	case !q.cached:
+		return passed, ""
+	case stored != nil:
+		return filled, ""
+	case r.Method == http.MethodHead:
+		return passed, "" // what a HEAD brings is no response to a GET, so it is not stored
+	case r.Method == http.MethodGet:
+		if asked, ok := wideRange(r.Header.Get("Range"), multiple); ok {
+			return inPart, asked
+		}
+	}
+	return filled, ""
 }
 
 // ErrUnknownDistribution is what Invalidate fails with for an ID that the edge

@@ -42,9 +42,21 @@ type arrival struct {
 // lifetimeOf applies CloudFront's rules.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
 func lifetimeOf(c *distribution.Caching, a arrival) lifetime {
+	l, _ := rule(c, a)
+	return l
+}
+
+// ruling is what decided for how long a response is fresh.
+type ruling struct {
+	by   string // the setting of the distribution whose value it is; empty where it is the origin's own
+	said string // what of the origin's response was heeded; empty where it said nothing of it
+}
+
+// rule is lifetimeOf with what decided.
+func rule(c *distribution.Caching, a arrival) (lifetime, ruling) {
 	switch {
 	case !c.Caches():
-		return lifetime{each: true}
+		return lifetime{each: true}, ruling{}
 	case storingOf(a.status) == withLifetime:
 		return contentLifetime(c, a)
 	default:
@@ -77,9 +89,9 @@ func storingOf(status int) storing {
 	}
 }
 
-func contentLifetime(c *distribution.Caching, a arrival) lifetime {
+func contentLifetime(c *distribution.Caching, a arrival) (l lifetime, why ruling) {
 	d := parseCacheControl(a.header["Cache-Control"])
-	l := lifetime{fresh: contentTTL(c, d, a)}
+	l.fresh, why = contentTTL(c, d, a)
 	l.mayBeStale(c, d)
 	asked, says := d.lifetime()
 	l.each = c.MinTTL <= 0 && (d.unshared() || says && asked == 0)
@@ -87,6 +99,7 @@ func contentLifetime(c *distribution.Caching, a arrival) lifetime {
 		// Kept only to stand in: every request goes to the origin, without
 		// conditions.
 		l.fresh, l.behind, l.each, l.unconfirmed = 0, 0, true, true
+		why = ruling{said: "Vary: *"}
 	}
 	switch {
 	case l.fresh > 0:
@@ -98,7 +111,7 @@ func contentLifetime(c *distribution.Caching, a arrival) lifetime {
 		l.store = l.unconfirmed || a.header.Get("Etag") != "" || a.header.Get("Last-Modified") != "" ||
 			l.behind > 0 || d.hasStaleIfError && l.staleOnError
 	}
-	return l
+	return l, why
 }
 
 // mayBeStale sets how the response may be used after its expiry. A minimum TTL
@@ -121,20 +134,33 @@ func (l *lifetime) mayBeStale(c *distribution.Caching, d directives) {
 // contentTTL is CloudFront's table of TTLs. The age of the response counts
 // against what the origin asked for, but not against the distribution's own
 // minimum and default.
-func contentTTL(c *distribution.Caching, d directives, a arrival) time.Duration {
-	lowest := capped(c.MinTTL)
+func contentTTL(c *distribution.Caching, d directives, a arrival) (time.Duration, ruling) {
 	asked, says := d.lifetime()
 	switch {
 	case d.unshared():
-		return lowest
+		return capped(c.MinTTL), ruling{by: "MinTTL", said: d.unsharing()}
 	case says:
-		return max(lowest, min(asked-ageOf(a.header, a.at), maxTTL(c)))
+		return bounded(c, asked-ageOf(a.header, a.at), d.lasting())
 	case a.header.Get("Expires") != "":
-		return max(lowest, min(untilExpires(a.header, a.at)-ageOf(a.header, a.at), maxTTL(c)))
+		return bounded(c, untilExpires(a.header, a.at)-ageOf(a.header, a.at), "Expires")
+	case c.MinTTL > c.DefaultTTL:
+		return capped(c.MinTTL), ruling{by: "MinTTL"}
 	default:
 		// The maximum does not bound the default.
-		return max(lowest, capped(c.DefaultTTL))
+		return capped(c.DefaultTTL), ruling{by: "DefaultTTL"}
 	}
+}
+
+// bounded is what the origin asks for, within the behavior's bounds.
+func bounded(c *distribution.Caching, asked time.Duration, said string) (time.Duration, ruling) {
+	lowest, highest := capped(c.MinTTL), maxTTL(c)
+	switch {
+	case asked < lowest:
+		return lowest, ruling{by: "MinTTL", said: said}
+	case asked > highest:
+		return highest, ruling{by: "MaxTTL", said: said}
+	}
+	return asked, ruling{said: said}
 }
 
 // maxTTL is the behavior's maximum, raised to its minimum where that is larger.
@@ -161,13 +187,20 @@ func untilExpires(h http.Header, now time.Time) time.Duration {
 // errorLifetime is that of an answer that is an error, or of which CloudFront
 // does not say what it does with it.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
-func errorLifetime(c *distribution.Caching, a arrival) lifetime {
-	asked, says := parseCacheControl(a.header["Cache-Control"]).lifetime()
+func errorLifetime(c *distribution.Caching, a arrival) (lifetime, ruling) {
+	d := parseCacheControl(a.header["Cache-Control"])
+	asked, says := d.lifetime()
 	if how := storingOf(a.status); how == never || how == asErrorIfItSaysSo && !says {
-		return lifetime{}
+		return lifetime{}, ruling{}
 	}
-	fresh := min(max(a.errorTTL, asked-ageOf(a.header, a.at)), maxTTL(c))
-	return lifetime{store: fresh > 0, fresh: max(fresh, 0)}
+	fresh, why := a.errorTTL, ruling{by: "ErrorCachingMinTTL", said: d.lasting()}
+	if asked -= ageOf(a.header, a.at); asked > fresh {
+		fresh, why.by = asked, ""
+	}
+	if highest := maxTTL(c); fresh > highest {
+		fresh, why.by = highest, "MaxTTL"
+	}
+	return lifetime{store: fresh > 0, fresh: max(fresh, 0)}, why
 }
 
 // varyAny reports whether the origin says that no two requests are alike.

@@ -53,23 +53,29 @@ var errOriginChanged = &function.Error{Kind: function.ValidationError, Message: 
 // failure.
 func (e *Edge) call(x *exchange, arn string, ev function.Event) (function.Result, error) {
 	log := e.log.With(slog.String("distribution", x.site.config.ID), slog.String("function", arn), slog.String("path", ev.Request.URI))
-	program, store, err := e.config.Function(arn)
-	var result function.Result
-	if err == nil {
-		ev.Context.DistributionDomainName, ev.Context.DistributionID = x.site.config.DomainName, x.site.config.ID
-		ev.Context.RequestID = idOf(x.Header())
-		ev.Viewer.IP, _, _ = net.SplitHostPort(x.r.RemoteAddr)
-		at, _, _ := strings.Cut(e.pop, "-")
-		result, err = program.Run(x.r.Context(), ev, function.Options{KVS: store, Edge: function.Edge{Name: at, ServerIP: "127.0.0.1", Region: "local"}})
-	}
+	ev.Context.RequestID = idOf(x.Header())
+	result, err := e.evaluate(x.site, x.r, arn, ev)
 	for _, line := range result.Logs {
 		log.Info("console.log", slog.String("line", line))
 	}
-	if err == nil && len(result.Origins) > 0 {
-		err = errOriginChanged
-	}
 	if err != nil {
 		log.Warn("a function failed", slog.Any("error", err))
+	}
+	return result, err
+}
+
+// evaluate runs a function and tells nobody. Nothing is changed by it.
+func (e *Edge) evaluate(s *site, r *http.Request, arn string, ev function.Event) (function.Result, error) {
+	program, store, err := e.config.Function(arn)
+	if err != nil {
+		return function.Result{}, err
+	}
+	ev.Context.DistributionDomainName, ev.Context.DistributionID = s.config.DomainName, s.config.ID
+	ev.Viewer.IP, _, _ = net.SplitHostPort(r.RemoteAddr)
+	at, _, _ := strings.Cut(e.pop, "-")
+	result, err := program.Run(r.Context(), ev, function.Options{KVS: store, Edge: function.Edge{Name: at, ServerIP: "127.0.0.1", Region: "local"}})
+	if err == nil && len(result.Origins) > 0 {
+		err = errOriginChanged
 	}
 	return result, err
 }
@@ -140,7 +146,7 @@ func (s *site) lookupFor(q *query) *entry {
 	if found == nil || q.alias == "" || found.isNamed(q.alias) {
 		return found
 	}
-	if !s.epochs.untouched(&found.stamp, q.alias) {
+	if !s.answersAlias(found, q.alias) {
 		s.store.drop(found)
 		return nil
 	}
@@ -152,6 +158,12 @@ func (s *site) lookupFor(q *query) *entry {
 	return named
 }
 
+// answersAlias reports whether nothing is known against a copy that is found by
+// what a function made of the URL alias, empty for none.
+func (s *site) answersAlias(found *entry, alias string) bool {
+	return alias == "" || found.isNamed(alias) || s.epochs.untouched(&found.stamp, alias)
+}
+
 // serves reports whether the answer of f, which may be the expired copy, may go
 // to q although another URL was rewritten to the same one when it began. s.mu is
 // held.
@@ -159,7 +171,7 @@ func (s *site) serves(f *fill, q *query) bool {
 	if q.alias == "" {
 		return true
 	}
-	if f.old != nil && !f.old.isNamed(q.alias) && !s.epochs.untouched(&f.old.stamp, q.alias) {
+	if f.old != nil && !s.answersAlias(f.old, q.alias) {
 		return false
 	}
 	return slices.Contains(f.names, q.alias) || s.epochs.untouched(&f.stamp, q.alias)

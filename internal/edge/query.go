@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
 )
 
 // query is what a viewer asks for, in terms of a distribution.
@@ -43,6 +44,13 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 		return query{}, &refusal{status: http.StatusMisdirectedRequest, reason: "The connection was made for another host name."}
 	case s == nil:
 		return query{}, &refusal{status: http.StatusForbidden, reason: "No distribution answers to this host name."}
+	}
+	return e.readAt(s, r)
+}
+
+// readAt is read for the distribution that answers to the host.
+func (e *Edge) readAt(s *site, r *http.Request) (query, *refusal) {
+	switch {
 	case !s.config.Config.Enabled:
 		return query{}, &refusal{status: http.StatusForbidden, reason: "The distribution is disabled."}
 	case chained(r.Header["Via"]):
@@ -165,26 +173,4 @@ func (q query) names(root string) []string {
 // spelling, so that no spelling escapes its behavior, and without repeated
 // slashes and dot segments. The cache key and the origin see the path as it is.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html
-func matchedPath(path string) string {
-	path = freshet.CanonicalPath(path)
-	if !strings.Contains(path, "//") && !strings.Contains(path, "/.") {
-		return path
-	}
-	var kept []string
-	segments := strings.Split(path, "/")[1:]
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch segment {
-		case "..":
-			kept = kept[:max(len(kept)-1, 0)]
-		case ".", "":
-		default:
-			kept = append(kept, segment)
-			continue
-		}
-		if last {
-			kept = append(kept, "")
-		}
-	}
-	return "/" + strings.Join(kept, "/")
-}
+func matchedPath(path string) string { return distribution.Matched(freshet.CanonicalPath(path)) }

@@ -70,7 +70,7 @@ func withPort(name string, port, usual int) string {
 // environment play no part. Certificates are checked against cas, nil for those
 // of the system.
 func newTransport(o distribution.Origin, cas *x509.CertPool) *http.Transport {
-	connect := cmp.Or(seconds64(o.ConnectionTimeout), 10*time.Second)
+	connect := connectTimeout(o)
 	only := new(http.Protocols)
 	only.SetHTTP1(true)
 	return &http.Transport{
@@ -83,6 +83,11 @@ func newTransport(o distribution.Origin, cas *x509.CertPool) *http.Transport {
 		MaxResponseHeaderBytes: maxOriginHeader,
 		Protocols:              only,
 	}
+}
+
+// connectTimeout is how long a connection may take to come about.
+func connectTimeout(o distribution.Origin) time.Duration {
+	return cmp.Or(seconds64(o.ConnectionTimeout), 10*time.Second)
 }
 
 // keepAlive is how long a connection waits for the next request.
