@@ -54,6 +54,7 @@ type endpoints struct {
 	S3           string `json:"s3"`
 	Edge         string `json:"edge"`
 	API          string `json:"api"`
+	Metrics      string `json:"metrics"`
 	AccessKey    string `json:"access_key"`
 	SecretKey    string `json:"secret_key"`
 	Region       string `json:"region"`

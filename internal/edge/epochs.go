@@ -92,7 +92,7 @@ func (e *epochs) invalidate(patterns []freshet.Pattern) {
 		case p.IsTag():
 			root = root.with(strings.ToLower(string(p)), false, epoch)
 		case !matchesNothing(p):
-			root = root.with(p.Prefix(), p.IsWildcard(), epoch)
+			root = root.with(noted(p), p.IsWildcard(), epoch)
 		}
 	}
 	if root.records > e.limit {
@@ -130,6 +130,32 @@ func (e *epochs) newestTag() uint64 {
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
 func matchesNothing(p freshet.Pattern) bool {
 	return strings.Contains(string(p), "%7E") || strings.Contains(string(p), "%7e")
+}
+
+// noted is the prefix of a pattern with the escapes of its path in upper case,
+// as names have them. Those of a query string are compared as they are written.
+func noted(p freshet.Pattern) string {
+	path, query, found := strings.Cut(p.Prefix(), "?")
+	if path = upperEscapes(path); found {
+		return path + "?" + query
+	}
+	return path
+}
+
+// upperEscapes returns a path with the letters of its escapes in upper case. The
+// two cases mean the same.
+// https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2.1
+func upperEscapes(path string) string {
+	if strings.IndexByte(path, '%') < 0 {
+		return path
+	}
+	b := []byte(path)
+	for i := range b {
+		if b[i] == '%' && isEscape(path[i:]) {
+			copy(b[i:i+3], strings.ToUpper(path[i:i+3]))
+		}
+	}
+	return string(b)
 }
 
 // forget drops the records of paths of epoch and before, and those of tags of

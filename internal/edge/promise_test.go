@@ -32,6 +32,12 @@ func TestPromiseCompletedMeansComplete(t *testing.T) {
 	}{
 		{"memory", "/a", "/a", (*hidden).cache, nil},
 		{"memory, under another spelling", "/%61%2fb", "/a/b", (*hidden).cache, nil},
+		{"memory, an escape in lower case", "/caf%C3%A9", "/caf%c3%a9", (*hidden).cache, nil},
+		{"memory, an escape in lower case by the viewer", "/caf%c3%A9", "/caf%c3%A9", (*hidden).cache, nil},
+		{"memory, an escape in lower case under a wildcard", "/caf%C3%A9?x=%c3", "/caf%c3*", (*hidden).cache, nil},
+		{"memory, an escape in lower case before a query string", "/caf%C3%A9?x=%c3", "/caf%c3%a9?x=%c3", (*hidden).cache, nil},
+		{"memory, a needless escape as the viewer wrote it", "/%61", "/%61", (*hidden).cache, nil},
+		{"memory, a needless escape with a query string", "/%6a?x=%c3", "/%6a?x=%c3", (*hidden).cache, nil},
 		{"memory, under a wildcard", "/a/b/c", "/a*", (*hidden).cache, nil},
 		{"memory, the root by its own name", "/", "/", (*hidden).cache, nil},
 		{"memory, the root by its object's name", "/", freshet.Pattern(root), (*hidden).cache, nil},
@@ -120,7 +126,7 @@ func (e *retargeted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func hide(t *testing.T, url string) *hidden {
 	w := &hidden{t: t, url: url, o: &versioned{version: make(map[string]int)}}
-	for _, path := range []string{"/a", "/a/b", "/a/b/c", "/index.html", "/q"} {
+	for _, path := range []string{"/a", "/a/b", "/a/b/c", "/index.html", "/q", "/caf%C3%A9", "/j"} {
 		w.o.version[path] = 1
 	}
 	honest := roundTripper(func(r *http.Request) (*http.Response, error) {

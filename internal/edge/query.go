@@ -149,7 +149,8 @@ func (s *site) queryAt(b *behavior, r *http.Request, t target) query {
 }
 
 // names returns the spellings under which an invalidation may name the
-// response. What is served at / is the default root object, and goes when
+// response: the canonical one first, and the viewer's own, since that is what
+// CloudFront compares with. What is served at / is the default root object, and goes when
 // either is invalidated: the documentation speaks for the one, experience with
 // CloudFront for the other. What a function rewrites has both names, too, as
 // CloudFront advises.
@@ -160,6 +161,9 @@ func (q query) names(root string) []string {
 		suffix = "?" + freshet.CanonicalQuery(q.text)
 	}
 	names := []string{freshet.CanonicalPath(q.viewed) + suffix}
+	if own := upperEscapes(q.viewed) + suffix; own != names[0] {
+		names = append(names, own)
+	}
 	if q.viewed == "/" && root != "" {
 		names = append(names, root+suffix)
 	}
