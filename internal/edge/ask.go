@@ -43,6 +43,8 @@ func (o *origin) request(ctx context.Context, a asking, path, query string) (*ht
 		URL: &url.URL{Scheme: at.scheme, Host: at.address, Path: decoded, RawPath: raw, RawQuery: query},
 	}
 	switch {
+	case o.forced != "":
+		r.Host = o.forced
 	case a.host != "":
 		r.Host = a.host
 	case r.Host == "":
@@ -115,7 +117,7 @@ func (e *Edge) ask(ctx context.Context, q *query, method string, h http.Header) 
 // over.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html
 func (e *Edge) send(ctx context.Context, q *query, a asking) (*response, error) {
-	to := q.behavior.to
+	to := q.to
 	resp, err := e.askOrigin(ctx, to.primary, q, a)
 	if to.secondary == nil || ctx.Err() != nil || !failsOver(a.method) || !to.failover[outcomeOf(resp, err)] {
 		return resp, err

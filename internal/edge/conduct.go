@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 
 	"github.com/freshet/freshet/internal/distribution"
@@ -97,14 +98,17 @@ func methodSet(list []string, sets [][]string) (map[string]bool, error) {
 	return set, nil
 }
 
-// targets returns what the behaviors of a site may lead to, by ID of the origin
+// newTargets returns what the behaviors of a site may lead to, by ID of the origin
 // or the origin group.
-func (s *site) targets(c *Config) (map[string]*destination, error) {
+func (s *site) newTargets() (map[string]*destination, error) {
 	all := make(map[string]*destination)
 	for _, o := range s.config.Config.Origins {
-		made, err := s.origin(c, o)
+		made, dialing, err := s.reach(o)
 		if err != nil {
 			return nil, fmt.Errorf("origin %q of distribution %s: %w", o.ID, s.config.ID, err)
+		}
+		if dialing != nil {
+			s.dialing = append(s.dialing, dialing)
 		}
 		all[o.ID] = &destination{primary: made}
 	}
@@ -118,25 +122,28 @@ func (s *site) targets(c *Config) (map[string]*destination, error) {
 	return all, nil
 }
 
-func (s *site) origin(c *Config, o distribution.Origin) (*origin, error) {
+// origin prepares an origin of d, and returns the transport that was made for
+// it; nil if the resolver gave one.
+func (c *Config) origin(d distribution.Distribution, o distribution.Origin) (*origin, *http.Transport, error) {
 	var reached Origin
 	var err error
 	if c.Resolve != nil {
-		if reached, err = c.Resolve(s.config, o); err != nil {
-			return nil, fmt.Errorf("resolve: %w", err)
+		if reached, err = c.Resolve(d, o); err != nil {
+			return nil, nil, fmt.Errorf("resolve: %w", err)
 		}
 	}
 	if reached.URL == "" {
 		if reached, err = c.reach(o); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	made, err := newOrigin(reached, o, c.OriginTimeout)
-	if err == nil && made.transport == nil {
-		t := newTransport(o, c.OriginCAs)
-		made.transport, s.dialing = t, append(s.dialing, t)
+	if err != nil || made.transport != nil {
+		return made, nil, err
 	}
-	return made, err
+	dialing := newTransport(o, c.OriginCAs)
+	made.transport = dialing
+	return made, dialing, nil
 }
 
 // failoverStatuses are those for which a group may ask its secondary.

@@ -47,8 +47,6 @@ func failureOf(err error) (outcome, int) {
 	return outcome(kind), kind.Status()
 }
 
-var errOriginChanged = &function.Error{Kind: function.ValidationError, Message: "the function changes the origin, which this edge does not do"}
-
 // call runs a function. What it logs goes into the edge's log, and so does its
 // failure.
 func (e *Edge) call(x *exchange, arn string, ev function.Event) (function.Result, error) {
@@ -73,11 +71,16 @@ func (e *Edge) evaluate(s *site, r *http.Request, arn string, ev function.Event)
 	ev.Context.DistributionDomainName, ev.Context.DistributionID = s.config.DomainName, s.config.ID
 	ev.Viewer.IP, _, _ = net.SplitHostPort(r.RemoteAddr)
 	at, _, _ := strings.Cut(e.pop, "-")
-	result, err := program.Run(r.Context(), ev, function.Options{KVS: store, Edge: function.Edge{Name: at, ServerIP: "127.0.0.1", Region: "local"}})
-	if err == nil && len(result.Origins) > 0 {
-		err = errOriginChanged
+	return program.Run(r.Context(), ev, function.Options{KVS: store, Edge: function.Edge{Name: at, ServerIP: "127.0.0.1", Region: "local"}})
+}
+
+// destined returns where the request goes on to that a function at
+// viewer-request has made. The error is what the function did wrong.
+func (q *query) destined(result function.Result) (*destination, error) {
+	if result.Request == nil || len(result.Origins) == 0 {
+		return q.behavior.to, nil
 	}
-	return result, err
+	return q.site.chosen(q.behavior, result.Origins)
 }
 
 // callFirst runs the functions' part before the cache is asked. It returns the
@@ -89,6 +92,12 @@ func (e *Edge) callFirst(x *exchange, r *http.Request, q query) (*http.Request, 
 	seen := requestOf(r, t)
 	if b.functions.request != "" {
 		result, err := e.call(x, b.functions.request, function.Event{Context: function.Context{EventType: function.ViewerRequest}, Request: seen})
+		var to *destination
+		if err == nil {
+			if to, err = q.destined(result); err != nil {
+				e.log.Warn("a function failed", slog.String("distribution", q.site.config.ID), slog.String("function", b.functions.request), slog.String("path", t.path), slog.Any("error", err))
+			}
+		}
 		switch {
 		case err != nil:
 			name, status := failureOf(err)
@@ -100,6 +109,7 @@ func (e *Edge) callFirst(x *exchange, r *http.Request, q query) (*http.Request, 
 		}
 		seen = *result.Request
 		r, q = q.rewritten(r, &seen)
+		q.to = to
 	}
 	if b.functions.response != "" {
 		x.last = &lastCall{edge: e, arn: b.functions.response, request: seen}

@@ -213,14 +213,6 @@ func TestFunctionThatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestFunctionMayNotChangeTheOrigin(t *testing.T) {
-	e := openRunning(t, roundTripper(pathOf), `import cf from 'cloudfront';
-		function handler(event) { cf.updateRequestOrigin({domainName: 'other.example.com'}); return event.request; }`, "")
-	if w := do(e, "GET", "/"); w.Code != 502 || w.Header().Get("X-Cache") != "FunctionValidationError from cloudfront" {
-		t.Errorf("%d %v", w.Code, w.Header())
-	}
-}
-
 // What the function at viewer-response makes is for one viewer: the copy stays
 // as the origin sent it.
 func TestFunctionChangesAnswersAndNotTheCopy(t *testing.T) {

@@ -35,6 +35,7 @@ func BucketOrigin(c s3origin.Config) (Origin, error) {
 type origin struct {
 	plain, secure endpoint    // by how the viewer came
 	host          string      // empty for that of the endpoint
+	forced        string      // for the Host header, whatever the policies say; empty for what they say
 	custom        http.Header // added to every request, in place of what the viewer sent
 	transport     http.RoundTripper
 	attempts      int

@@ -12,10 +12,11 @@ import (
 // query is what a viewer asks for, in terms of a distribution.
 type query struct {
 	site      *site
-	behavior  *behavior // that answers
-	cached    bool      // the answer may come from the cache
-	secure    bool      // the viewer came over TLS
-	method    string    // to ask the origin with for what will be cached
+	behavior  *behavior    // that answers
+	to        *destination // to fetch from
+	cached    bool         // the answer may come from the cache
+	secure    bool         // the viewer came over TLS
+	method    string       // to ask the origin with for what will be cached
 	key       key
 	viewed    string // path as the viewer spelled it, or as a function rewrote it
 	alias     string // the URL that a function rewrote, as an invalidation may name it; empty where it rewrote none
@@ -123,7 +124,7 @@ func (s *site) queryAt(b *behavior, r *http.Request, t target) query {
 	if b.keys != nil {
 		r, t = unsigned(r), t.unsigned()
 	}
-	q := query{site: s, behavior: b, viewed: path, path: path, method: http.MethodGet}
+	q := query{site: s, behavior: b, to: b.to, viewed: path, path: path, method: http.MethodGet}
 	q.cached = b.caches(r.Method)
 	if r.Method == http.MethodOptions {
 		q.method = r.Method

@@ -17,11 +17,16 @@ type site struct {
 	number    uint32
 	config    distribution.Distribution
 	errors    map[int]distribution.CustomErrorResponse
-	behaviors []behavior        // the default last
-	dialing   []*http.Transport // made for this site's origins
-	root      string            // path of the default root object, as a viewer would spell it; empty if there is none
+	behaviors []behavior              // the default last
+	dialing   []*http.Transport       // made for this site's origins
+	targets   map[string]*destination // by ID of the origin or the origin group
+	choices   chosen                  // of functions
+	root      string                  // path of the default root object, as a viewer would spell it; empty if there is none
 	epochs    *epochs
 	store     *store // shared with the other sites
+
+	// reach prepares an origin, and returns the transport that was made for it.
+	reach func(distribution.Origin) (*origin, *http.Transport, error)
 
 	tagHeader string // of the origin's responses, in canonical form; empty if there are no cache tags
 
@@ -67,8 +72,9 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 	if root := d.Config.DefaultRootObject; root != "" {
 		made.root = freshet.KeyPaths(root)[0]
 	}
-	targets, err := made.targets(c)
-	if err != nil {
+	made.reach = func(o distribution.Origin) (*origin, *http.Transport, error) { return c.origin(made.config, o) }
+	var err error
+	if made.targets, err = made.newTargets(); err != nil {
 		return nil, err
 	}
 	made.behaviors = make([]behavior, 0, len(d.Config.CacheBehaviors)+1) // which stay where they are
@@ -78,7 +84,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
-		conduct, err := newConduct(&made.config, b, targets, c.Log)
+		conduct, err := newConduct(&made.config, b, made.targets, c.Log)
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
@@ -95,6 +101,7 @@ func (s *site) close() {
 	for _, t := range s.dialing {
 		t.CloseIdleConnections()
 	}
+	s.choices.close()
 }
 
 // lookup returns the copy stored under k, fresh or expired, or nil if there is

@@ -100,21 +100,13 @@ type Options struct {
 	Now    time.Time // the time that Date shows throughout the run; zero: when the run begins
 }
 
-// OriginChange is a call of one of CloudFront's methods that change the origin
-// of a request. The arguments are handed on as they were given.
-// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/helper-functions-origin-modification.html
-type OriginChange struct {
-	Method    string // updateRequestOrigin, selectRequestOriginById or createRequestOriginGroup
-	Arguments []byte // JSON array
-}
-
 // Result is what came of a run. One of Request and Response is set if there was
 // no error.
 type Result struct {
-	Request  *Request  // goes on to the cache
-	Response *Response // goes to the viewer
-	Origins  []OriginChange
-	Logs     []string // lines of console.log, at most 10 KB of them
+	Request  *Request       // goes on to the cache
+	Response *Response      // goes to the viewer
+	Origins  []OriginChange // in the order of the calls
+	Logs     []string       // lines of console.log, at most 10 KB of them
 	// Utilization is the share of the step limit that was used, 0 to 100.
 	// CloudFront's number of the same name is a share of time.
 	Utilization int

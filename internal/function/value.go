@@ -152,6 +152,9 @@ func (r *run) readRequest(o *goja.Object) {
 		d.err = request.accept(was)
 	}
 	r.refused, r.result.Request = d.err, &request
+	if r.refused == nil {
+		r.refused = r.misdirected()
+	}
 }
 
 func (r *run) readResponse(o *goja.Object) {
