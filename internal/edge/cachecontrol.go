@@ -10,7 +10,9 @@ import (
 // are valid only where the flag beside them is set.
 type directives struct {
 	noCache, noStore, private  bool
+	public, mustUnderstand     bool
 	mustRevalidate             bool // or proxy-revalidate
+	confirmedWhenStale         bool // must-revalidate itself
 	hasMaxAge, hasSharedMaxAge bool
 	maxAge, sharedMaxAge       time.Duration
 	hasStaleIfError            bool
@@ -74,7 +76,13 @@ func (d *directives) set(name, value string) {
 		d.noStore = true
 	case "private":
 		d.private = true
-	case "must-revalidate", "proxy-revalidate":
+	case "public":
+		d.public = true
+	case "must-understand":
+		d.mustUnderstand = true
+	case "must-revalidate":
+		d.mustRevalidate, d.confirmedWhenStale = true, true
+	case "proxy-revalidate":
 		d.mustRevalidate = true
 	case "max-age":
 		setSeconds(&d.maxAge, &d.hasMaxAge, value)

@@ -26,11 +26,23 @@ func precondition(request, stored http.Header) int {
 			return http.StatusNotModified
 		}
 	} else if since, ok := dateOf(request, "If-Modified-Since"); ok {
-		if modified, ok := dateOf(stored, "Last-Modified"); ok && !modified.After(since) {
+		if modified, ok := modifiedAt(stored); ok && !modified.After(since) {
 			return http.StatusNotModified
 		}
 	}
 	return 0
+}
+
+// modifiedAt is when a stored response was last modified or, where the origin
+// does not say, the end of the second in which it sent it: what somebody has
+// from later than that is no older.
+// https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
+func modifiedAt(stored http.Header) (time.Time, bool) {
+	if _, says := stored["Last-Modified"]; says {
+		return dateOf(stored, "Last-Modified")
+	}
+	sent, ok := dateOf(stored, "Date")
+	return sent.Add(time.Second), ok
 }
 
 // rangeApplies reports whether a Range header counts: always without If-Range,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -162,7 +163,7 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 
 // lifetime is for how long an answer to q may be used.
 func (q *query) lifetime(status int, h http.Header, received time.Time) lifetime {
-	return lifetimeOf(&q.behavior.caching, arrival{status: status, header: h, at: received, errorTTL: q.site.errorTTL(status)})
+	return lifetimeOf(&q.behavior.caching, arrival{status: status, header: h, at: received, errorTTL: q.site.errorTTL(status), authorized: q.authorized})
 }
 
 // entry makes the head of a response that the fill received. Its header, which
@@ -344,6 +345,7 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 func (e *Edge) begin(f *fill, r *http.Request, q *query) {
 	own := e.toOriginForAll(r, q)
 	q.accepts = q.behavior.keying.encodings(acceptEncoding(r))
+	q.authorized = own.Get("Authorization") != "" && !slices.Contains(q.behavior.keying.headers, "Authorization")
 	e.start(func() { e.run(f, q, own) })
 }
 

@@ -37,6 +37,10 @@ type arrival struct {
 
 	// errorTTL is for how long an error is cached at least.
 	errorTTL time.Duration
+
+	// authorized: the origin saw an Authorization header that is not in the
+	// cache key, so that the answer may be for one viewer only.
+	authorized bool
 }
 
 // lifetimeOf applies CloudFront's rules.
@@ -54,14 +58,35 @@ type ruling struct {
 
 // rule is lifetimeOf with what decided.
 func rule(c *distribution.Caching, a arrival) (lifetime, ruling) {
+	how := storingOf(a.status)
 	switch {
-	case !c.Caches():
+	case !c.Caches(), a.authorized && !sharedDespiteAuthorization(a.header):
 		return lifetime{each: true}, ruling{}
-	case storingOf(a.status) == withLifetime:
+	case how == ifItSaysSo && !a.saysHowLong():
+		return lifetime{}, ruling{}
+	case how == withLifetime, how == ifItSaysSo:
 		return contentLifetime(c, a)
 	default:
 		return errorLifetime(c, a)
 	}
+}
+
+// sharedDespiteAuthorization reports whether the origin allows that its answer to
+// a request with Authorization is shared.
+// https://www.rfc-editor.org/rfc/rfc9111#section-3.5
+func sharedDespiteAuthorization(h http.Header) bool {
+	d := parseCacheControl(h["Cache-Control"])
+	return d.public || d.hasSharedMaxAge || d.confirmedWhenStale
+}
+
+// saysHowLong reports whether the origin says anything of caching. A status that
+// the cache does not know is no use then if the response must be understood.
+// https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.3
+func (a arrival) saysHowLong() bool {
+	if http.StatusText(a.status) == "" && parseCacheControl(a.header["Cache-Control"]).mustUnderstand {
+		return false
+	}
+	return a.header.Get("Cache-Control") != "" || a.header.Get("Expires") != ""
 }
 
 // storing is what it takes for a response of some status to be cached.
@@ -70,23 +95,31 @@ type storing int
 const (
 	never storing = iota
 	withLifetime
+	ifItSaysSo        // only with Cache-Control or Expires
 	asError           // for the error caching minimum TTL at least
 	asErrorIfItSaysSo // the same, but only with max-age or s-maxage
 )
 
-// storingOf says how CloudFront caches a status.
+// storingOf says how CloudFront caches a status. Of 2xx in general it does not
+// say anything, so there RFC 9111, section 3, counts; errors that it does not
+// list it does not cache.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
 func storingOf(status int) storing {
 	switch status {
-	case 200, 203, 204, 300, 301, 302, 303, 307, 308:
+	case 200, 203, 204, 300, 301, 302, 303:
 		return withLifetime
+	case 206, 304:
+		return never // these are about a part, or about what is stored
 	case 404, 414, 500, 501, 502, 503, 504:
 		return asError
 	case 400, 403, 405, 412, 415:
 		return asErrorIfItSaysSo
-	default:
-		return never
 	}
+	if 200 <= status && status < 400 {
+		return ifItSaysSo
+	}
+	return never
 }
 
 func contentLifetime(c *distribution.Caching, a arrival) (l lifetime, why ruling) {
@@ -185,15 +218,21 @@ func untilExpires(h http.Header, now time.Time) time.Duration {
 }
 
 // errorLifetime is that of an answer that is an error, or of which CloudFront
-// does not say what it does with it.
+// does not say what it does with it. What the origin says makes it longer than
+// the error caching minimum TTL and never shorter.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/custom-error-pages-expiration.html
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
 func errorLifetime(c *distribution.Caching, a arrival) (lifetime, ruling) {
 	d := parseCacheControl(a.header["Cache-Control"])
 	asked, says := d.lifetime()
-	if how := storingOf(a.status); how == never || how == asErrorIfItSaysSo && !says {
+	how, said := storingOf(a.status), d.lasting()
+	if how == never || how == asErrorIfItSaysSo && !says {
 		return lifetime{}, ruling{}
 	}
-	fresh, why := a.errorTTL, ruling{by: "ErrorCachingMinTTL", said: d.lasting()}
+	if !says && a.header.Get("Expires") != "" && !d.unshared() {
+		asked, said = untilExpires(a.header, a.at), "Expires"
+	}
+	fresh, why := a.errorTTL, ruling{by: "ErrorCachingMinTTL", said: said}
 	if asked -= ageOf(a.header, a.at); asked > fresh {
 		fresh, why.by = asked, ""
 	}

@@ -80,6 +80,22 @@ func TestLifetime(t *testing.T) {
 		{"404 with s-maxage", open, 404, []string{"Cache-Control", "s-maxage=30, max-age=100"}, 30, true, false},
 		{"404 where nothing is cached", distribution.Caching{}, 404, nil, 0, false, false},
 		{"200 where nothing is cached", distribution.Caching{}, 200, []string{"Cache-Control", "max-age=100"}, 0, false, false},
+		{"404 with Expires", open, 404, []string{"Expires", at(40 * time.Second)}, 40, true, false},
+		{"404 with Expires and max-age", open, 404, []string{"Expires", at(40 * time.Second), "Cache-Control", "max-age=30"}, 30, true, false},
+		{"404 with Expires within the error caching minimum", open, 404, []string{"Expires", at(time.Second)}, 10, true, false},
+		{"500 that must not be shared, with Expires", open, 500, []string{"Expires", at(40 * time.Second), "Cache-Control", "private"}, 10, true, false},
+		{"307 that says nothing", open, 307, nil, 0, false, false},
+		{"308 that says nothing", floor, 308, nil, 0, false, false},
+		{"307 with max-age", open, 307, []string{"Cache-Control", "max-age=100"}, 100, true, true},
+		{"308 with Expires", open, 308, []string{"Expires", at(40 * time.Second)}, 40, true, true},
+		{"308 with Cache-Control, but no lifetime", open, 308, []string{"Cache-Control", "public"}, 86400, true, true},
+		{"302 that says nothing", open, 302, nil, 86400, true, true},
+		{"299 that says nothing", open, 299, nil, 0, false, false},
+		{"299 with max-age", open, 299, []string{"Cache-Control", "max-age=100"}, 100, true, true},
+		{"299 that must be understood", open, 299, []string{"Cache-Control", "max-age=100, must-understand"}, 0, false, false},
+		{"202 that must be understood", open, 202, []string{"Cache-Control", "max-age=100, must-understand"}, 100, true, true},
+		{"200 that must be understood and not stored", open, 200, []string{"Cache-Control", "max-age=100, must-understand, no-store"}, 0, false, false},
+		{"304 unasked", open, 304, []string{"Cache-Control", "max-age=100"}, 0, false, false},
 		{"206 unasked", open, 206, []string{"Cache-Control", "max-age=100"}, 0, false, false},
 	}
 	for _, status := range []int{414, 500, 501, 502, 503, 504} {
@@ -95,7 +111,7 @@ func TestLifetime(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
-			got := lifetimeOf(&tt.behavior, arrival{tt.status, headerWith(tt.headers...), now, distribution.DefaultErrorCachingMinTTL})
+			got := lifetimeOf(&tt.behavior, arrival{tt.status, headerWith(tt.headers...), now, distribution.DefaultErrorCachingMinTTL, false})
 			if got.fresh != time.Duration(tt.fresh)*time.Second || got.store != tt.store || got.staleOnError != tt.stale {
 				t.Errorf("got %+v, want fresh %d s, store %v, stale %v", got, tt.fresh, tt.store, tt.stale)
 			}
@@ -108,16 +124,40 @@ func TestLifetime(t *testing.T) {
 func TestLifetimeOfErrorsThatMustSaySo(t *testing.T) {
 	b := &distribution.Caching{DefaultTTL: 86400, MaxTTL: 1000}
 	for _, status := range []int{400, 403, 405, 412, 415} {
-		if l := lifetimeOf(b, arrival{status, headerWith(), time.Now(), distribution.DefaultErrorCachingMinTTL}); l.store {
+		if l := lifetimeOf(b, arrival{status, headerWith(), time.Now(), distribution.DefaultErrorCachingMinTTL, false}); l.store {
 			t.Errorf("%d is stored without a lifetime: %+v", status, l)
 		}
-		if l := lifetimeOf(b, arrival{status, headerWith("Cache-Control", "max-age=50"), time.Now(), distribution.DefaultErrorCachingMinTTL}); l.fresh != 50*time.Second {
+		if l := lifetimeOf(b, arrival{status, headerWith("Cache-Control", "max-age=50"), time.Now(), distribution.DefaultErrorCachingMinTTL, false}); l.fresh != 50*time.Second {
 			t.Errorf("%d with max-age=50: %+v", status, l)
 		}
 	}
 	for _, status := range []int{401, 410, 416, 418, 429, 505} {
-		if l := lifetimeOf(b, arrival{status, headerWith("Cache-Control", "max-age=50"), time.Now(), distribution.DefaultErrorCachingMinTTL}); l.store {
+		if l := lifetimeOf(b, arrival{status, headerWith("Cache-Control", "max-age=50"), time.Now(), distribution.DefaultErrorCachingMinTTL, false}); l.store {
 			t.Errorf("%d is stored: %+v", status, l)
+		}
+	}
+}
+
+// What the origin answered to an Authorization that is not in the key goes to
+// others only where it says so.
+func TestLifetimeOfWhatWasAuthorized(t *testing.T) {
+	for control, shared := range map[string]bool{
+		"max-age=100":                   false,
+		"max-age=100, proxy-revalidate": false,
+		"max-age=100, public":           true,
+		"max-age=100, must-revalidate":  true,
+		"s-maxage=100":                  true,
+		"s-maxage=100, private":         false,
+	} {
+		for _, status := range []int{200, 301, 404} {
+			for _, lowest := range []int64{0, 60} {
+				c := &distribution.Caching{MinTTL: lowest, DefaultTTL: 86400, MaxTTL: 1000}
+				l := lifetimeOf(c, arrival{status, headerWith("Cache-Control", control, "Etag", `"x"`), time.Now(), distribution.DefaultErrorCachingMinTTL, true})
+				want := shared || control == "s-maxage=100, private" && (lowest > 0 || status == 404) // as without Authorization
+				if (l.fresh > 0) != want || l.store != want {
+					t.Errorf("%d with %q and MinTTL %d: %+v", status, control, lowest, l)
+				}
+			}
 		}
 	}
 }
@@ -131,12 +171,14 @@ func TestParseCacheControl(t *testing.T) {
 		"max-age=-5":                          {hasMaxAge: true},
 		"max-age=1.5":                         {hasMaxAge: true},
 		"max-age":                             {hasMaxAge: true},
-		`x="a, no-store=\", private", public`: {},
+		`x="a, no-store=\", private", public`: {public: true},
 		`private="x-a, no-store", s-maxage=1`: {private: true, hasSharedMaxAge: true, sharedMaxAge: time.Second},
 		`no-cache="set-cookie`:                {noCache: true},
 		",,;, =, max-age=3,":                  {hasMaxAge: true, maxAge: 3 * time.Second},
 		"max-age=;, no-store":                 {hasMaxAge: true, noStore: true},
 		"proxy-revalidate":                    {mustRevalidate: true},
+		"must-revalidate":                     {mustRevalidate: true, confirmedWhenStale: true},
+		"must-understand, no-store":           {mustUnderstand: true, noStore: true},
 		"stale-if-error=7":                    {hasStaleIfError: true, staleIfError: 7 * time.Second},
 	}
 	for line, want := range tests {
@@ -185,7 +227,7 @@ func TestStaleWindows(t *testing.T) {
 		{floor, "no-cache, stale-while-revalidate=20", 20, -1},
 		{floor, "no-store, stale-if-error=20", 0, 20},
 	} {
-		l := lifetimeOf(&tt.behavior, arrival{200, headerWith("Cache-Control", tt.control), time.Now(), 0})
+		l := lifetimeOf(&tt.behavior, arrival{200, headerWith("Cache-Control", tt.control), time.Now(), 0, false})
 		onError := 0
 		if l.staleOnError {
 			onError = int(max(l.staleFor/time.Second, -1))
@@ -207,7 +249,7 @@ func TestAnswersForOneViewerOnly(t *testing.T) {
 	} {
 		for _, lowest := range []int64{0, 1} {
 			c := distribution.Caching{MinTTL: lowest, DefaultTTL: 5, MaxTTL: 5}
-			if l := lifetimeOf(&c, arrival{200, headerWith("Cache-Control", control), time.Now(), 0}); l.each != (each && lowest == 0) {
+			if l := lifetimeOf(&c, arrival{200, headerWith("Cache-Control", control), time.Now(), 0, false}); l.each != (each && lowest == 0) {
 				t.Errorf("%q with a minimum of %d: %+v", control, lowest, l)
 			}
 		}

@@ -20,7 +20,7 @@ var hopByHop = []string{
 // or that must not be shared.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 var notFromOrigin = []string{
-	"Age", "Content-Length", "Set-Cookie2", "Via", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Cache",
+	"Age", "Content-Length", "Via", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Cache",
 }
 
 // endToEnd returns a copy of h without the headers of one connection, those
@@ -52,6 +52,7 @@ func (k *keying) fromOrigin(h http.Header) http.Header {
 	kept := endToEnd(h, notFromOrigin)
 	if !k.cookiesMayBeSet() {
 		delete(kept, "Set-Cookie")
+		delete(kept, "Set-Cookie2")
 	}
 	k.reduceVary(kept)
 	if kept.Get("Server") == "" {
@@ -61,7 +62,9 @@ func (k *keying) fromOrigin(h http.Header) http.Header {
 }
 
 // reduceVary leaves the names that can make a difference: other headers are not
-// forwarded, so the origin cannot have looked at them.
+// forwarded, so the origin cannot have looked at them. A * stays where the edge
+// heeds it, and browsers have to as well.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html#request-custom-content-negotiation
 func (k *keying) reduceVary(h http.Header) {
 	var kept []string
 	for _, line := range h["Vary"] {
@@ -80,7 +83,13 @@ func (k *keying) reduceVary(h http.Header) {
 // varies reports whether the origin may have looked at a header, given by its
 // canonical name.
 func (k *keying) varies(name string) bool {
-	return name == "Accept-Encoding" || name == "Cookie" || name != "*" && (k.anyHeader || slices.Contains(k.headers, name) || k.beyond != nil && k.beyond.selects(name))
+	switch name {
+	case "*":
+		return k.eachAsked
+	case "Accept-Encoding", "Cookie":
+		return true
+	}
+	return k.anyHeader || slices.Contains(k.headers, name) || k.beyond != nil && k.beyond.selects(name)
 }
 
 // refreshed returns the headers of a stored response after the origin said that
@@ -91,7 +100,7 @@ func (k *keying) refreshed(stored, unchanged http.Header) http.Header {
 	merged := stored.Clone()
 	for name, values := range k.fromOrigin(unchanged) {
 		switch name {
-		case "Content-Encoding", "Content-Range", "Content-Type":
+		case "Content-Encoding", "Content-Md5", "Content-Range":
 		case "Etag":
 			if !weakMatch(values[0], stored.Get("Etag")) { // else it is the tag of what was stored, perhaps before it was compressed
 				merged[name] = values

@@ -18,6 +18,7 @@ type keying struct {
 	anyHeader    bool     // all headers are forwarded, so that nothing is cached
 	cookies      distribution.Selection
 	gzip, brotli bool // of Accept-Encoding these are in the key
+	eachAsked    bool // there is no minimum TTL, so that Vary: * is heeded
 
 	beyond *forwarding // what the origin gets beside the key
 }
@@ -27,7 +28,7 @@ type keying struct {
 // itself has it in the key as it was sent.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html
 func newKeying(c *distribution.Caching, b *distribution.CacheBehavior) keying {
-	k := keying{queryStrings: c.QueryStrings, cookies: c.Cookies, gzip: c.Gzip, brotli: c.Brotli, anyHeader: c.Headers.Mode == distribution.All}
+	k := keying{queryStrings: c.QueryStrings, cookies: c.Cookies, gzip: c.Gzip, brotli: c.Brotli, anyHeader: c.Headers.Mode == distribution.All, eachAsked: c.MinTTL <= 0}
 	if c.Headers.Mode == distribution.Listed {
 		for _, name := range c.Headers.Names {
 			k.headers = append(k.headers, textproto.CanonicalMIMEHeaderKey(name))

@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/freshet/freshet"
 )
@@ -41,7 +43,7 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 		return
 	}
 	if changes(r.Method) && resp.StatusCode < http.StatusBadRequest {
-		q.site.outdate(q)
+		q.site.outdate(r, q, resp.Header)
 		if q.site.epochs.crowded() {
 			e.requestSweep()
 		}
@@ -102,18 +104,43 @@ func changes(method string) bool {
 }
 
 // outdate invalidates the copies of a URL that a viewer has changed at the
-// origin.
+// origin, and of what the answer says is elsewhere on the same site.
 // https://www.rfc-editor.org/rfc/rfc9111#section-4.4
-func (s *site) outdate(q *query) {
-	var patterns []freshet.Pattern
-	for _, name := range q.names(s.root) {
-		if p := freshet.Pattern(name); !p.IsWildcard() { // a viewer's * would take more with it than itself
-			patterns = append(patterns, p)
+func (s *site) outdate(r *http.Request, q *query, answered http.Header) {
+	changed := []query{*q}
+	for _, name := range []string{"Location", "Content-Location"} {
+		if t, ok := s.target(r, q, answered.Get(name)); ok {
+			changed = append(changed, s.query(r, t))
 		}
 	}
-	if q.behavior.caching.Caches() && len(patterns) > 0 {
+	var patterns []freshet.Pattern
+	for _, q := range changed {
+		if !q.behavior.caching.Caches() {
+			continue
+		}
+		for _, name := range q.names(s.root) {
+			if p := freshet.Pattern(name); !p.IsWildcard() { // a viewer's * would take more with it than itself
+				patterns = append(patterns, p)
+			}
+		}
+	}
+	if len(patterns) > 0 {
 		s.epochs.invalidate(patterns)
 	}
+}
+
+// target returns what a reference in the answer to q is to, if that is of this
+// site under the name by which the viewer knows it.
+func (s *site) target(r *http.Request, q *query, reference string) (target, bool) {
+	base, err := url.Parse("//" + r.Host + escapePath(q.viewed))
+	if reference == "" || err != nil {
+		return target{}, false
+	}
+	to, err := base.Parse(reference)
+	if err != nil || !strings.EqualFold(to.Host, r.Host) || to.Opaque != "" || len(to.RequestURI()) > maxURL {
+		return target{}, false
+	}
+	return splitTarget(to.RequestURI()), true
 }
 
 // copyOut sends a body on as it arrives.

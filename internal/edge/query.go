@@ -28,6 +28,8 @@ type query struct {
 	accepts   string // encodings in the key, of a query that goes to the origin
 	asked     string // Range to ask the origin for; empty for the whole
 	instead   int    // of a custom error page: the status under which it is served; otherwise 0
+
+	authorized bool // the origin sees an Authorization that is not in the key
 }
 
 // maxURL is the longest request target, in bytes.
