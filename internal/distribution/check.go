@@ -65,8 +65,11 @@ func (c *checker) aliases(path string) {
 	seen := make(map[string]bool)
 	for i, alias := range c.d.Config.Aliases {
 		name := strings.ToLower(alias)
-		if name == "" || strings.ContainsAny(name, "/: ") {
+		switch {
+		case name == "" || strings.ContainsAny(name, "/: "):
 			c.fail(at(path, i), "%q is not a host name", alias)
+		case strings.Contains(strings.TrimPrefix(name, "*."), "*"):
+			c.fail(at(path, i), "%q has a * that is not the whole of its first label", alias)
 		}
 		if seen[name] {
 			c.warn(at(path, i), "%s is there already", alias)

@@ -70,6 +70,8 @@ func TestCheck(t *testing.T) {
 		}, `CacheBehaviors[0]: MinTTL 2 is above MaxTTL 1`},
 		{"a negative TTL", func(d *Distribution) { d.Config.CacheBehaviors[0].MaxTTL = seconds(-1) }, `CacheBehaviors[0].MaxTTL: is -1`},
 		{"an alias that is none", func(d *Distribution) { d.Config.Aliases = []string{"https://x"} }, `Aliases[0]: "https://x" is not`},
+		{"a wildcard for a part of a label", func(d *Distribution) { d.Config.Aliases = []string{"*x.example.com"} }, `Aliases[0]: "*x.example.com" has a *`},
+		{"a wildcard inside an alias", func(d *Distribution) { d.Config.Aliases = []string{"*.example.com", "a.*.example.com"} }, `Aliases[1]: "a.*.example.com" has a *`},
 		{"no origins", func(d *Distribution) {
 			d.Config.Origins, d.Config.OriginGroups, d.Config.CacheBehaviors = nil, nil, nil
 			d.Config.DefaultCacheBehavior.TargetOriginID = ""

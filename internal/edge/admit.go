@@ -25,9 +25,22 @@ func (e *Edge) admit(r *http.Request, q *query) *refusal {
 }
 
 // redirection sends a viewer to the same URL over HTTPS: with 301 for GET and
-// HEAD, and for the other methods with 307, which keeps the method.
+// HEAD, and for the other methods with 307, which keeps the method. Viewers of
+// HTTP/1.0 do not know a 307.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-https-viewers-to-cloudfront.html
 func (e *Edge) redirection(r *http.Request) *refusal {
+	status := http.StatusMovedPermanently
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		status = http.StatusTemporaryRedirect
+		if !r.ProtoAtLeast(1, 1) {
+			return &refusal{status: http.StatusForbidden, reason: "This distribution answers this method over HTTPS only."}
+		}
+	}
+	return &refusal{status: status, reason: "This distribution answers HTTPS only.", location: e.secured(r)}
+}
+
+// secured is the URL of a request over HTTPS.
+func (e *Edge) secured(r *http.Request) string {
 	host := r.Host
 	if bare, _, err := net.SplitHostPort(host); err == nil {
 		host = bare
@@ -43,9 +56,5 @@ func (e *Edge) redirection(r *http.Request) *refusal {
 	if t.text != "" {
 		to += "?" + t.text
 	}
-	status := http.StatusMovedPermanently
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		status = http.StatusTemporaryRedirect
-	}
-	return &refusal{status: status, reason: "This distribution answers HTTPS only.", location: to}
+	return to
 }

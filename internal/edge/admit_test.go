@@ -113,7 +113,8 @@ func TestBodies(t *testing.T) {
 }
 
 // allow-all answers both protocols; redirect-to-https sends HTTP elsewhere, with
-// a 301, or a 307 where the method must stay; https-only refuses it with a 403.
+// a 301, or a 307 where the method must stay, which is a 403 where the viewer does
+// not know that; https-only refuses it with a 403.
 func TestViewerProtocolPolicy(t *testing.T) {
 	for _, tt := range []struct {
 		policy, method, target string
@@ -143,6 +144,15 @@ func TestViewerProtocolPolicy(t *testing.T) {
 				t.Errorf("the origin was asked: %v", asked)
 			}
 		})
+	}
+	for method, status := range map[string]int{"GET": 301, "HEAD": 301, "POST": 403, "PUT": 403, "PATCH": 403, "DELETE": 403, "OPTIONS": 403} {
+		d := custom(distribution.Origin{})
+		d.Config.DefaultCacheBehavior.ViewerProtocolPolicy = "redirect-to-https"
+		r := httptest.NewRequest(method, "http://e1.cloudfront.localhost/", nil)
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.0", 1, 0
+		if w := serve(open(t, fixed(200, "x"), Config{Distributions: []distribution.Distribution{d}}), r); w.Code != status {
+			t.Errorf("%s by HTTP/1.0: %d, want %d", method, w.Code, status)
+		}
 	}
 	d := custom(distribution.Origin{})
 	d.Config.DefaultCacheBehavior.ViewerProtocolPolicy = "redirect-to-https"

@@ -198,9 +198,7 @@ func (e *Edge) exchange(x *exchange, r *http.Request) {
 		r = unsigned(r)
 	}
 	if why != nil {
-		if why.xml == "" || !e.servePage(x, r, q.site, why.status) {
-			e.refuse(x, r, why)
-		}
+		e.turnAway(x, r, &q, why)
 		return
 	}
 	if upgradeOf(r) != "" {

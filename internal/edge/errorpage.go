@@ -17,17 +17,21 @@ func (s *site) errorTTL(status int) time.Duration {
 	return distribution.DefaultErrorCachingMinTTL
 }
 
+// page returns what the distribution says of the page for an error with this
+// status, and whether it has one.
+func (s *site) page(status int) (distribution.CustomErrorResponse, bool) {
+	rule := s.errors[status]
+	return rule, status >= http.StatusBadRequest && rule.ResponsePagePath != ""
+}
+
 // servePage answers with the page that the distribution has for an error with
 // this status, and reports whether it has one. The page is fetched like any
 // other URL: through the behavior that its own path matches, and from the cache
 // if it is there.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/custom-error-pages.html
 func (e *Edge) servePage(w http.ResponseWriter, r *http.Request, s *site, status int) bool {
-	if status < http.StatusBadRequest {
-		return false
-	}
-	rule := s.errors[status]
-	if rule.ResponsePagePath == "" {
+	rule, ok := s.page(status)
+	if !ok {
 		return false
 	}
 	if x, ok := w.(*exchange); ok {

@@ -149,14 +149,18 @@ func contentLifetime(c *distribution.Caching, a arrival) (l lifetime, why ruling
 
 // mayBeStale sets how the response may be used after its expiry. A minimum TTL
 // overrules an origin that says no-cache, no-store or private: the response is
-// held that long, and may stand in later. Without one nothing of it may be
-// reused. Neither window is longer than the maximum TTL.
+// held that long, and may stand in later. Without one, what is not to be stored
+// or not to be shared is not reused; what is not to be used unasked may stand in
+// for an origin that cannot be asked. Neither window is longer than the maximum
+// TTL.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html#stale-content
 func (l *lifetime) mayBeStale(c *distribution.Caching, d directives) {
-	if d.mustRevalidate || d.unshared() && c.MinTTL <= 0 {
+	if d.mustRevalidate || (d.noStore || d.private) && c.MinTTL <= 0 {
 		return
 	}
-	l.behind = min(d.staleWhileRevalidate, maxTTL(c))
+	if !d.noCache || c.MinTTL > 0 {
+		l.behind = min(d.staleWhileRevalidate, maxTTL(c))
+	}
 	l.staleOnError, l.staleFor = true, -1
 	if d.hasStaleIfError {
 		l.staleFor = min(d.staleIfError, maxTTL(c))

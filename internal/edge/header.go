@@ -81,7 +81,8 @@ func (k *keying) reduceVary(h http.Header) {
 }
 
 // varies reports whether the origin may have looked at a header, given by its
-// canonical name.
+// canonical name. What it is told of the device was read from the User-Agent.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html#ResponseCustomRemovedHeaders
 func (k *keying) varies(name string) bool {
 	switch name {
 	case "*":
@@ -89,6 +90,14 @@ func (k *keying) varies(name string) bool {
 	case "Accept-Encoding", "Cookie":
 		return true
 	}
+	return k.tells(name) || name == "User-Agent" && slices.ContainsFunc(aboutDevices[:], k.tells)
+}
+
+// aboutDevices are CloudFront's own headers of what it takes a viewer for.
+var aboutDevices = [...]string{"Cloudfront-Is-Desktop-Viewer", "Cloudfront-Is-Mobile-Viewer", "Cloudfront-Is-Smarttv-Viewer", "Cloudfront-Is-Tablet-Viewer"}
+
+// tells reports whether the configuration names a header for the origin.
+func (k *keying) tells(name string) bool {
 	return k.anyHeader || slices.Contains(k.headers, name) || k.beyond != nil && k.beyond.selects(name)
 }
 

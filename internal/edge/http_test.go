@@ -138,19 +138,20 @@ func TestRefusals(t *testing.T) {
 func TestHosts(t *testing.T) {
 	one, two := dist("E1"), dist("E2")
 	one.Config.Aliases = []string{"www.example.com", "*.Wild.example"}
+	two.Config.Aliases = []string{"*.deep.wild.example"} // the more specific name counts
 	resolve := func(d distribution.Distribution, _ distribution.Origin) (Origin, error) {
 		return Origin{URL: "http://o.test", Transport: fixed(200, d.ID)}, nil
 	}
 	e := open(t, nil, Config{Distributions: []distribution.Distribution{one, two}, Resolve: resolve})
 	for host, body := range map[string]string{
 		"www.example.com": "E1", "WWW.Example.com:8080": "E1", "e1.cloudfront.localhost": "E1", "E2.cloudfront.localhost.": "E2",
-		"a.wild.example": "E1",
+		"a.wild.example": "E1", "a.b.wild.example": "E1", "x.deep.wild.example": "E2", "x.y.deep.wild.example": "E2", "deep.wild.example": "E1",
 	} {
 		if w := get(e, "/", "Host", host); w.Body.String() != body {
 			t.Errorf("%s: %d %q, want %s", host, w.Code, w.Body, body)
 		}
 	}
-	for _, host := range []string{"other.example", "127.0.0.1:1", "a.b.wild.example", "[::1]:80", "wild.example"} {
+	for _, host := range []string{"other.example", "127.0.0.1:1", "[::1]:80", "awild.example", "wild.example"} {
 		if w := get(e, "/", "Host", host); w.Code != 403 {
 			t.Errorf("%s: %d, want 403", host, w.Code)
 		}

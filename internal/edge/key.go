@@ -40,11 +40,22 @@ func newKeying(c *distribution.Caching, b *distribution.CacheBehavior) keying {
 	}
 	normalized := k.gzip || k.brotli
 	k.headers = slices.DeleteFunc(k.headers, func(name string) bool {
-		return name == "Cookie" || slices.Contains(hopByHop, name) || normalized && name == "Accept-Encoding"
+		return name == "Cookie" || isUnsent(name) || normalized && name == "Accept-Encoding"
 	})
 	slices.Sort(k.headers)
 	k.headers = slices.Compact(k.headers)
 	return k
+}
+
+// isUnsent reports whether no configuration sends a header of a viewer's on, so
+// that it cannot be in a key either.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html#request-custom-headers-behavior
+func isUnsent(name string) bool {
+	switch name {
+	case "X-Amz-Cf-Id", "X-Forwarded-Proto", "X-Real-Ip":
+		return true
+	}
+	return slices.Contains(hopByHop, name) || strings.HasPrefix(name, "X-Edge-")
 }
 
 // query returns the part of a query string that is in the key: the selected

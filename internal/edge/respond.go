@@ -204,6 +204,32 @@ type refusal struct {
 	xml      string  // in place of a page that says the reason
 }
 
+// turnAway answers a request that the edge refuses. Where a behavior does, and not
+// the door before it, the distribution's page for the status stands for the
+// refusal, as it does for the origin's errors; CloudFront is known to give it to a
+// POST that is not allowed.
+// https://github.com/aws-samples/cloudfront-authorization-at-edge/issues/25
+func (e *Edge) turnAway(x *exchange, r *http.Request, q *query, why *refusal) {
+	if q.behavior != nil {
+		if _, ok := q.site.page(why.status); ok {
+			dismiss(x, r, why.status)
+			e.servePage(x, r, q.site, why.status)
+			return
+		}
+	}
+	e.refuse(x, r, why)
+}
+
+// dismiss has the connection end where the body of a refused request, or too much
+// of the request itself, was not read.
+func dismiss(w http.ResponseWriter, r *http.Request, status int) {
+	if r.ContentLength != 0 || status == http.StatusRequestEntityTooLarge {
+		// Nobody will read the rest, and nobody waits for it.
+		w.Header().Set("Connection", "close")
+		hurry(w)
+	}
+}
+
 func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	page, body := errorPage(why.status, why.reason)
 	if why.xml != "" {
@@ -222,11 +248,7 @@ func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	if why.result != "" {
 		h.Set("X-Cache", string(why.result)+" from cloudfront")
 	}
-	if r.ContentLength != 0 || why.status == http.StatusRequestEntityTooLarge {
-		// Nobody will read the rest, and nobody waits for it.
-		h.Set("Connection", "close")
-		hurry(w)
-	}
+	dismiss(w, r, why.status)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(why.status)
 	if r.Method != http.MethodHead {

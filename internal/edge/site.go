@@ -249,15 +249,18 @@ func (h hosts) find(host string) *site {
 }
 
 // named returns the distribution that has a name, without a port, or nil. An
-// alias such as *.example.com stands for all names with one more label that have
-// no alias of their own.
+// alias such as *.example.com stands for all names below example.com, however
+// deep, that no more specific alias stands for.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/CNAMEs.html#alternate-domain-names-wildcard
 func (h hosts) named(name string) *site {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if s := h.byName[name]; s != nil {
 		return s
 	}
-	if _, parent, ok := strings.Cut(name, "."); ok {
-		return h.byName["*."+parent]
+	for _, parent, ok := strings.Cut(name, "."); ok; _, parent, ok = strings.Cut(parent, ".") {
+		if s := h.byName["*."+parent]; s != nil {
+			return s
+		}
 	}
 	return nil
 }
