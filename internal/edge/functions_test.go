@@ -137,6 +137,7 @@ func TestFunctionChangesQueryHeadersAndCookies(t *testing.T) {
 	if asked.Get("X-Made") != "hello" || asked.Get("X-Taken") != "" || asked.Get("Cookie") != "kept=1" {
 		t.Errorf("the origin got %v", asked)
 	}
+	settle(t, e)
 	if w := do(e, "GET", "/a?keep=2&drop=7", "Cookie", "kept=1"); w.Header().Get("X-Cache") != "Hit from cloudfront" {
 		t.Errorf("what the function makes equal is not one key: %v", w.Header())
 	}
