@@ -163,7 +163,7 @@ func TestGoSDKErrors(t *testing.T) {
 	if got := code(err); got != "EntityNotFound" {
 		t.Errorf("tenant: %s", got)
 	}
-	_, err = c.ListStreamingDistributions(t.Context(), nil)
+	_, err = c.VerifyDnsConfiguration(t.Context(), &cloudfront.VerifyDnsConfigurationInput{Identifier: aws.String("dt")})
 	if got := code(err); got != "UnsupportedOperation" {
 		t.Errorf("unknown operation: %s", got)
 	}

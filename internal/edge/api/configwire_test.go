@@ -74,8 +74,14 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int32, reflect.Int64:
 		v.SetInt(int64(f.n))
-	case reflect.Float64:
+	case reflect.Uint8:
+		v.SetUint(uint64('a' + f.n%26))
+	case reflect.Float32, reflect.Float64:
 		v.SetFloat(float64(f.n) / 8)
+	case reflect.Interface: // the only one
+		var union types.CaCertificatesBundleSourceMemberCaCertificatesBundleS3Location
+		f.fill(reflect.ValueOf(&union.Value).Elem())
+		v.Set(reflect.ValueOf(&union))
 	default:
 		panic("a member of kind " + v.Kind().String())
 	}

@@ -9,18 +9,19 @@ import (
 )
 
 func (h *handler) createDistribution(c call) (reply, error) {
-	if c.URL.Query().Has("WithTags") {
-		config, tags, err := readTagged(c.body)
-		if err != nil {
-			return reply{}, err
-		}
-		return h.addDistribution(c, config, tags)
-	}
 	config, err := readDistribution(c.body)
 	if err != nil {
 		return reply{}, err
 	}
 	return h.addDistribution(c, config, nil)
+}
+
+func (h *handler) createDistributionWithTags(c call) (reply, error) {
+	config, tags, err := readTagged(c.body)
+	if err != nil {
+		return reply{}, err
+	}
+	return h.addDistribution(c, config, tags)
 }
 
 func (h *handler) addDistribution(c call, config distribution.Config, tags []Tag) (reply, error) {
@@ -54,6 +55,12 @@ func (h *handler) judgeDistribution(next *state, r *resource) error {
 	if err := next.functions(before, &d.Config); err != nil {
 		return err
 	}
+	if err := next.originAccess(before, &d.Config); err != nil {
+		return err
+	}
+	if id := d.Config.ContinuousDeploymentPolicyID; id != "" && (before == nil || before.ContinuousDeploymentPolicyID != id) {
+		return refuse("NoSuchContinuousDeploymentPolicy", "The continuous deployment policy doesn't exist: %q", clip(id))
+	}
 	return next.judge(d, slices.DeleteFunc(slices.Clone(next.distributions), func(o distribution.Distribution) bool { return o.ID == d.ID }))
 }
 
@@ -62,7 +69,7 @@ func (h *handler) updateDistribution(c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	made, err := h.Catalog.put(c.Context(), func(s *state) (*resource, error) {
+	return h.changeDistribution(c, func(s *state) (*resource, error) {
 		old, err := s.current(resourceKey{distributionKind, c.args[0]}, c)
 		if err != nil {
 			return nil, err
@@ -71,11 +78,7 @@ func (h *handler) updateDistribution(c call) (reply, error) {
 			return nil, refuse(IllegalUpdate, "The caller reference cannot be changed: it is %q", clip(was))
 		}
 		return h.Catalog.revised(old, distributionConfig{config}), nil
-	}, h.judgeDistribution)
-	if err != nil {
-		return reply{}, err
-	}
-	return h.distributionReply(c, made, http.StatusOK)
+	})
 }
 
 func (h *handler) deleteDistribution(c call) (reply, error) {
@@ -130,15 +133,19 @@ func (h *handler) distributionReply(c call, r *resource, status int) (reply, err
 		text("LastModifiedTime", timestamp(r.modified)),
 		number("InProgressInvalidationBatches", h.Register.InProgress(d.ID)),
 		text("DomainName", d.DomainName),
-		trusted("ActiveTrustedSigners", "Signer", nil),
+		activeSigners(&d.Config),
 		h.activeKeyGroups(&d.Config),
+		recordals(&d.Config),
 		group("DistributionConfig", r.config.elements()...),
 	}}}, nil
 }
 
 // listDistributions pages through the distributions in the order of their IDs.
 func (h *handler) listDistributions(c call) (reply, error) {
-	all := h.Catalog.state.Load().all(distributionKind)
+	return h.distributionList(c, h.Catalog.state.Load().all(distributionKind))
+}
+
+func (h *handler) distributionList(c call, all []*resource) (reply, error) {
 	below, err := h.paged(c, all, pageWithMarker, func(r *resource) (element, error) {
 		etag, err := r.etag()
 		d := h.Catalog.state.Load().assemble(h.Catalog, r)
@@ -149,6 +156,7 @@ func (h *handler) listDistributions(c call) (reply, error) {
 			text("Status", h.Catalog.status(r.modified)),
 			text("LastModifiedTime", timestamp(r.modified)),
 			text("DomainName", d.DomainName),
+			recordals(&d.Config),
 		}, summaryElements(d.Config)...)...), err
 	})
 	return reply{body: document{name: "DistributionList", below: below}}, err
@@ -164,11 +172,7 @@ func listDistributionsUsing(kind kindName) func(*handler, call) (reply, error) {
 				return reply{}, err
 			}
 		}
-		using := slices.DeleteFunc(s.all(distributionKind), func(r *resource) bool {
-			return !uses(kind, configOf(r), c.args[0])
-		})
-		below, err := h.paged(c, using, pageWithMarker, func(r *resource) (element, error) { return text("DistributionId", r.key.id), nil })
-		return reply{body: document{name: "DistributionIdList", below: below}}, err
+		return h.distributionIDs(c, s.with(func(config *distribution.Config) bool { return uses(kind, config, c.args[0]) }))
 	}
 }
 

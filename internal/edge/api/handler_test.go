@@ -108,7 +108,7 @@ func TestErrors(t *testing.T) {
 		"MaxItems empty":                {"GET", create + "?MaxItems=", "", 400, "InvalidArgument"},
 		"MaxItems x, distributions":     {"GET", "/2020-05-31/distribution?MaxItems=x", "", 400, "InvalidArgument"},
 		"unknown marker":                {"GET", create + "?Marker=INONE", "", 400, "InvalidArgument"},
-		"unknown route":                 {"GET", "/2020-05-31/streaming-distribution", "", 400, "UnsupportedOperation"},
+		"unknown route":                 {"GET", "/2020-05-31/streaming", "", 400, "UnsupportedOperation"},
 		"root":                          {"GET", "/", "", 400, "UnsupportedOperation"},
 		"other version":                 {"GET", "/2010-11-01/distribution", "", 400, "UnsupportedOperation"},
 		"version only":                  {"GET", "/2020-05-31", "", 400, "UnsupportedOperation"},

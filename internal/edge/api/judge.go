@@ -27,7 +27,7 @@ const (
 // judge refuses a distribution for the first rule of CloudFront's that it
 // breaks. others are all distributions but this one.
 func (s *state) judge(d distribution.Distribution, others []distribution.Distribution) error {
-	for _, rule := range []func(*distribution.Config) error{quotas, s.targets, s.associations, responses, protocols, oldCaching} {
+	for _, rule := range []func(*distribution.Config) error{quotas, s.targets, s.associations, responses, protocols, oldCaching, origins, viewers} {
 		if err := rule(&d.Config); err != nil {
 			return err
 		}

@@ -22,6 +22,18 @@ func TestRefusedDistributions(t *testing.T) {
 	many := func(list, one string, n int) string {
 		return `<` + list + `><Quantity>` + strconv.Itoa(n) + `</Quantity><Items>` + strings.Repeat(one, n) + `</Items></` + list + `>`
 	}
+	origin := func(more string) string { return change("</DomainName>", "</DomainName>"+more) }
+	certificate := func(before, region, more string) string {
+		return "<ViewerCertificate>" + before + "<ACMCertificateArn>arn:aws:acm:" + region + ":123456789012:certificate/c</ACMCertificateArn>" + more + "</ViewerCertificate>"
+	}
+	custom := func(port, protocol string) string {
+		return "<CustomOriginConfig><HTTPPort>" + port + "</HTTPPort><HTTPSPort>443</HTTPSPort><OriginProtocolPolicy>http-only</OriginProtocolPolicy><OriginSslProtocols><Quantity>1</Quantity><Items><SslProtocol>" +
+			protocol + "</SslProtocol></Items></OriginSslProtocols></CustomOriginConfig>"
+	}
+	lambda := func(arn, event string) string {
+		return "<LambdaFunctionAssociations><Quantity>1</Quantity><Items><LambdaFunctionAssociation><LambdaFunctionARN>" + arn + "</LambdaFunctionARN><EventType>" + event +
+			"</EventType></LambdaFunctionAssociation></Items></LambdaFunctionAssociations>"
+	}
 	for name, tt := range map[string]struct {
 		body   string
 		status int
@@ -66,6 +78,30 @@ func TestRefusedDistributions(t *testing.T) {
 		"an alias of somebody else": {with(many("Aliases", "<CNAME>www.example.com</CNAME>", 1)), 409, "CNAMEAlreadyExists"},
 		"group of one":              {with("<OriginGroups><Quantity>1</Quantity><Items><OriginGroup><Id>g</Id><FailoverCriteria><StatusCodes><Quantity>1</Quantity><Items><StatusCode>500</StatusCode></Items></StatusCodes></FailoverCriteria><Members><Quantity>1</Quantity><Items><OriginGroupMember><OriginId>o</OriginId></OriginGroupMember></Items></Members></OriginGroup></Items></OriginGroups>"), 400, "InvalidArgument"},
 		"group of unknown origins":  {with("<OriginGroups><Quantity>1</Quantity><Items><OriginGroup><Id>g</Id><FailoverCriteria><StatusCodes><Quantity>1</Quantity><Items><StatusCode>500</StatusCode></Items></StatusCodes></FailoverCriteria><Members><Quantity>1</Quantity><Items><OriginGroupMember><OriginId>p</OriginId></OriginGroupMember></Items></Members></OriginGroup></Items></OriginGroups>"), 404, "NoSuchOrigin"},
+		"long comment":              {change("<Comment/>", "<Comment>"+strings.Repeat("é", 129)+"</Comment>"), 400, "InvalidArgument"},
+		"pattern twice":             {with("<CacheBehaviors><Quantity>2</Quantity><Items>" + behavior("/x") + behavior("x") + "</Items></CacheBehaviors>"), 400, "InvalidArgument"},
+		"pattern with a space":      {with(many("CacheBehaviors", behavior("/a b"), 1)), 400, "InvalidArgument"},
+		"alias twice":               {with("<Aliases><Quantity>2</Quantity><Items><CNAME>a.b</CNAME><CNAME>A.b</CNAME></Items></Aliases>"), 400, "InvalidArgument"},
+		"nowhere":                   {with("<Restrictions><GeoRestriction><RestrictionType>whitelist</RestrictionType><Quantity>0</Quantity></GeoRestriction></Restrictions>"), 400, "InvalidGeoRestrictionParameter"},
+		"unrestricted places":       {with("<Restrictions><GeoRestriction><RestrictionType>none</RestrictionType><Quantity>1</Quantity><Items><Location>FI</Location></Items></GeoRestriction></Restrictions>"), 400, "InvalidGeoRestrictionParameter"},
+		"header of cache tags":      {with("<CacheTagConfig><HeaderName>x y</HeaderName></CacheTagConfig>"), 400, "InvalidArgument"},
+		"web ACL":                   {with("<WebACLId>mine</WebACLId>"), 400, "InvalidWebACLId"},
+		"continuous deployment":     {with("<ContinuousDeploymentPolicyId>p</ContinuousDeploymentPolicyId>"), 404, "NoSuchContinuousDeploymentPolicy"},
+		"two certificates":          {with(certificate("<CloudFrontDefaultCertificate>true</CloudFrontDefaultCertificate>", "us-east-1", "<SSLSupportMethod>sni-only</SSLSupportMethod>")), 400, "InvalidViewerCertificate"},
+		"certificate elsewhere":     {with(certificate("", "eu-west-1", "<SSLSupportMethod>sni-only</SSLSupportMethod>")), 400, "InvalidViewerCertificate"},
+		"certificate without SNI":   {with(certificate("", "us-east-1", "")), 400, "InvalidViewerCertificate"},
+		"TLS version":               {with(certificate("", "us-east-1", "<SSLSupportMethod>sni-only</SSLSupportMethod><MinimumProtocolVersion>TLSv9</MinimumProtocolVersion>")), 400, "InvalidMinimumProtocolVersion"},
+		"origin access control":     {origin("<OriginAccessControlId>E1</OriginAccessControlId>"), 400, "InvalidOriginAccessControl"},
+		"origin access identity":    {origin("<S3OriginConfig><OriginAccessIdentity>mine</OriginAccessIdentity></S3OriginConfig>"), 400, "InvalidOriginAccessIdentity"},
+		"both":                      {origin("<OriginAccessControlId>E1</OriginAccessControlId><S3OriginConfig><OriginAccessIdentity>mine</OriginAccessIdentity></S3OriginConfig>"), 400, "IllegalOriginAccessConfiguration"},
+		"shield without a region":   {origin("<OriginShield><Enabled>true</Enabled></OriginShield>"), 400, "InvalidArgument"},
+		"header of our own":         {origin("<CustomHeaders><Quantity>1</Quantity><Items><OriginCustomHeader><HeaderName>X-Amz-Cf-Id</HeaderName><HeaderValue>x</HeaderValue></OriginCustomHeader></Items></CustomHeaders>"), 400, "InvalidArgument"},
+		"port":                      {origin(custom("22", "TLSv1.2")), 400, "InvalidArgument"},
+		"protocol of origins":       {origin(custom("80", "TLSv9")), 400, "InvalidArgument"},
+		"group of the same":         {with("<OriginGroups><Quantity>1</Quantity><Items><OriginGroup><Id>g</Id><FailoverCriteria><StatusCodes><Quantity>1</Quantity><Items><StatusCode>500</StatusCode></Items></StatusCodes></FailoverCriteria><Members><Quantity>2</Quantity><Items><OriginGroupMember><OriginId>o</OriginId></OriginGroupMember><OriginGroupMember><OriginId>o</OriginId></OriginGroupMember></Items></Members></OriginGroup></Items></OriginGroups>"), 400, "InvalidArgument"},
+		"latest Lambda":             {change(policy, policy+lambda("arn:aws:lambda:us-east-1:123456789012:function:f:$LATEST", "viewer-request")), 400, "InvalidLambdaFunctionAssociation"},
+		"Lambda elsewhere":          {change(policy, policy+lambda("arn:aws:lambda:eu-west-1:123456789012:function:f:1", "viewer-request")), 400, "InvalidLambdaFunctionAssociation"},
+		"Lambda event":              {change(policy, policy+lambda("arn:aws:lambda:us-east-1:123456789012:function:f:1", "some")), 400, "InvalidLambdaFunctionAssociation"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := send(t, s, http.MethodPost, "/2020-05-31/distribution", tt.body)
@@ -73,6 +109,14 @@ func TestRefusedDistributions(t *testing.T) {
 				t.Errorf("got %d %s, want %d %s", got.status, got.body, tt.status, tt.code)
 			}
 		})
+	}
+	whole := strings.Replace(origin(custom("8443", "TLSv1.2")), "<Comment/>", "<Comment>"+strings.Repeat("é", 128)+"</Comment>"+
+		"<WebACLId>arn:aws:wafv2:us-east-1:123456789012:global/webacl/mine/473e64fd</WebACLId><CacheTagConfig><HeaderName>x-amz-meta-cache-tag</HeaderName></CacheTagConfig>"+
+		certificate("<CloudFrontDefaultCertificate>false</CloudFrontDefaultCertificate>", "us-east-1", "<SSLSupportMethod>sni-only</SSLSupportMethod><MinimumProtocolVersion>TLSv1.2_2021</MinimumProtocolVersion>")+
+		many("CacheBehaviors", behavior(`/a-_.$~"'@:+&amp;?*`), 1), 1)
+	whole = strings.Replace(whole, "</CachePolicyId></DefaultCacheBehavior>", "</CachePolicyId>"+lambda("arn:aws:lambda:us-east-1:123456789012:function:f:12", "origin-request")+"</DefaultCacheBehavior>", 1)
+	if got := send(t, s, http.MethodPost, "/2020-05-31/distribution", strings.Replace(whole, ">r<", ">whole<", 1)); got.status != 201 {
+		t.Errorf("what is allowed: %+v", got)
 	}
 	if got := send(t, s, http.MethodPost, "/2020-05-31/distribution", body); got.status != 201 {
 		t.Errorf("the body that all of them are made from: %+v", got)

@@ -1,9 +1,15 @@
 package api
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/freshet/freshet/internal/distribution"
 )
@@ -44,7 +50,7 @@ func readPublicKey(body []byte) (configured, error) {
 	return k, f.end(err)
 }
 
-// judgePublicKey takes RSA keys of 2,048 bits and ECDSA keys on P-256, as
+// judgePublicKey takes one RSA key of 2,048 bits or ECDSA key on P-256, as
 // CloudFront does.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-trusted-signers.html
 func judgePublicKey(_ *state, was, config configured) error {
@@ -55,12 +61,38 @@ func judgePublicKey(_ *state, was, config configured) error {
 	if k.Name == "" || k.CallerReference == "" {
 		return refuse(InvalidArgument, "The parameters Name and CallerReference must not be empty")
 	}
-	block, _ := pem.Decode([]byte(k.EncodedKey))
-	if block == nil {
-		return refuse(InvalidArgument, "Your request contains empty/invalid/out of limits RSA Encoded Key: it is not PEM")
-	}
-	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+	if err := usable(k.EncodedKey); err != nil {
 		return refuse(InvalidArgument, "Your request contains empty/invalid/out of limits RSA Encoded Key: %s", err)
+	}
+	return nil
+}
+
+// usable refuses everything else than one key that CloudFront takes.
+func usable(text string) error {
+	block, rest := pem.Decode([]byte(text))
+	switch {
+	case block == nil:
+		return errors.New("it is not PEM")
+	case block.Type != "PUBLIC KEY":
+		return fmt.Errorf("it is a %s, want a PUBLIC KEY", clip(block.Type))
+	case strings.TrimSpace(string(rest)) != "":
+		return errors.New("there is more behind it")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return err
+	}
+	switch key := parsed.(type) {
+	case *rsa.PublicKey:
+		if n := key.N.BitLen(); n != 2048 {
+			return fmt.Errorf("it has %d bits, want 2048", n)
+		}
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return fmt.Errorf("it is on %s, want P-256", key.Curve.Params().Name)
+		}
+	default:
+		return fmt.Errorf("it is a %T, want RSA or ECDSA", key)
 	}
 	return nil
 }
@@ -105,7 +137,10 @@ func judgeKeyGroup(s *state, _, config configured) error {
 	case len(g.Keys) > maxGrouped:
 		return refuse("TooManyPublicKeysInKeyGroup", "The key group has %d public keys, at most %d are allowed", len(g.Keys), maxGrouped)
 	}
-	for _, id := range g.Keys {
+	for i, id := range g.Keys {
+		if slices.Contains(g.Keys[:i], id) {
+			return refuse(InvalidArgument, "The parameter Items contains %q twice", clip(id))
+		}
 		if s.resources[resourceKey{publicKeyKind, id}] == nil {
 			return refuse(InvalidArgument, "The public key does not exist: %q", clip(id))
 		}
@@ -120,6 +155,20 @@ func (s *state) grouped(keyGroupID string) []string {
 		return nil
 	}
 	return r.config.(keyGroup).Keys
+}
+
+// activeSigners are the accounts that any behavior trusts. Their keys are those
+// of an account's root user, of which none are known here.
+func activeSigners(c *distribution.Config) element {
+	var accounts []string
+	for _, b := range behaviors(c) {
+		accounts = append(accounts, b.TrustedSigners...)
+	}
+	slices.Sort(accounts)
+	signers := each(slices.Compact(accounts), func(account string) element {
+		return group("Signer", text("AwsAccountNumber", account), named("KeyPairIds", "KeyPairId", nil))
+	})
+	return group("ActiveTrustedSigners", append([]element{flag("Enabled", len(signers) > 0)}, items(signers)...)...)
 }
 
 // activeKeyGroups are the groups that any behavior trusts.

@@ -13,12 +13,14 @@ const (
 	keyGroupKind       kindName = "key-group"
 	publicKeyKind      kindName = "public-key"
 	accessControlKind  kindName = "origin-access-control"
+	accessIdentityKind kindName = "origin-access-identity"
 )
 
 // kind is what the API does alike for everything that distributions use:
 // create, get, update, delete and list.
 type kind struct {
 	name    kindName // as in paths
+	path    []string // instead of the name, where there is more to it
 	word    string   // CachePolicy: of the documents and of most errors
 	missing string   // error: there is none of that ID
 	most    int      // of one account
@@ -40,6 +42,11 @@ type kind struct {
 	summary func(r *resource) []element // of a list; nil: the whole document
 	dated   string                      // element that holds a time, if one does
 	put     string                      // behind the ID in the path of an update
+	more    func(r *resource) element   // beside ID and configuration; nil: nothing
+
+	// repeatable is a kind of which the same one can be created again: the answer
+	// is the earlier one.
+	repeatable bool
 }
 
 // managedResource is one that Amazon manages: it is there for everybody and can
@@ -51,7 +58,15 @@ type managedResource struct {
 
 // kinds are all of them.
 func kinds() []kind {
-	return []kind{cachePolicies(), requestPolicies(), responsePolicies(), keyGroups(), publicKeys(), accessControls()}
+	return []kind{cachePolicies(), requestPolicies(), responsePolicies(), keyGroups(), publicKeys(), accessControls(), accessIdentities()}
+}
+
+// segments begin the path of every operation on a kind.
+func (k kind) segments() []string {
+	if k.path != nil {
+		return k.path
+	}
+	return []string{string(k.name)}
 }
 
 func kindCalled(name kindName) (kind, bool) {

@@ -10,19 +10,19 @@ import (
 func kindOperations() []operation {
 	var all []operation
 	for _, k := range kinds() {
-		segment, plural := string(k.name), plural(k.word)
-		one := []string{segment, "*"}
-		update := one
+		root, plural := k.segments(), plural(k.word)
+		one := slices.Concat(root, []string{"*"})
+		update, config := one, slices.Concat(one, []string{"config"})
 		if k.put != "" {
-			update = append(one[:2:2], k.put)
+			update = slices.Concat(one, []string{k.put})
 		}
 		all = append(all,
-			operation{name: "Create" + k.word, method: http.MethodPost, path: []string{segment}, serve: k.create},
+			operation{name: "Create" + k.word, method: http.MethodPost, path: root, serve: k.create},
 			operation{name: "Get" + k.word, method: http.MethodGet, path: one, serve: k.get},
-			operation{name: "Get" + k.word + "Config", method: http.MethodGet, path: append(one[:2:2], "config"), serve: k.getConfig},
+			operation{name: "Get" + k.word + "Config", method: http.MethodGet, path: config, serve: k.getConfig},
 			operation{name: "Update" + k.word, method: http.MethodPut, path: update, serve: k.update},
 			operation{name: "Delete" + k.word, method: http.MethodDelete, path: one, serve: k.remove},
-			operation{name: "List" + plural, method: http.MethodGet, path: []string{segment}, serve: k.list})
+			operation{name: "List" + plural, method: http.MethodGet, path: root, serve: k.list})
 	}
 	return all
 }
@@ -46,9 +46,29 @@ func (k kind) create(h *handler, c call) (reply, error) {
 		return h.Catalog.fresh(resourceKey{k.name, k.newID()}, config, nil), k.admit(s, "", nil, config)
 	}, harmless)
 	if err != nil {
+		if earlier := k.earlier(h.Catalog.state.Load(), config); earlier != nil {
+			return k.created(c, earlier)
+		}
 		return reply{}, err
 	}
-	return k.reply(made, http.StatusCreated, map[string]string{"Location": c.location(string(k.name) + "/" + made.key.id)})
+	return k.created(c, made)
+}
+
+func (k kind) created(c call, r *resource) (reply, error) {
+	return k.reply(r, http.StatusCreated, map[string]string{"Location": c.location(strings.Join(k.segments(), "/") + "/" + r.key.id)})
+}
+
+// earlier is what the same request made before, or nil.
+func (k kind) earlier(s *state, config configured) *resource {
+	if !k.repeatable {
+		return nil
+	}
+	for _, r := range s.all(k.name) {
+		if r.config == config {
+			return r
+		}
+	}
+	return nil
 }
 
 // admit refuses a title that another resource has, and what breaks a rule.
@@ -164,6 +184,9 @@ func (k kind) reply(r *resource, status int, header map[string]string) (reply, e
 
 func (k kind) elements(r *resource) []element {
 	below := []element{text("Id", r.key.id)}
+	if k.more != nil {
+		below = append(below, k.more(r))
+	}
 	switch k.dated {
 	case "LastModifiedTime":
 		below = append(below, text(k.dated, timestamp(r.modified)))

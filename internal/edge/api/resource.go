@@ -44,6 +44,8 @@ type resource struct {
 	config   configured
 	tags     []Tag // in the order of their keys
 
+	monitoring string // Enabled, Disabled or nothing, of a distribution
+
 	// builtFrom is of a resource that the configuration file has: a fingerprint
 	// of what stood there.
 	builtFrom string
@@ -73,6 +75,7 @@ type kept struct {
 	Modified  time.Time       `json:"modified"`
 	BuiltFrom string          `json:"built_from,omitempty"`
 	Tags      []Tag           `json:"tags,omitempty"`
+	Monitored string          `json:"monitored,omitempty"`
 	Config    json.RawMessage `json:"config"`
 }
 
@@ -82,7 +85,7 @@ func (r *resource) marshal() ([]byte, error) {
 		return nil, fmt.Errorf("write %s %s: %w", r.key.kind, r.key.id, err)
 	}
 	return json.Marshal(kept{Kind: r.key.kind, ID: r.key.id, Version: r.version, Created: r.created, Modified: r.modified,
-		BuiltFrom: r.builtFrom, Tags: r.tags, Config: config})
+		BuiltFrom: r.builtFrom, Tags: r.tags, Monitored: r.monitoring, Config: config})
 }
 
 // unmarshalResource returns nil for a kind that a later version added.
@@ -100,7 +103,7 @@ func unmarshalResource(text []byte) (*resource, error) {
 		return nil, fmt.Errorf("read %s %s: %w", k.Kind, k.ID, err)
 	}
 	return &resource{key: resourceKey{k.Kind, k.ID}, version: k.Version, created: k.Created, modified: k.Modified,
-		builtFrom: k.BuiltFrom, tags: k.Tags, config: config}, nil
+		builtFrom: k.BuiltFrom, tags: k.Tags, monitoring: k.Monitored, config: config}, nil
 }
 
 // decoders read what the shelf has of each kind.

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,8 @@ type operation struct {
 	name   string // CloudFront's
 	method string
 	path   []string // segments behind the version; * stands for an argument
+	query  string   // a parameter that tells it from another with the same path, or empty
+	slash  bool     // older clients end the path in a slash
 	serve  func(*handler, call) (reply, error)
 	args   []string // of the request that was routed here
 }
@@ -30,6 +33,7 @@ func operations() []operation {
 		{name: "CreateInvalidation", method: http.MethodPost, path: []string{"distribution", "*", "invalidation"}, serve: (*handler).createInvalidation},
 		{name: "ListInvalidations", method: http.MethodGet, path: []string{"distribution", "*", "invalidation"}, serve: (*handler).listInvalidations},
 		{name: "GetInvalidation", method: http.MethodGet, path: []string{"distribution", "*", "invalidation", "*"}, serve: (*handler).getInvalidation},
+		{name: "CreateDistributionWithTags", method: http.MethodPost, path: []string{"distribution"}, query: "WithTags", serve: (*handler).createDistributionWithTags},
 		{name: "CreateDistribution", method: http.MethodPost, path: []string{"distribution"}, serve: (*handler).createDistribution},
 		{name: "ListDistributions", method: http.MethodGet, path: []string{"distribution"}, serve: (*handler).listDistributions},
 		{name: "GetDistribution", method: http.MethodGet, path: []string{"distribution", "*"}, serve: (*handler).getDistribution},
@@ -41,26 +45,46 @@ func operations() []operation {
 		{name: "ListDistributionsByResponseHeadersPolicyId", method: http.MethodGet, path: []string{"distributionsByResponseHeadersPolicyId", "*"}, serve: listDistributionsUsing(responsePolicyKind)},
 		{name: "ListDistributionsByKeyGroup", method: http.MethodGet, path: []string{"distributionsByKeyGroupId", "*"}, serve: listDistributionsUsing(keyGroupKind)},
 		{name: "ListTagsForResource", method: http.MethodGet, path: []string{"tagging"}, serve: (*handler).listTags},
-		{name: "TagResource", method: http.MethodPost, path: []string{"tagging"}, serve: (*handler).changeTags},
-		{name: "CreateInvalidationForDistributionTenant", method: http.MethodPost, path: []string{"distribution-tenant", "*", "invalidation"}, serve: noTenant},
-		{name: "ListInvalidationsForDistributionTenant", method: http.MethodGet, path: []string{"distribution-tenant", "*", "invalidation"}, serve: noTenant},
-		{name: "GetInvalidationForDistributionTenant", method: http.MethodGet, path: []string{"distribution-tenant", "*", "invalidation", "*"}, serve: noTenant},
+		{name: "TagResource", method: http.MethodPost, path: []string{"tagging"}, query: "Operation=Tag", serve: (*handler).tag},
+		{name: "UntagResource", method: http.MethodPost, path: []string{"tagging"}, query: "Operation=Untag", serve: (*handler).untag},
 	}
-	return append(append(all, functionOperations()...), kindOperations()...)
+	return slices.Concat(all, functionOperations(), kindOperations(), listOperations(), stagingOperations(), absentOperations())
 }
 
 // route finds the operation that r asks for.
 func (h *handler) route(r *http.Request) (operation, error) {
 	segments, ok := segmentsOf(r.URL)
-	if ok && segments[0] == version {
-		for _, op := range h.operations {
-			if args, ok := op.match(segments[1:]); ok && op.method == r.Method {
-				op.args = args
-				return op, nil
-			}
+	if !ok {
+		return operation{}, h.unserved(r, nil)
+	}
+	if op, ok := h.served(r, segments); ok {
+		return op, nil
+	}
+	if end := len(segments) - 1; segments[end] == "" {
+		if op, ok := h.served(r, segments[:end]); ok && op.slash {
+			return op, nil
 		}
 	}
-	return operation{}, refuse(UnsupportedOperation, "This edge has no operation %s %s of the API version %s. It has those on distributions, invalidations, tags, policies, functions and keys", clip(r.Method), clip(r.URL.Path), version)
+	return operation{}, h.unserved(r, segments)
+}
+
+func (h *handler) served(r *http.Request, segments []string) (operation, bool) {
+	if len(segments) == 0 || segments[0] != version {
+		return operation{}, false
+	}
+	for _, op := range h.operations {
+		if args, ok := op.match(segments[1:]); ok && op.method == r.Method && op.asked(r.URL.Query()) {
+			op.args = args
+			return op, true
+		}
+	}
+	return operation{}, false
+}
+
+// asked reports whether the query has the parameter that the operation needs.
+func (o operation) asked(query url.Values) bool {
+	name, value, valued := strings.Cut(o.query, "=")
+	return o.query == "" || query.Has(name) && (!valued || query.Get(name) == value)
 }
 
 // segmentsOf takes the path apart before it is unescaped, so that %2F stays
@@ -94,9 +118,4 @@ func (o operation) match(segments []string) (args []string, ok bool) {
 		}
 	}
 	return args, true
-}
-
-// noTenant answers for distribution tenants, of which we have none.
-func noTenant(_ *handler, c call) (reply, error) {
-	return reply{}, refuse(EntityNotFound, "The specified distribution tenant does not exist: %q", clip(c.args[0]))
 }

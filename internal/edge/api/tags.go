@@ -55,28 +55,27 @@ func (h *handler) listTags(c call) (reply, error) {
 	})}}}}, nil
 }
 
-// changeTags answers TagResource and UntagResource.
-func (h *handler) changeTags(c call) (reply, error) {
-	var change func([]Tag) ([]Tag, error) // of the tags there are
-	switch c.URL.Query().Get("Operation") {
-	case "Tag":
-		t, err := readTree(c.body, "Tags")
-		if err != nil {
-			return reply{}, err
-		}
-		change = func(old []Tag) ([]Tag, error) { return withTags(old, t) }
-	case "Untag":
-		f, err := readFields(c.body, "TagKeys")
-		gone := f.list("Items")
-		if err := f.end(err); err != nil {
-			return reply{}, err
-		}
-		change = func(old []Tag) ([]Tag, error) { //nolint:unparam // tagging can fail
-			return slices.DeleteFunc(slices.Clone(old), func(t Tag) bool { return slices.Contains(gone, t.Key) }), nil
-		}
-	default:
-		return reply{}, refuse(InvalidArgument, "The parameter Operation must be Tag or Untag")
+func (h *handler) tag(c call) (reply, error) {
+	t, err := readTree(c.body, "Tags")
+	if err != nil {
+		return reply{}, err
 	}
+	return h.changeTags(c, func(old []Tag) ([]Tag, error) { return withTags(old, t) })
+}
+
+func (h *handler) untag(c call) (reply, error) {
+	f, err := readFields(c.body, "TagKeys")
+	gone := f.list("Items")
+	if err := f.end(err); err != nil {
+		return reply{}, err
+	}
+	return h.changeTags(c, func(old []Tag) ([]Tag, error) { //nolint:unparam // tagging can fail
+		return slices.DeleteFunc(slices.Clone(old), func(t Tag) bool { return slices.Contains(gone, t.Key) }), nil
+	})
+}
+
+// changeTags replaces the tags there are.
+func (h *handler) changeTags(c call, change func([]Tag) ([]Tag, error)) (reply, error) {
 	_, err := h.Catalog.put(c.Context(), func(s *state) (*resource, error) {
 		old, err := h.tagged(s, c.URL.Query().Get("Resource"))
 		if err != nil {

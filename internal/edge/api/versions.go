@@ -39,6 +39,10 @@ func matches(c call, etag string) error {
 	case "":
 		return refuse(InvalidIfMatchVersion, "The If-Match version is missing or not valid for the resource.")
 	}
+	return preconditionFailed()
+}
+
+func preconditionFailed() error {
 	return refuse(PreconditionFailed, "The request failed because it didn't meet the preconditions in one or more request-header fields.")
 }
 
