@@ -23,7 +23,7 @@ type asking struct {
 }
 
 // request makes a request for the path and query string as the viewer spelled
-// them.
+// them, or a function wrote them, who may have left out an escape.
 func (o *origin) request(ctx context.Context, a asking, path, query string) (*http.Request, error) {
 	at := &o.plain
 	if a.secure {
@@ -40,7 +40,7 @@ func (o *origin) request(ctx context.Context, a asking, path, query string) (*ht
 	}
 	r := &http.Request{
 		Method: a.method, Host: o.host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL: &url.URL{Scheme: at.scheme, Host: at.address, Path: decoded, RawPath: raw, RawQuery: query},
+		URL: &url.URL{Scheme: at.scheme, Host: at.address, Path: decoded, RawPath: raw, RawQuery: escapeQuery(query)},
 	}
 	switch {
 	case o.forced != "":
@@ -148,13 +148,21 @@ func outcomeOf(resp *response, err error) int {
 }
 
 // askOrigin asks one origin, again if no connection came about, or if nothing
-// came back in time and the method is GET or HEAD.
+// came back in time and the method is GET or HEAD; and once more on a connection
+// of its own if an earlier answer was in the way and the method changes nothing.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*response, error) {
+	cleared := false
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
 		resp, err := o.askOnce(ctx, q, a)
 		e.fetched(q, began, resp, err)
+		if errors.Is(err, errLeftover) && !cleared && failsOver(a.method) && ctx.Err() == nil {
+			o.hangUp() // on the others, which may be no better
+			cleared = true
+			attempt--
+			continue
+		}
 		if err == nil || attempt >= o.attempts || ctx.Err() != nil || !worthAnotherTry(a.method, err) {
 			return resp, err
 		}
@@ -174,8 +182,12 @@ func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response,
 		cancel(nil)
 		return nil, err
 	}
-	resp, err := o.transport.RoundTrip(r) //nolint:bodyclose // response.close does
+	var left leftovers
+	resp, err := left.judge(o.transport.RoundTrip(r.WithContext(left.watch(ctx)))) //nolint:bodyclose // response.close does
 	waiting.end()
+	if err == nil {
+		err = sound(resp)
+	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errOriginSlow) {
 			err = errOriginSlow

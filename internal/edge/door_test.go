@@ -74,7 +74,9 @@ func TestFrontDoor(t *testing.T) {
 		seen = append(seen, fmt.Sprintf("%s %s %q", r.Method, r.URL.RequestURI(), body))
 		return reply(200, "ok"), err
 	}}
-	e := open(t, o, Config{Distributions: []distribution.Distribution{custom(distribution.Origin{})}})
+	d := custom(distribution.Origin{})
+	d.Config.DefaultCacheBehavior.OriginRequestPolicyID = "Managed-AllViewer"
+	e := open(t, o, Config{Distributions: []distribution.Distribution{d}})
 	addr := listening(t, e)
 	const host = "Host: e1.cloudfront.localhost\r\n"
 	const smuggled = "GET /smuggled HTTP/1.1\r\n" + host + "\r\n"
@@ -102,6 +104,18 @@ func TestFrontDoor(t *testing.T) {
 		{"two transfer codings", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, "501", ""},
 		{"a transfer coding hidden by a tab", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding:\tidentity, chunked\r\n\r\n0\r\n\r\n" + smuggled, "501", ""},
 		{"a length beside a transfer coding", "POST /a HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\n\r\n" + smuggled, "200", `POST /a "xy"`},
+		{"a transfer coding in HTTP/1.0", "POST /a HTTP/1.0\r\n" + host + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + smuggled, "200", `POST /a ""`},
+		{"a folded transfer coding", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding:\r\n chunked\r\n\r\n2\r\nxy\r\n0\r\n\r\n" + smuggled, "200", `POST /a "xy"`},
+		{"a transfer coding hidden by a control", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" + smuggled, "400", ""},
+		{"a chunk size with a prefix", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0x2\r\nxy\r\n0\r\n\r\n" + smuggled, "400", `POST /a ""`},
+		{"chunks without their CRs", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n2\nxy\n0\n\n" + smuggled, "400", `POST /a ""`},
+		{"a chunk extension of a megabyte", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("e", 1<<20) + "\r\nxy\r\n0\r\n\r\n" + smuggled, "400", `POST /a ""`},
+		{"a trailer that wants to be a header", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\nContent-Length: 99\r\nHost: other\r\n\r\n" + smuggled, "200", `POST /a "xy"`},
+		{"HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400", ""},
+		{"a Host with a user", "GET /a HTTP/1.1\r\nHost: u@e1.cloudfront.localhost\r\n\r\n" + smuggled, "400", ""},
+		{"a tab for a space", "GET\t/a HTTP/1.1\r\n" + host + "\r\n" + smuggled, "400", ""},
+		{"a CR within the target", "GET /a\rb HTTP/1.1\r\n" + host + "\r\n" + smuggled, "400", ""},
+		{"an escaped line end in the target", "GET /a%0d%0aX:%20y?b%0d%0a HTTP/1.1\r\n" + host + "\r\n", "200 200", `GET /a%0d%0aX:%20y?b%0d%0a "",GET /last ""`},
 		{"a chunk size that is none", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n" + smuggled, "400", `POST /a ""`},
 		{"a chunk without its end", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloGET /smuggled", "400", `POST /a "hello"`},
 		{"a chunk size that overflows", "POST /a HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n11111111111111111\r\nx", "400", `POST /a ""`},

@@ -177,10 +177,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // exchange reads a request and answers it.
 func (e *Edge) exchange(x *exchange, r *http.Request) {
-	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
-		// There may have been a Content-Length as well, which net/http does not
-		// tell, and after which nothing on the connection can be trusted.
-		// https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+	if isLast(r) {
 		x.Header().Set("Connection", "close")
 	}
 	q, why := e.read(r)

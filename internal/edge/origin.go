@@ -43,6 +43,13 @@ type origin struct {
 	completion    time.Duration // for all of a response; 0 for as long as it takes
 }
 
+// hangUp closes the connections that nobody uses.
+func (o *origin) hangUp() {
+	if t, ok := o.transport.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 // endpoint is where an origin listens.
 type endpoint struct {
 	scheme, address string
@@ -134,6 +141,24 @@ func escapePath(raw string) string {
 			b.WriteByte(c)
 		default:
 			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// escapeQuery makes a query string one that may stand in a request line, which
+// ends at a space. All else stays as it was.
+func escapeQuery(raw string) string {
+	breaks := func(c rune) bool { return c <= ' ' || c == 0x7F || c == '#' }
+	if !strings.ContainsFunc(raw, breaks) {
+		return raw
+	}
+	var b strings.Builder
+	for i := 0; i < len(raw); i++ {
+		if c := raw[i]; breaks(rune(c)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
 		}
 	}
 	return b.String()

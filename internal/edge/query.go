@@ -41,6 +41,8 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 	at := e.serving().hosts
 	s := at.find(r.Host)
 	switch {
+	case malformed(r):
+		return query{}, &refusal{status: http.StatusBadRequest, reason: "The request is malformed."}
 	case tooLarge(r):
 		return query{}, &refusal{status: http.StatusRequestEntityTooLarge, reason: "The request is larger than 32,768 bytes without its body."}
 	case at.misdirected(r):

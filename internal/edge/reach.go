@@ -125,6 +125,14 @@ func oldestTLS(o distribution.Origin) uint16 {
 type dialer struct{ net.Dialer }
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := d.find(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &heard{Conn: conn}, nil
+}
+
+func (d *dialer) find(ctx context.Context, network, addr string) (net.Conn, error) {
 	if host, port, err := net.SplitHostPort(addr); err == nil && isLocalhost(host) {
 		conn, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 		if err == nil {

@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,40 @@ func tooLarge(r *http.Request) bool {
 		}
 	}
 	return n > maxRequestHeader
+}
+
+// malformed reports whether a request over HTTP/2 holds what could not have come
+// over HTTP/1.1, where net/http refuses it, and what must not go on to an origin
+// that is spoken to in HTTP/1.1: a URL that would end the request line, a host
+// that is none, or two of them, or the announcement of a body that is not there.
+// https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
+func malformed(r *http.Request) bool {
+	if r.ProtoMajor < 2 {
+		return false
+	}
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return true
+		}
+	}
+	announced := r.Header.Get("Content-Length")
+	return strings.Contains(r.RequestURI, " ") || strings.Contains(r.RequestURI, "://") && r.RequestURI[0] != '/' ||
+		strings.ContainsFunc(r.Host, foreignToHosts) || announced != "" && strings.Trim(announced, "0") != "" && r.ContentLength == 0
+}
+
+// foreignToHosts reports whether c cannot be part of a host and port.
+// https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
+func foreignToHosts(c rune) bool {
+	letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	return !letter && !strings.ContainsRune("-._~!$&'()*+,;=:[]%", c)
+}
+
+// isLast reports whether nothing that follows a request on its connection can be
+// trusted. With a transfer coding there may have been a Content-Length, and in
+// HTTP/1.0 there may have been a transfer coding; net/http tells of neither.
+// https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+func isLast(r *http.Request) bool {
+	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
 }
 
 // hurry gives a viewer little time for what is left of a body that was refused.
