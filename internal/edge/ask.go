@@ -20,6 +20,7 @@ type asking struct {
 	body   io.ReadCloser // nil for none; not closed
 	length int64         // of the body; -1 if unknown
 	secure bool          // the viewer came over TLS
+	told   func(interim) // of what comes before the final response; nil for nobody
 }
 
 // request makes a request for the path and query string as the viewer spelled
@@ -108,7 +109,7 @@ const defaultAttempts = 3
 // ask sends a request without a body to the origin that answers q, or to the
 // second of its group.
 func (e *Edge) ask(ctx context.Context, q *query, method string, h http.Header) (*response, error) {
-	return e.send(ctx, q, asking{method: method, header: h, host: q.host, secure: q.secure})
+	return e.send(ctx, q, asking{method: method, header: h, host: q.host, secure: q.secure, told: q.told})
 }
 
 // send asks the origin that answers q. In a group, every request goes to the
@@ -176,7 +177,7 @@ func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response,
 	if a.body != nil {
 		a.body = &uploading{ReadCloser: a.body, waiting: waiting}
 	}
-	r, err := o.request(ctx, a, q.path, q.forwarded)
+	r, err := o.request(hearing(ctx, a.told), a, q.path, q.forwarded)
 	if err != nil {
 		waiting.end()
 		cancel(nil)

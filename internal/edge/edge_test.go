@@ -134,8 +134,18 @@ func serve(e http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
 			panic(p)
 		}
 	}()
-	e.ServeHTTP(w, r)
+	e.ServeHTTP(final{w}, r)
 	return w
+}
+
+// final records what comes after interim responses, which a ResponseRecorder
+// takes for final ones.
+type final struct{ *httptest.ResponseRecorder }
+
+func (f final) WriteHeader(status int) {
+	if status >= 200 {
+		f.ResponseRecorder.WriteHeader(status)
+	}
 }
 
 func get(e http.Handler, target string, headers ...string) *httptest.ResponseRecorder {

@@ -47,6 +47,9 @@ func (x *exchange) WriteHeader(status int) {
 			x.head = headerBytes(x.Header()) + int64(len("HTTP/1.1 200 \r\n")+len(http.StatusText(status)))
 		}
 	}
+	if status < 200 {
+		x.extend()
+	}
 	x.ResponseWriter.WriteHeader(status)
 }
 

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -313,15 +312,13 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
 	}
+	var heard <-chan interim
 	if mine {
+		heard = q.hear()
 		e.begin(f, r, q)
 		defer f.abandon()
 	}
-	select {
-	case <-f.ready:
-	case <-r.Context().Done():
-		finish(context.Cause(r.Context())) // not an empty answer: half of the connection may still be there
-	}
+	f.await(w, r, q, heard)
 	if mine {
 		e.serveResult(w, r, q, f, f.first, f.outcome)
 		return

@@ -28,7 +28,10 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	defer body.end()
 	upgrade := upgradeOf(r)
 	asked.setUpgrade(upgrade)
+	t := newTeller(w, r, q)
+	asked.told = t.told()
 	resp, err := e.send(r.Context(), q, asked)
+	t.end()
 	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols && upgrade == "" {
 		resp.close()
 		err = errors.New("the origin switched protocols without being asked")

@@ -29,7 +29,8 @@ type query struct {
 	asked     string // Range to ask the origin for; empty for the whole
 	instead   int    // of a custom error page: the status under which it is served; otherwise 0
 
-	authorized bool // the origin sees an Authorization that is not in the key
+	authorized bool          // the origin sees an Authorization that is not in the key
+	told       func(interim) // of interim responses of the origin; nil for nobody
 }
 
 // maxURL is the longest request target, in bytes.
