@@ -177,14 +177,14 @@ func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response,
 	if a.body != nil {
 		a.body = &uploading{ReadCloser: a.body, waiting: waiting}
 	}
-	r, err := o.request(hearing(ctx, a.told), a, q.path, q.forwarded)
+	r, err := o.request(ctx, a, q.path, q.forwarded)
 	if err != nil {
 		waiting.end()
 		cancel(nil)
 		return nil, err
 	}
 	var left leftovers
-	resp, err := left.judge(o.transport.RoundTrip(r.WithContext(left.watch(ctx)))) //nolint:bodyclose // response.close does
+	resp, err := left.judge(o.transport.RoundTrip(r.WithContext(left.watch(hearing(ctx, a.told))))) //nolint:bodyclose // response.close does
 	waiting.end()
 	if err == nil {
 		err = sound(resp)
