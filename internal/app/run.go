@@ -122,18 +122,28 @@ func readLog(ctx context.Context, q *queue.Queue, j *journal.Journal, each func(
 // Top calls each with a snapshot of the freshet that runs on the data directory,
 // every second until ctx is done or each fails.
 func Top(ctx context.Context, data string, each func(metrics.Snapshot) error) error {
-	d := DataDir(data)
-	if err := d.stat(); err != nil {
-		return err
-	}
-	running, err := d.Running()
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no freshet is running on %s; start one with freshet up", d)
-	}
+	c, err := Client(data)
 	if err != nil {
 		return err
 	}
-	return server.Client{URL: running.API, Token: running.Token}.Top(ctx, each)
+	return c.Top(ctx, each)
+}
+
+// Client asks the freshet that runs on the data directory. There is an error if
+// none does.
+func Client(data string) (server.Client, error) {
+	d := DataDir(data)
+	if err := d.stat(); err != nil {
+		return server.Client{}, err
+	}
+	running, err := d.Running()
+	if errors.Is(err, fs.ErrNotExist) {
+		return server.Client{}, fmt.Errorf("no freshet is running on %s; start one with freshet up", d)
+	}
+	if err != nil {
+		return server.Client{}, err
+	}
+	return server.Client{URL: running.API, Token: running.Token}, nil
 }
 
 // Retry has the dead letters with one of the keys, or all of them, tried again:

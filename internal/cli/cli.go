@@ -40,6 +40,7 @@ type root struct {
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
+	Chaos      chaosCmd      `cmd:"" help:"Have calls of the running CloudFront API go wrong on purpose."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check or show the configuration."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the shell code that turns on tab completion."`

@@ -44,8 +44,9 @@ Examples:
   freshet up --ephemeral --s3 127.0.0.1:0 --edge 127.0.0.1:0 --api 127.0.0.1:0 --json
   curl -i http://127.0.0.1:8080/
 
-Chaos (the same calls fail alike at each run; a running freshet shows and takes it under
-/_freshet/v1/chaos of its CloudFront API, with the token of running.json):
+Chaos (the same calls fail alike at each run; freshet chaos shows and changes it while freshet
+runs, and so do GET, PUT and DELETE of /_freshet/v1/chaos at its CloudFront API, with the token of
+running.json in "Authorization: Bearer"):
 ` + api.ChaosGrammar
 }
 

@@ -13,6 +13,9 @@ func TestWrongUsage(t *testing.T) {
 		{"log --last=-1", "--last=-1"},
 		{"log --follow --last=3", "--follow"},
 		{"top -n=-1", "--count"},
+		{"chaos set thottle", "thottle"},
+		{"chaos set seed=3", "freshet chaos clear"},
+		{"chaos set throttle:None", `no operation "None"`},
 		{"up --metrics=nowhere", "metrics"},
 		{"log --state=gone", `no state is called "gone"`},
 		{"plan --format=xml", "xml"},
@@ -46,7 +49,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "top --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "function test --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "function test --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())

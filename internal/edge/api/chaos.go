@@ -53,16 +53,15 @@ func (c *Chaos) Counts() map[Trouble]int {
 func (c *Chaos) Fault(operation string) (f Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.spec.concerns(operation) {
-		return Fault{}
-	}
-	if rule, hit := c.hits(Slow); hit {
+	if rule, hit := c.considered(Slow, operation); hit {
+		c.count(Slow)
 		f.Delay = rule.For
 	}
 	// Each is considered for each call, so that one does not shift the others.
-	_, throttled := c.considered(Throttle)
-	_, unavailable := c.considered(Unavailable)
-	_, lost := c.considered(Lose)
+	_, throttled := c.considered(Throttle, operation)
+	_, unavailable := c.considered(Unavailable, operation)
+	_, busy := c.considered(Busy, operation)
+	_, lost := c.considered(Lose, operation)
 	switch {
 	case throttled:
 		c.count(Throttle)
@@ -70,6 +69,9 @@ func (c *Chaos) Fault(operation string) (f Fault) {
 	case unavailable:
 		c.count(Unavailable)
 		f.Err = ErrUnavailable()
+	case busy:
+		c.count(Busy)
+		f.Err = ErrBusy()
 	case lost:
 		c.count(Lose)
 		f.LoseAnswer = true
@@ -121,18 +123,20 @@ func (c *Chaos) holds(Invalidation) (time.Duration, <-chan struct{}) {
 	return 0, c.changed
 }
 
-// hits considers a trouble and counts it where it happens. c.mu is held.
+// hits considers a trouble of invalidations and counts it where it happens. c.mu is held.
 func (c *Chaos) hits(t Trouble) (ChaosRule, bool) {
-	rule, hit := c.considered(t)
+	rule, hit := c.considered(t, "")
 	if hit {
 		c.count(t)
 	}
 	return rule, hit
 }
 
-func (c *Chaos) considered(t Trouble) (ChaosRule, bool) {
+// considered reports whether a trouble happens to the call of an operation,
+// which is empty for an invalidation.
+func (c *Chaos) considered(t Trouble, operation string) (ChaosRule, bool) {
 	rule, ok := c.spec.Rules[t]
-	if !ok {
+	if !ok || operation != "" && !c.spec.concerns(t, operation) {
 		return ChaosRule{}, false
 	}
 	c.calls[t]++

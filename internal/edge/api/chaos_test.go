@@ -33,6 +33,8 @@ func said(c *api.Chaos, operation string, n int) string {
 			b.WriteByte('t')
 		case f.Err != nil && f.Err.Code == api.ServiceUnavailable && f.Err.Status == 503:
 			b.WriteByte('u')
+		case f.Err != nil && f.Err.Code == api.TooManyInvalidationsInProgress && f.Err.Status == 400:
+			b.WriteByte('b')
 		case f.LoseAnswer:
 			b.WriteByte('l')
 		case f.Delay > 0:
@@ -56,6 +58,13 @@ func TestChaosFaults(t *testing.T) {
 		"throttle=2,only=GetInvalidation":   "............",
 		"complete=1s,stuck=1,seed=1":        "............",
 		"lose=2,only=GetInvalidation+" + op: ".l.l.l.l.l.l",
+
+		"busy=4":                    "...b...b...b",
+		"busy=2,throttle=4":         ".b.t.b.t.b.t",
+		"busy,only=GetInvalidation": "............",
+		"throttle:GetInvalidation,unavailable=3:" + op:                 "..u..u..u..u",
+		"throttle=2:GetInvalidation+" + op + ",lose:ListInvalidations": ".t.t.t.t.t.t",
+		"slow=1s@6:" + op + ",only=GetInvalidation":                    "............",
 	} {
 		var c api.Chaos
 		c.Set(parsed(t, spec))
@@ -70,6 +79,15 @@ func TestChaosFaults(t *testing.T) {
 }
 
 const op = "CreateInvalidation"
+
+// A rule for other operations is not used up by this one.
+func TestChaosCountsTheCallsThatAreMeant(t *testing.T) {
+	var c api.Chaos
+	c.Set(parsed(t, "throttle=2:GetInvalidation"))
+	if got := said(&c, op, 3) + said(&c, "GetInvalidation", 4); got != "....t.t" {
+		t.Error(got)
+	}
+}
 
 func TestChaosIsDeterministic(t *testing.T) {
 	faults := func(spec string) string {
@@ -100,7 +118,8 @@ func TestChaosIsDeterministic(t *testing.T) {
 
 func TestChaosSpecsThatAreWrong(t *testing.T) {
 	for _, text := range []string{"thottle", "throttle=0", "throttle=-1", "throttle=x", "throttle=0%", "throttle=101%", "throttle=NaN%", "throttle=", "slow", "slow=", "slow=5", "slow=-1s", "slow=1s@", "slow=1s@0",
-		"complete=5%", "only=", "only=None", "seed=x", "seed=-1", "throttle=1,throttle=2", "stuck=1s"} {
+		"complete=5%", "only=", "only=None", "seed=x", "seed=-1", "throttle=1,throttle=2", "stuck=1s",
+		"throttle:", "throttle=5:None", "stuck:CreateInvalidation", "complete=1s:CreateInvalidation", "busy:GetInvalidation", "seed=1:CreateInvalidation", "only=GetInvalidation:CreateInvalidation"} {
 		if spec, err := api.ParseChaos(text); err == nil {
 			t.Errorf("%q was read as %q", text, spec)
 		} else if !strings.Contains(err.Error(), strings.SplitN(text, ",", 2)[0][:3]) {
@@ -117,7 +136,7 @@ func TestChaosSpecsAreReadAsTheyAreWritten(t *testing.T) {
 	shares := []string{"", "1", "7", "0.5%", "33%", "100%"}
 	rapid.Check(t, func(rt *rapid.T) {
 		var parts []string
-		for _, name := range []string{"throttle", "unavailable", "slow", "lose", "complete", "stuck"} {
+		for _, name := range []string{"throttle", "unavailable", "busy", "slow", "lose", "complete", "stuck"} {
 			if !rapid.Bool().Draw(rt, name) {
 				continue
 			}

@@ -17,6 +17,7 @@ const (
 	Slow        Trouble = "slow"        // the call begins later
 	Throttle    Trouble = "throttle"    // Throttling, HTTP 400, and nothing is done
 	Unavailable Trouble = "unavailable" // ServiceUnavailable, HTTP 503, and nothing is done
+	Busy        Trouble = "busy"        // TooManyInvalidationsInProgress of CreateInvalidation, HTTP 400, and nothing is done
 	Lose        Trouble = "lose"        // the call is carried out and the connection breaks
 	Complete    Trouble = "complete"    // the invalidation stays in progress for a while
 	Stuck       Trouble = "stuck"       // and until the chaos is changed
@@ -26,18 +27,21 @@ const (
 const ChaosGrammar = `SPEC is a list of rules with commas in between:
   throttle[=SHARE]       the call is answered Throttling (400) and not carried out
   unavailable[=SHARE]    the call is answered ServiceUnavailable (503) and not carried out
+  busy[=SHARE]           CreateInvalidation is answered TooManyInvalidationsInProgress (400)
   slow=TIME[@SHARE]      the call begins TIME later
   lose[=SHARE]           the call is carried out, and then the connection breaks
   complete=TIME[@SHARE]  an invalidation stays in progress for TIME
   stuck[=SHARE]          an invalidation stays in progress until the chaos is changed
   only=OPERATION[+...]   which calls are meant, such as CreateInvalidation; all if missing
+  RULE:OPERATION[+...]   which calls one of the rules on calls means
   seed=NUMBER            decides which calls a percentage means; the same ones each time
 SHARE is N for every Nth, or P% for so many of a hundred; all if missing. TIME is 2s or 150ms.
-Example: throttle=5,slow=200ms@30%,complete=20s,only=CreateInvalidation,seed=7`
+Example: throttle=5:CreateInvalidation,slow=200ms@30%,complete=20s,seed=7`
 
 // ChaosRule says how much of what goes wrong. With neither Every nor Percent it
 // is all.
 type ChaosRule struct {
+	Only    []string      // operations whose calls are meant; empty: those of the spec
 	Every   int           // the nth, 2nth, ...
 	Percent float64       // of a hundred
 	For     time.Duration // of Slow and Complete
@@ -51,19 +55,33 @@ type ChaosSpec struct {
 	Seed  uint64
 }
 
-func (s ChaosSpec) concerns(operation string) bool {
-	return len(s.Only) == 0 || slices.Contains(s.Only, operation)
+// concerns reports whether the calls of an operation are among those that the
+// rule of a trouble means.
+func (s ChaosSpec) concerns(t Trouble, operation string) bool {
+	if t == Busy && operation != "CreateInvalidation" {
+		return false
+	}
+	for _, only := range [][]string{s.Only, s.Rules[t].Only} {
+		if len(only) > 0 && !slices.Contains(only, operation) {
+			return false
+		}
+	}
+	return true
 }
 
-// troubles are all of them, as they are written, and whether they take a time.
-func troubles() []struct {
-	name  Trouble
-	timed bool
-} {
-	return []struct {
-		name  Trouble
-		timed bool
-	}{{Throttle, false}, {Unavailable, false}, {Slow, true}, {Lose, false}, {Complete, true}, {Stuck, false}}
+// troubleForm is how a trouble is written.
+type troubleForm struct {
+	name   Trouble
+	timed  bool // it takes a time
+	called bool // it befalls calls, whose operations can be named
+}
+
+// troubles are all of them, in the order in which they are written.
+func troubles() []troubleForm {
+	return []troubleForm{
+		{Throttle, false, true}, {Unavailable, false, true}, {Busy, false, false}, {Slow, true, true}, {Lose, false, true},
+		{Complete, true, false}, {Stuck, false, false},
+	}
 }
 
 // ParseChaos reads a spec. An empty text is the zero spec.
@@ -73,21 +91,25 @@ func ParseChaos(text string) (ChaosSpec, error) {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
 		}
-		name, value, given := strings.Cut(part, "=")
-		if err := spec.read(name, value, given); err != nil {
+		if err := spec.read(part); err != nil {
 			return ChaosSpec{}, fmt.Errorf("read chaos %q: %w", part, err)
 		}
 	}
 	return spec, nil
 }
 
-func (s *ChaosSpec) read(name, value string, given bool) (err error) {
-	switch name {
-	case "seed":
+func (s *ChaosSpec) read(part string) (err error) {
+	rule, operations, meant := strings.Cut(part, ":")
+	name, value, given := strings.Cut(rule, "=")
+	switch {
+	case meant && (name == "seed" || name == "only"):
+		return fmt.Errorf("%s takes no operations behind a colon", name)
+	case name == "seed":
 		s.Seed, err = strconv.ParseUint(value, 10, 64)
 		return err
-	case "only":
-		return s.readOnly(value)
+	case name == "only":
+		s.Only, err = readOnly(value)
+		return err
 	}
 	for _, t := range troubles() {
 		if string(t.name) != name {
@@ -96,21 +118,32 @@ func (s *ChaosSpec) read(name, value string, given bool) (err error) {
 		if _, twice := s.Rules[t.name]; twice {
 			return fmt.Errorf("%s is there already", name)
 		}
-		s.Rules[t.name], err = readRule(value, given, t.timed)
+		r, err := readRule(value, given, t.timed)
+		if meant && err == nil {
+			r.Only, err = t.readOnly(operations)
+		}
+		s.Rules[t.name] = r
 		return err
 	}
-	return fmt.Errorf("%q is none of throttle, unavailable, slow, lose, complete, stuck, only and seed", name)
+	return fmt.Errorf("%q is none of throttle, unavailable, busy, slow, lose, complete, stuck, only and seed", name)
 }
 
-func (s *ChaosSpec) readOnly(value string) error {
+func (t troubleForm) readOnly(value string) ([]string, error) {
+	if !t.called {
+		return nil, fmt.Errorf("%s takes no operations: it is about invalidations", t.name)
+	}
+	return readOnly(value)
+}
+
+func readOnly(value string) (names []string, err error) {
 	known := operations()
 	for name := range strings.SplitSeq(value, "+") {
 		if !slices.ContainsFunc(known, func(o operation) bool { return o.name == name }) {
-			return fmt.Errorf("there is no operation %q", name)
+			return nil, fmt.Errorf("there is no operation %q", name)
 		}
-		s.Only = append(s.Only, name)
+		names = append(names, name)
 	}
-	return nil
+	return names, nil
 }
 
 func readRule(value string, given, timed bool) (r ChaosRule, err error) {
@@ -162,13 +195,17 @@ func (r ChaosRule) text(t Trouble, timed bool) string {
 	case r.Percent > 0:
 		share = strconv.FormatFloat(r.Percent, 'f', -1, 64) + "%"
 	}
+	meant := ""
+	if len(r.Only) > 0 {
+		meant = ":" + strings.Join(r.Only, "+")
+	}
 	switch {
 	case timed && share != "":
-		return string(t) + "=" + r.For.String() + "@" + share
+		return string(t) + "=" + r.For.String() + "@" + share + meant
 	case timed:
-		return string(t) + "=" + r.For.String()
+		return string(t) + "=" + r.For.String() + meant
 	case share != "":
-		return string(t) + "=" + share
+		return string(t) + "=" + share + meant
 	}
-	return string(t)
+	return string(t) + meant
 }

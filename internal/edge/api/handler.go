@@ -147,6 +147,12 @@ func ErrUnavailable() *Error {
 	return refuse(ServiceUnavailable, "CloudFront encountered an internal error. Please try again.")
 }
 
+// ErrBusy is how CloudFront answers when a distribution has as much in progress
+// as it may have.
+func ErrBusy() *Error {
+	return refuse(TooManyInvalidationsInProgress, "Processing your request will cause you to exceed the maximum number of in-progress invalidations")
+}
+
 // refusalFor turns any error into one that can be shown to a client.
 func refusalFor(err error) *Error {
 	var refused *Error
