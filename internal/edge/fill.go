@@ -145,16 +145,21 @@ func sameVersion(stored, unchanged http.Header) bool {
 
 // refresh stores the expired copy anew, as young as the answer that confirmed
 // it. It is as valid as the fetch that asked, so an invalidation that arrived
-// since then leaves it out.
+// since then leaves it out; also one of a tag that the copy had and the answer
+// has not, since the body is still the copy's.
 func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	merged := q.behavior.keying.refreshed(f.old.header, resp.Header)
+	revived := !q.site.epochs.admits(&f.stamp, f.old.names)
+	if revived {
+		q.site.leave(f)
+	}
 	q.site.tag(f, q.site.tags(merged))
 	entry := f.entry(f.old.status, merged, resp)
 	entry.key, entry.body, entry.part = f.key, f.old.body, f.old.part
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
 	entry.life = q.lifetime(entry.status, judged, resp.received)
-	if !entry.life.store || !q.site.keep(entry) {
+	if revived || !entry.life.store || !q.site.keep(entry) {
 		q.site.store.drop(f.old)
 	}
 	f.settle(entry, nil, refreshHit, entry.life.fresh > 0)

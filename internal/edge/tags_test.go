@@ -246,6 +246,62 @@ func TestTagsAfterAConfirmation(t *testing.T) {
 	}
 }
 
+// A copy that was invalidated by its tag while the origin was asked about it is
+// not brought back by an answer that has another tag: neither for those who ask
+// later nor for those who ask while the answer is on its way.
+func TestConfirmationRevivesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		o := &recorded{answer: func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("If-None-Match") == "" {
+				return reply(200, "x", "Etag", `"v"`, "Cache-Control", "max-age=5", "X-Amz-Meta-Cache-Tag", "old"), nil
+			}
+			<-gate
+			return reply(304, "", "Etag", `"v"`, "Cache-Control", "max-age=500", "X-Amz-Meta-Cache-Tag", "new"), nil
+		}}
+		e := open(t, o, Config{Distributions: []distribution.Distribution{tagging()}})
+		get(e, "/a")
+		time.Sleep(6 * time.Second)
+		before, after := make(chan *httptest.ResponseRecorder), make(chan *httptest.ResponseRecorder)
+		go func() { before <- get(e, "/a") }()
+		synctest.Wait()
+		if err := e.Invalidate("E1", []freshet.Pattern{"#old"}); err != nil {
+			t.Fatal(err)
+		}
+		go func() { after <- get(e, "/a") }()
+		synctest.Wait()
+		close(gate)
+		want(t, <-before, 200, "RefreshHit", "x")
+		want(t, <-after, 200, "Miss", "x")
+		synctest.Wait()
+		if n := o.count(); n != 3 {
+			t.Errorf("the origin was asked %d times, not 3", n)
+		}
+		want(t, get(e, "/a"), 200, "Hit", "x")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		o := &recorded{answer: func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("If-None-Match") == "" {
+				return reply(200, "x", "Etag", `"v"`, "Cache-Control", "max-age=5", "X-Amz-Meta-Cache-Tag", "old"), nil
+			}
+			<-gate
+			return reply(304, "", "Etag", `"v"`, "Cache-Control", "max-age=500", "X-Amz-Meta-Cache-Tag", "new"), nil
+		}}
+		e := open(t, o, Config{Distributions: []distribution.Distribution{tagging()}})
+		get(e, "/a")
+		time.Sleep(6 * time.Second)
+		go get(e, "/a")
+		synctest.Wait()
+		if err := e.Invalidate("E1", []freshet.Pattern{"#old"}); err != nil {
+			t.Fatal(err)
+		}
+		close(gate)
+		synctest.Wait()
+		want(t, get(e, "/a"), 200, "Miss", "x")
+	})
+}
+
 // Forgetting the paths keeps the tags of later epochs and only those.
 func TestForgettingTags(t *testing.T) {
 	e := newEpochs(maxRecords)
