@@ -40,6 +40,7 @@ type Profile struct {
 // of it; zero means that a limit is not known or does not exist.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 type Quota struct {
+	RequestsPerSecond   float64 `json:"requests_per_second,omitempty"`   // of an account; a few more at a time
 	PatternsPerSecond   float64 `json:"patterns_per_second,omitempty"`   // of an account
 	WildcardsPerSecond  float64 `json:"wildcards_per_second,omitempty"`  // of an account
 	PatternsInProgress  int     `json:"patterns_in_progress,omitempty"`  // at a distribution, wildcards included

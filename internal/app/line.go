@@ -26,6 +26,7 @@ import (
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
+	"github.com/freshet/freshet/internal/quota"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/verify"
 )
@@ -134,14 +135,36 @@ func (u *Up) reach(id string) (*url.URL, string, bool) {
 // pollEvery is how soon the embedded API is asked again.
 const pollEvery = 2 * time.Millisecond
 
-func (u *Up) driver(ctx context.Context) (cdn.Driver, error) {
-	return all.Open(ctx, u.cfg.Driver, all.Setup{Edge: u.register, Decode: func(into any) error {
+// driver keeps within the quota that our own API holds its clients to.
+func (u *Up) driver(ctx context.Context) (*quota.Broker, error) {
+	driver, err := all.Open(ctx, u.cfg.Driver, all.Setup{Edge: u.register, Decode: func(into any) error {
 		if c, ok := into.(*cloudfront.Config); ok {
 			c.Endpoint, c.Region, c.PollEvery = "http://"+u.apiListener.Addr().String(), u.cfg.Region, pollEvery
 			c.Credentials = u.credentials()
 		}
 		return nil
 	}})
+	if err != nil {
+		return nil, err
+	}
+	return quota.New(quota.Config{Driver: driver, Of: u.quotaOf, Pushed: func(distribution string, err error) {
+		u.recorder.PushedBack(distribution, string(cdn.ClassOf(err)))
+	}, Log: u.opts.Log}), nil
+}
+
+// quotaOf is the part of CloudFront's quotas that is in force here.
+func (u *Up) quotaOf(p freshet.Profile) freshet.Quota {
+	q := p.Quota
+	switch api.Quota(u.cfg.Quota) {
+	case api.QuotaBoth:
+	case api.QuotaRate:
+		q.PatternsInProgress, q.WildcardsInProgress = 0, 0
+	case api.QuotaWindow:
+		q.RequestsPerSecond, q.PatternsPerSecond, q.WildcardsPerSecond = 0, 0, 0
+	case api.QuotaNone:
+		q = freshet.Quota{}
+	}
+	return q
 }
 
 func (u *Up) credentials() aws.CredentialsProvider {
@@ -185,7 +208,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Slots:    semaphore.NewWeighted(probes),
 	}
 	u.pipeline = pipeline.New(pipeline.Config{
-		Queue: u.queue, Journal: u.journal, Driver: driver, Router: router, Terms: u.cfg.Plan,
+		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
 		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
 	u.inventory = nil // the pipeline keeps what it needs of it

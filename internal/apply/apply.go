@@ -17,7 +17,7 @@ import (
 // Retry says how long a temporary failure is worth another try. The zero value
 // tries once.
 type Retry struct {
-	For   time.Duration                                // from the first try to the last
+	For   time.Duration                                // from the first failure to the last try
 	First time.Duration                                // wait after the first failure; grows; 100 ms when zero
 	Each  func(inv freshet.Invalidation, failed error) // told of every failure that is tried again; may be nil
 }
@@ -62,11 +62,22 @@ func Send(ctx context.Context, d cdn.Driver, inv freshet.Invalidation, r Retry) 
 // retry runs try as r says. What comes back is try's own error, not the
 // library's wrapping of it, or the reason why ctx is done.
 func retry(ctx context.Context, try func() (freshet.Receipt, error), r Retry, notify backoff.Notify) (freshet.Receipt, error) {
+	receipt, err := try() // time counts from here: before it fails, a driver may wait for room
+	if err == nil {
+		return receipt, nil
+	}
+	failed := true
 	options := []backoff.RetryOption{backoff.WithBackOff(r.backoff()), backoff.WithMaxElapsedTime(r.For), backoff.WithNotify(notify)}
 	if r.For <= 0 {
 		options = append(options, backoff.WithMaxTries(1))
 	}
-	receipt, err := backoff.Retry(ctx, try, options...)
+	receipt, err = backoff.Retry(ctx, func() (freshet.Receipt, error) {
+		if failed {
+			failed = false
+			return receipt, err
+		}
+		return try()
+	}, options...)
 	var permanent *backoff.PermanentError
 	if errors.As(err, &permanent) {
 		err = permanent.Err

@@ -55,10 +55,11 @@ var House = []Room{
 
 	// The conductor.
 	{Dir: "internal/apply", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/quota", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/verify", May: []string{"."}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
-		"internal/distribution", "internal/inventory", "internal/apply",
+		"internal/distribution", "internal/inventory", "internal/apply", "internal/quota",
 	}},
 
 	// The doors.

@@ -27,6 +27,21 @@ type Driver interface {
 	Profiles(ctx context.Context) ([]freshet.Profile, error)
 }
 
+// Progress is an invalidation that is in progress.
+type Progress struct {
+	ID                  string
+	Patterns, Wildcards int // the wildcards are among the patterns
+	Since               time.Time
+}
+
+// Observer is a Driver that can tell what is in progress at a distribution,
+// whoever began it.
+type Observer interface {
+	// InProgress lists it. What is in known is taken from there, which spares a
+	// question to the CDN for each.
+	InProgress(ctx context.Context, distribution string, known map[string]Progress) ([]Progress, error)
+}
+
 // Class says what an error means to the caller.
 type Class string
 

@@ -18,6 +18,7 @@ import (
 	"github.com/freshet/freshet/internal/apply"
 	"github.com/freshet/freshet/internal/cdn"
 	"github.com/freshet/freshet/internal/cdn/cloudfront"
+	"github.com/freshet/freshet/internal/quota"
 )
 
 type invalidateCmd struct {
@@ -157,18 +158,23 @@ func (c *sending) driver(ctx context.Context, r *root, distribution string) (cdn
 		return nil, "", usageError("no freshet is running on %s: name a --distribution, or start one with freshet up", cfg.Data)
 	}
 	d, err := cloudfront.New(ctx, cloudfront.Config{Endpoint: c.Endpoint})
-	return d, distribution, err
+	return quota.New(quota.Config{Driver: d, Default: cloudfront.Quota()}).Lane(quota.Bulk), distribution, err
 }
 
 // ofRunning returns the driver of the running freshet, and whether it has a
 // distribution. Without a name its own is meant.
 func ofRunning(ctx context.Context, running app.Running, distribution string) (d cdn.Driver, has bool, err error) {
-	d, err = cloudfront.New(ctx, cloudfront.Config{
+	api, err := cloudfront.New(ctx, cloudfront.Config{
 		Endpoint: running.API, Region: running.Region, PollEvery: 10 * time.Millisecond,
 		Credentials: credentials.NewStaticCredentialsProvider(running.AccessKey, running.SecretKey, ""),
 	})
-	if err != nil || distribution == "" || distribution == running.Distribution {
-		return d, true, err
+	if err != nil {
+		return nil, false, err
+	}
+	// What quota it has it says by pushing back.
+	d = quota.New(quota.Config{Driver: api, Of: func(freshet.Profile) freshet.Quota { return freshet.Quota{} }})
+	if distribution == "" || distribution == running.Distribution {
+		return d, true, nil
 	}
 	profiles, err := d.Profiles(ctx)
 	return d, slices.ContainsFunc(profiles, func(p freshet.Profile) bool { return p.Distribution == distribution }), err

@@ -16,6 +16,7 @@ type changes struct {
 	completion    *prometheus.HistogramVec
 	steps         *prometheus.CounterVec
 	fresh         prometheus.Histogram
+	pushed        *prometheus.CounterVec
 }
 
 // delays reach from our own edge's to those of CDNs, in seconds.
@@ -35,11 +36,14 @@ func newChanges() *changes {
 		fresh: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_change_fresh_seconds", Help: "Time from a change at the origin until the edge was seen serving it.", Buckets: delays,
 		}),
+		pushed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_cdn_pushed_back_total", Help: "Requests that the CDN did not take just then: throttled, busy or unavailable.",
+		}, []string{"distribution", "class"}),
 	}
 }
 
 func (c *changes) all() []prometheus.Collector {
-	return []prometheus.Collector{c.invalidations, c.completion, c.steps, c.fresh}
+	return []prometheus.Collector{c.invalidations, c.completion, c.steps, c.fresh, c.pushed}
 }
 
 // Invalidation is told of an invalidation that was accepted or completed.
@@ -62,6 +66,11 @@ func (r *Recorder) Records(steps []journal.Record) {
 		}
 	}
 	r.news.records(steps)
+}
+
+// PushedBack is told of a request that the CDN did not take just then.
+func (r *Recorder) PushedBack(distribution, class string) {
+	r.changes.pushed.WithLabelValues(r.distributions.label(distribution), class).Inc()
 }
 
 // newest is how many invalidations and changes are shown.

@@ -25,6 +25,7 @@ type Config struct {
 	Queue   *queue.Queue
 	Journal *journal.Journal
 	Driver  cdn.Driver
+	Bulk    cdn.Driver // for plans that take long to send, which others overtake; nil: Driver
 	Router  *route.Router
 	Terms   plan.Terms
 	Check   func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
@@ -43,6 +44,8 @@ type Pipeline struct {
 	retrying    sync.Mutex // so that a dead letter is revived once
 	remembering sync.Mutex // so that what is remembered of an object only gets newer
 
+	bulk chan struct{} // a place for each plan that is being sent in bulk
+
 	live     *live
 	rerouted atomic.Pointer[route.Router] // nil: the configuration's
 
@@ -51,16 +54,28 @@ type Pipeline struct {
 	register
 }
 
-// maxBatch is the greatest number of changes that one plan is made for.
-const maxBatch = 1000
+const (
+	// maxBatch is the greatest number of changes that one plan is made for.
+	maxBatch = 1000
+	// maxBulk is how many plans may be waiting to be sent in bulk before no more
+	// changes are taken from the queue.
+	maxBulk = 64
+	// bulky is how many patterns make a plan one that takes longer than a second to
+	// send.
+	bulky = 150
+)
 
 // New returns a pipeline that has not begun. verified is the journal's
 // inventory.
 func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
+	if cfg.Bulk == nil {
+		cfg.Bulk = cfg.Driver
+	}
 	return &Pipeline{
 		cfg:      cfg,
 		arrivals: make(chan queue.Delivery, 4*maxBatch),
 		revived:  make(chan journal.Work),
+		bulk:     make(chan struct{}, maxBulk),
 		live:     newLive(verified),
 		register: newRegister(verified),
 	}
@@ -147,17 +162,45 @@ func (p *Pipeline) arrive(ctx context.Context) func(queue.Delivery) {
 	}
 }
 
-// do takes a batch as far as the CDN's acceptance; the rest goes on beside the
-// next batch.
+// do takes a batch as far as the CDN's acceptance, unless it is sent in bulk;
+// the rest goes on beside the next batch.
 func (p *Pipeline) do(ctx context.Context, batch []*change) {
 	for _, w := range p.plan(ctx, batch) {
 		if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, w.Work) }) {
 			return
 		}
 		p.step(ctx, w.changes, journal.Planned, w.Planned)
-		p.send(ctx, w)
-		p.plans.Go(func() { p.settle(ctx, w) })
+		if !w.bulk() {
+			p.send(ctx, w)
+			p.plans.Go(func() { p.settle(ctx, w) })
+			continue
+		}
+		select {
+		case p.bulk <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		p.plans.Go(func() {
+			p.send(ctx, w)
+			<-p.bulk
+			p.settle(ctx, w)
+		})
 	}
+}
+
+// bulk reports whether a plan takes so long to send that others should not wait
+// for it.
+func (w *work) bulk() bool {
+	patterns, wildcards := 0, 0
+	for _, inv := range w.Plan.Invalidations {
+		patterns += len(inv.Patterns)
+		for _, p := range inv.Patterns {
+			if p.IsWildcard() {
+				wildcards++
+			}
+		}
+	}
+	return patterns > bulky || wildcards > 1
 }
 
 // take resumes a plan of an earlier run, or one that a person revived. ok is
@@ -228,12 +271,16 @@ func (p *Pipeline) Retry(ctx context.Context, match func(journal.Work) bool) (ch
 
 // send hands the plan's requests to the CDN, in order.
 func (p *Pipeline) send(ctx context.Context, w *work) {
+	driver := p.cfg.Driver
+	if w.bulk() {
+		driver = p.cfg.Bulk
+	}
 	for i := range w.Plan.Invalidations {
 		inv := w.Plan.Invalidations[i]
 		if len(w.carried(inv)) == 0 {
 			continue // in a dead letter that is tried again: what it was for was done, or is done elsewhere
 		}
-		receipt, err := apply.Send(ctx, p.cfg.Driver, inv, apply.Retry{For: p.cfg.Retry, Each: func(_ freshet.Invalidation, err error) {
+		receipt, err := apply.Send(ctx, driver, inv, apply.Retry{For: p.cfg.Retry, Each: func(_ freshet.Invalidation, err error) {
 			p.cfg.Log.Warn("will try again", "err", err)
 		}})
 		if ctx.Err() != nil {

@@ -34,9 +34,10 @@ type Config struct {
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-limits.html
 // https://aws.amazon.com/cloudfront/pricing/
 const (
-	// maxPatterns stays below the 3,000 paths that may be in progress at a
-	// distribution, so that others find room beside us.
-	maxPatterns = 1000
+	// maxPatterns is what the quota allows in one second. Requests of that size
+	// are let in by both of the quotas that were published, and let an urgent one
+	// pass between them.
+	maxPatterns = 150
 	// maxWildcards follows from the quota of one wildcard invalidation a second,
 	// of which it is not documented whether it counts paths or requests.
 	maxWildcards = 1
@@ -164,6 +165,14 @@ func (d *Driver) profile(summary types.DistributionSummary) freshet.Profile {
 	return p
 }
 
+// Quota is both of the quotas that CloudFront has published: so much a second, of
+// an account, and so much in progress, at a distribution. How many requests it
+// takes is not published; throttling was seen beyond one a second.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
+func Quota() freshet.Quota {
+	return freshet.Quota{RequestsPerSecond: 1, PatternsPerSecond: maxPatterns, WildcardsPerSecond: 1, PatternsInProgress: 3000, WildcardsInProgress: 15}
+}
+
 // ProfileOf is what CloudFront takes and charges at any distribution.
 func ProfileOf(id string, hosts []string) freshet.Profile {
 	return freshet.Profile{
@@ -172,7 +181,7 @@ func ProfileOf(id string, hosts []string) freshet.Profile {
 		MaxPatterns:      maxPatterns,
 		MaxWildcards:     maxWildcards,
 		PatternPrice:     PatternPrice,
-		Quota:            freshet.Quota{PatternsPerSecond: 150, WildcardsPerSecond: 1, PatternsInProgress: 3000, WildcardsInProgress: 15},
+		Quota:            Quota(),
 		PollEvery:        pollEvery,
 		CompletionWithin: completionWithin,
 	}

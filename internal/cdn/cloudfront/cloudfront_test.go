@@ -88,8 +88,8 @@ func TestProfiles(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	want := freshet.Profile{Distribution: "E2ALIASED", Hosts: []string{"e2aliased.cloudfront.localhost", "www.example.com"}, MaxPatterns: 1000, MaxWildcards: 1,
-		PatternPrice: 0.005, Quota: freshet.Quota{PatternsPerSecond: 150, WildcardsPerSecond: 1, PatternsInProgress: 3000, WildcardsInProgress: 15}, PollEvery: time.Second, CompletionWithin: 15 * time.Minute}
+	want := freshet.Profile{Distribution: "E2ALIASED", Hosts: []string{"e2aliased.cloudfront.localhost", "www.example.com"}, MaxPatterns: 150, MaxWildcards: 1,
+		PatternPrice: 0.005, Quota: freshet.Quota{RequestsPerSecond: 1, PatternsPerSecond: 150, WildcardsPerSecond: 1, PatternsInProgress: 3000, WildcardsInProgress: 15}, PollEvery: time.Second, CompletionWithin: 15 * time.Minute}
 	if fmt.Sprintf("%+v", got[1]) != fmt.Sprintf("%+v", want) {
 		t.Errorf("got %+v, want %+v", got[1], want)
 	}

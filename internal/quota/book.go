@@ -1,0 +1,303 @@
+package quota
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/cdn"
+)
+
+// book is the record that all senders of one account share. Its methods are
+// pure: time comes in, and nothing goes out.
+type book struct {
+	Recent []spending `json:"recent,omitempty"` // what counts for the rates
+
+	Pace    float64   `json:"pace"`              // share of the rates in use; 1 unless the CDN pushes back
+	Resume  time.Time `json:"resume,omitzero"`   // nothing is sent before, since the CDN pushed back
+	Strikes int       `json:"strikes,omitempty"` // push-backs in a row
+
+	Windows map[string]window `json:"windows,omitempty"` // of each distribution
+
+	Month string `json:"month,omitempty"` // 2026-11
+	Spent int    `json:"spent,omitempty"` // paths charged for in it
+
+	revision string
+	read     bool
+}
+
+// spending is a request that counts for the rates. How long it does is known
+// when it was answered: only then it is certain that the CDN has counted it.
+type spending struct {
+	Use
+	Reference string    `json:"r"`
+	Until     time.Time `json:"u"`          // for patterns and wildcards
+	Call      time.Time `json:"c,omitzero"` // for requests
+}
+
+// window is what is in progress at a distribution.
+type window struct {
+	Known  map[string]progress `json:"known,omitempty"` // by ID, and by caller reference what has no answer yet
+	Pace   float64             `json:"pace"`            // share of the window in use
+	Looked time.Time           `json:"looked,omitzero"` // at what others have in progress
+
+	Resume  time.Time `json:"resume,omitzero"`   // nothing is sent before, since too much was in progress
+	Strikes int       `json:"strikes,omitempty"` // such push-backs in a row
+	Doubt   bool      `json:"doubt,omitempty"`   // more is in progress than is known
+}
+
+type progress struct {
+	Use
+	At    time.Time `json:"at"`
+	Taken bool      `json:"t,omitempty"` // the CDN has taken it, so that it is in its list
+}
+
+const (
+	requestsAtOnce = 5                // beyond some six quick calls, throttling is reported
+	answered       = 30 * time.Second // within which a request is, or nobody waits for it any more
+	slowest        = 1.0 / 16
+	faster         = 1.0 / 10
+	firstPause     = time.Second
+	longestPause   = 30 * time.Second
+	longestFull    = 8 * time.Second  // between two tries at a distribution that has too much in progress
+	forgotten      = 15 * time.Minute // after which nothing is in progress any more, whoever died without telling
+	bulkShare      = 0.9              // of a window; the rest is for urgent requests
+)
+
+func readBook(text []byte, revision string) (book, error) {
+	k := book{Pace: 1, Windows: make(map[string]window)}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &k); err != nil {
+			return book{}, fmt.Errorf("read the quota's record: %w", err)
+		}
+	}
+	k.revision, k.read = revision, true
+	return k, nil
+}
+
+func (k *book) text() ([]byte, error) {
+	text, err := json.Marshal(k)
+	if err != nil {
+		return nil, fmt.Errorf("write the quota's record: %w", err)
+	}
+	return text, nil
+}
+
+func (k *book) clone() book {
+	c := *k
+	c.Windows = make(map[string]window, len(k.Windows))
+	for d, w := range k.Windows {
+		w.Known = maps.Clone(w.Known)
+		c.Windows[d] = w
+	}
+	return c
+}
+
+func (k *book) window(distribution string) window {
+	w, ok := k.Windows[distribution]
+	if !ok {
+		w.Pace = 1
+	}
+	if w.Known == nil {
+		w.Known = make(map[string]progress)
+	}
+	return w
+}
+
+// owed returns how long nothing may be sent for the rates' sake. In no second
+// is more sent than they allow; a request that is larger than what a second
+// allows is sent alone, and makes the next wait for as many seconds as it would
+// have taken.
+func (k *book) owed(q freshet.Quota, u Use, now time.Time) time.Duration {
+	until := func(s spending) time.Time { return s.Until }
+	return max(0, k.Resume.Sub(now),
+		k.room(atOnce(q), 1, now, func(spending) int { return 1 }, func(s spending) time.Time { return s.Call }),
+		k.room(q.PatternsPerSecond, u.Patterns, now, func(s spending) int { return s.Patterns }, until),
+		k.room(q.WildcardsPerSecond, u.Wildcards, now, func(s spending) int { return s.Wildcards }, until))
+}
+
+// atOnce is how many requests may be sent after a rest, and within as many times
+// the time that the quota has for one.
+func atOnce(q freshet.Quota) float64 {
+	if q.RequestsPerSecond <= 0 {
+		return 0
+	}
+	return requestsAtOnce
+}
+
+// room returns how long until n more are within limit. A limit of 0 is none.
+func (k *book) room(limit float64, n int, now time.Time, of func(spending) int, until func(spending) time.Time) time.Duration {
+	if limit <= 0 || n == 0 {
+		return 0
+	}
+	counting := slices.DeleteFunc(slices.Clone(k.Recent), func(s spending) bool { return of(s) == 0 || !until(s).After(now) })
+	slices.SortFunc(counting, func(a, b spending) int { return until(a).Compare(until(b)) })
+	sum := 0
+	for _, s := range counting {
+		sum += of(s)
+	}
+	var wait time.Duration
+	for _, s := range counting {
+		if float64(sum+n) <= limit {
+			break
+		}
+		sum, wait = sum-of(s), until(s).Sub(now)
+	}
+	return wait
+}
+
+// fits reports whether a request has room in the window of its distribution.
+// One that is larger than the window goes when nothing else is there, and the
+// CDN decides.
+func (k *book) fits(t *ticket, now time.Time) bool {
+	w := k.window(t.inv.Distribution)
+	w.Known = maps.Clone(w.Known)
+	delete(w.Known, t.inv.CallerReference) // sent again, it counts once
+	if now.Before(w.Resume) {
+		return false
+	}
+	sum := w.sum()
+	if sum == (Use{}) {
+		return true
+	}
+	share := w.Pace
+	if t.urgency(now) == Bulk {
+		share *= bulkShare
+	}
+	return within(sum.Patterns+t.use.Patterns, t.quota.PatternsInProgress, share) &&
+		(t.use.Wildcards == 0 || within(sum.Wildcards+t.use.Wildcards, t.quota.WildcardsInProgress, share))
+}
+
+func within(n, limit int, share float64) bool {
+	return limit <= 0 || float64(n) <= float64(limit)*share
+}
+
+// reserve books a request that is about to be sent.
+func (k *book) reserve(t *ticket, now time.Time) {
+	inv, u := t.inv, t.use
+	k.charge(inv.CallerReference, t.quota, u, now)
+	w := k.window(inv.Distribution)
+	for id, p := range w.Known {
+		if now.Sub(p.At) > forgotten {
+			delete(w.Known, id)
+		}
+	}
+	w.Known[inv.CallerReference] = progress{Use: u, At: now}
+	k.Windows[inv.Distribution] = w
+}
+
+// charge counts a request that is about to be sent for the rates.
+func (k *book) charge(reference string, q freshet.Quota, u Use, now time.Time) {
+	k.Recent = slices.DeleteFunc(slices.Clone(k.Recent), func(s spending) bool { return !s.Until.After(now) && !s.Call.After(now) })
+	call := now
+	if q.RequestsPerSecond > 0 {
+		call = now.Add(seconds(requestsAtOnce / q.RequestsPerSecond / k.Pace))
+	}
+	k.Recent = append(k.Recent, spending{Use: u, Reference: reference, Until: now.Add(answered), Call: call})
+}
+
+// answer lets a request count for a second, or as long as the rates take for it.
+func (k *book) answer(reference string, q freshet.Quota, now time.Time) {
+	k.Recent = slices.Clone(k.Recent)
+	for i := range k.Recent {
+		if s := &k.Recent[i]; s.Reference == reference {
+			took := 1.0
+			if q.PatternsPerSecond > 0 {
+				took = max(took, float64(s.Patterns)/q.PatternsPerSecond)
+			}
+			if q.WildcardsPerSecond > 0 {
+				took = max(took, float64(s.Wildcards)/q.WildcardsPerSecond)
+			}
+			s.Until = now.Add(seconds(took / k.Pace))
+			s.Reference = ""
+		}
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// settle notes what came of a request. It reports whether a push-back is worth
+// waiting for: not where nothing that could complete stands in the way.
+func (k *book) settle(t *ticket, receipt freshet.Receipt, failed error, now time.Time) (again bool) {
+	k.answer(t.inv.CallerReference, t.quota, now)
+	w := k.window(t.inv.Distribution)
+	defer func() { k.Windows[t.inv.Distribution] = w }()
+	if failed == nil {
+		k.accepted(&w, t, receipt, now)
+		return false
+	}
+	switch cdn.ClassOf(failed) {
+	case cdn.Throttled:
+		delete(w.Known, t.inv.CallerReference)
+		k.pause(failed, now)
+		return true
+	case cdn.Busy:
+		delete(w.Known, t.inv.CallerReference)
+		alone := w.sum() == (Use{}) && now.Sub(w.Looked) < lookEvery
+		w.Pace, w.Doubt = max(slowest, w.Pace/2), true
+		w.Resume = now.Add(min(firstPause<<min(w.Strikes, 10), longestFull))
+		w.Strikes++
+		return !alone
+	case cdn.Unavailable:
+		k.pause(failed, now) // and it may be in progress: it stays booked
+	case cdn.Rejected, cdn.TooLarge, cdn.NotFound, cdn.Denied, cdn.Conflict:
+		delete(w.Known, t.inv.CallerReference)
+	}
+	return false
+}
+
+func (k *book) accepted(w *window, t *ticket, receipt freshet.Receipt, now time.Time) {
+	k.Pace, k.Strikes = min(1, k.Pace+faster), 0
+	w.Pace, w.Strikes = min(1, w.Pace+faster), 0
+	_, repeated := w.Known[receipt.ID]
+	delete(w.Known, t.inv.CallerReference)
+	if receipt.State == freshet.Accepted {
+		w.Known[receipt.ID] = progress{Use: t.use, At: now, Taken: true}
+	}
+	if repeated {
+		return // the answer of the first time
+	}
+	if month := monthOf(now); k.Month != month {
+		k.Month, k.Spent = month, 0
+	}
+	k.Spent += t.use.Patterns
+}
+
+// pause halves the pace and keeps everybody from sending for a while.
+func (k *book) pause(failed error, now time.Time) {
+	k.Pace = max(slowest, k.Pace/2)
+	wait := min(firstPause<<min(k.Strikes, 10), longestPause)
+	k.Strikes++
+	var e *cdn.Error
+	if errors.As(failed, &e) {
+		wait = max(wait, e.RetryAfter)
+	}
+	k.Resume = newest(k.Resume, now.Add(wait))
+}
+
+func (k *book) completed(id string) {
+	for _, w := range k.Windows {
+		delete(w.Known, id)
+	}
+}
+
+func (w window) sum() Use {
+	var sum Use
+	for _, p := range w.Known {
+		sum = sum.plus(p.Use)
+	}
+	return sum
+}
+
+func newest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func monthOf(t time.Time) string { return t.UTC().Format("2006-01") }
