@@ -132,8 +132,12 @@ func (u *Up) reach(id string) (*url.URL, string, bool) {
 	return nil, "", false
 }
 
-// pollEvery is how soon the embedded API is asked again.
-const pollEvery = 2 * time.Millisecond
+// How soon the embedded API is asked again, about an invalidation and after it
+// has pushed back.
+const (
+	pollEvery  = 2 * time.Millisecond
+	firstPause = 50 * time.Millisecond
+)
 
 // driver keeps within the quota that our own API holds its clients to.
 func (u *Up) driver(ctx context.Context) (*quota.Broker, error) {
@@ -147,7 +151,7 @@ func (u *Up) driver(ctx context.Context) (*quota.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return quota.New(quota.Config{Driver: driver, Of: u.quotaOf, Pushed: func(distribution string, err error) {
+	return quota.New(quota.Config{Driver: driver, Pause: firstPause, Of: u.quotaOf, Pushed: func(distribution string, err error) {
 		u.recorder.PushedBack(distribution, string(cdn.ClassOf(err)))
 	}, Log: u.opts.Log}), nil
 }

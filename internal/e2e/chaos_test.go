@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,6 +55,36 @@ func TestPromiseChaosDelaysAndLosesNothing(t *testing.T) {
 	}
 }
 
+// An API that holds its clients to both quotas, and of whose calls every other
+// fails or loses its answer: a thousand changes become fresh by requests that
+// are made once each, and what pushes back is the chaos, never the quota.
+func TestPromiseWithinTheQuotaOfAFailingAPI(t *testing.T) {
+	f := start(t, options{args: []string{"--quota", "both", "--chaos", "unavailable=50%,lose=3,complete=300ms,only=CreateInvalidation,seed=11"}})
+	n := f.log.len()
+	etags := f.putAll(t, f.tenClients(t), "first")
+	f.log.verifiedETags(t, n, etags)
+	f.wantAllOnce(t, n)
+	shown := f.control(t, http.MethodGet, "")
+	if shown.Counts["unavailable"] == 0 || shown.Counts["lose"] == 0 {
+		t.Errorf("the chaos did nothing: %+v", shown)
+	}
+	for line := range strings.Lines(f.metrics(t)) {
+		if strings.HasPrefix(line, "freshet_cdn_pushed_back_total") && !strings.Contains(line, `class="unavailable"`) {
+			t.Errorf("it was sent more than the quota allows: %s", line)
+		}
+	}
+}
+
+// metrics returns what Prometheus would get.
+func (f *running) metrics(t *testing.T) string {
+	t.Helper()
+	status, body := f.ask(t, http.MethodGet, "/metrics", "")
+	if status != http.StatusOK {
+		t.Fatalf("metrics: %d, %s", status, body)
+	}
+	return string(body)
+}
+
 type chaos struct {
 	Spec   string
 	Counts map[string]int
@@ -61,6 +92,16 @@ type chaos struct {
 
 // control asks for the chaos, or changes it.
 func (f *running) control(t *testing.T, method, body string) (now chaos) {
+	t.Helper()
+	status, text := f.ask(t, method, "/_freshet/v1/chaos", body)
+	if err := json.Unmarshal(text, &now); err != nil || status != http.StatusOK {
+		t.Fatalf("%s: %d, %v", method, status, err)
+	}
+	return now
+}
+
+// ask calls the control API.
+func (f *running) ask(t *testing.T, method, path, body string) (status int, answer []byte) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(f.data, "running.json"))
 	if err != nil {
@@ -70,18 +111,18 @@ func (f *running) control(t *testing.T, method, body string) (now chaos) {
 	if err := json.Unmarshal(text, &secrets); err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), method, f.API+"/_freshet/v1/chaos", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), method, f.API+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+secrets.Token)
-	answer, err := (&http.Client{Transport: newTransport(t)}).Do(r)
+	got, err := (&http.Client{Transport: newTransport(t)}).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	if err := json.NewDecoder(answer.Body).Decode(&now); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d, %v", method, answer.StatusCode, err)
+	defer got.Body.Close()
+	if answer, err = io.ReadAll(got.Body); err != nil {
+		t.Fatal(err)
 	}
-	return now
+	return got.StatusCode, answer
 }

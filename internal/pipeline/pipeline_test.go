@@ -33,6 +33,7 @@ type line struct {
 	t       *testing.T
 	dir     string
 	network *network
+	bulk    cdn.Driver // nil: the network
 	js      jetstream.JetStream
 	queue   *queue.Queue
 	journal *journal.Journal
@@ -77,7 +78,7 @@ func (l *line) start() {
 	l.records = append(l.records, journal.Record{State: "started"})
 	l.mu.Unlock()
 	l.run = pipeline.New(pipeline.Config{
-		Queue: l.queue, Journal: l.journal, Driver: l.network, Check: l.network.probe, Retry: 50 * time.Millisecond,
+		Queue: l.queue, Journal: l.journal, Driver: l.network, Bulk: l.bulk, Check: l.network.probe, Retry: 50 * time.Millisecond,
 		Router: l.router(), Terms: l.terms,
 		Report: l.report, Log: slog.New(slog.DiscardHandler),
 	}, inventory)
@@ -515,7 +516,7 @@ func TestAStoreThatStopsEndsTheRun(t *testing.T) {
 	j, err := journal.Open(t.Context(), e.JetStream())
 	l.must(err)
 	run := pipeline.New(pipeline.Config{
-		Queue: q, Journal: j, Driver: l.network, Check: l.network.probe, Report: l.report, Log: slog.New(slog.DiscardHandler),
+		Queue: q, Journal: j, Driver: l.network, Bulk: l.bulk, Check: l.network.probe, Report: l.report, Log: slog.New(slog.DiscardHandler),
 		Router: new(route.Router), Terms: plan.DefaultTerms(),
 	}, nil)
 	ended := make(chan error, 1)

@@ -28,6 +28,7 @@ type book struct {
 
 	revision string
 	read     bool
+	pauses   time.Duration // the first after a push-back
 }
 
 // spending is a request that counts for the rates. How long it does is known
@@ -59,11 +60,10 @@ type progress struct {
 const (
 	requestsAtOnce = 5                // beyond some six quick calls, throttling is reported
 	answered       = 30 * time.Second // within which a request is, or nobody waits for it any more
-	slowest        = 1.0 / 16
-	faster         = 1.0 / 10
-	firstPause     = time.Second
-	longestPause   = 30 * time.Second
-	longestFull    = 8 * time.Second  // between two tries at a distribution that has too much in progress
+	slowest        = 1.0 / 8
+	throttled      = 1.0 / 2 // what is left of the pace
+	failing        = 3.0 / 4
+	faster         = 1.0 / 4
 	forgotten      = 15 * time.Minute // after which nothing is in progress any more, whoever died without telling
 	bulkShare      = 0.9              // of a window; the rest is for urgent requests
 )
@@ -233,17 +233,17 @@ func (k *book) settle(t *ticket, receipt freshet.Receipt, failed error, now time
 	switch cdn.ClassOf(failed) {
 	case cdn.Throttled:
 		delete(w.Known, t.inv.CallerReference)
-		k.pause(failed, now)
+		k.pause(failed, throttled, now)
 		return true
 	case cdn.Busy:
 		delete(w.Known, t.inv.CallerReference)
 		alone := w.sum() == (Use{}) && now.Sub(w.Looked) < lookEvery
 		w.Pace, w.Doubt = max(slowest, w.Pace/2), true
-		w.Resume = now.Add(min(firstPause<<min(w.Strikes, 10), longestFull))
+		w.Resume = now.Add(grown(k.pauses, w.Strikes, mostFull))
 		w.Strikes++
 		return !alone
 	case cdn.Unavailable:
-		k.pause(failed, now) // and it may be in progress: it stays booked
+		k.pause(failed, failing, now) // and it may be in progress: it stays booked
 	case cdn.Rejected, cdn.TooLarge, cdn.NotFound, cdn.Denied, cdn.Conflict:
 		delete(w.Known, t.inv.CallerReference)
 	}
@@ -267,10 +267,10 @@ func (k *book) accepted(w *window, t *ticket, receipt freshet.Receipt, now time.
 	k.Spent += t.use.Patterns
 }
 
-// pause halves the pace and keeps everybody from sending for a while.
-func (k *book) pause(failed error, now time.Time) {
-	k.Pace = max(slowest, k.Pace/2)
-	wait := min(firstPause<<min(k.Strikes, 10), longestPause)
+// pause lowers the pace and keeps everybody from sending for a while.
+func (k *book) pause(failed error, slower float64, now time.Time) {
+	k.Pace = max(slowest, k.Pace*slower)
+	wait := grown(k.pauses, k.Strikes, mostPauses)
 	k.Strikes++
 	var e *cdn.Error
 	if errors.As(failed, &e) {
@@ -278,6 +278,13 @@ func (k *book) pause(failed error, now time.Time) {
 	}
 	k.Resume = newest(k.Resume, now.Add(wait))
 }
+
+const (
+	mostPauses = 5 // how often the pause doubles: to half a minute from a second
+	mostFull   = 3 // where too much is in progress at one distribution
+)
+
+func grown(first time.Duration, strikes, most int) time.Duration { return first << min(strikes, most) }
 
 func (k *book) completed(id string) {
 	for _, w := range k.Windows {

@@ -41,6 +41,7 @@ type Config struct {
 	Default freshet.Quota                       // of distributions that Profiles has not described
 	Of      func(freshet.Profile) freshet.Quota // what to keep to of what Profiles describes; nil: all of it
 	Pushed  func(distribution string, c error)  // told whenever the CDN pushes back; may be nil
+	Pause   time.Duration                       // after a first push-back; doubles with each; zero is a second
 	Log     *slog.Logger                        // nil: none
 }
 
@@ -66,6 +67,9 @@ func New(cfg Config) *Broker {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Pause <= 0 {
+		cfg.Pause = time.Second
 	}
 	if cfg.Of == nil {
 		cfg.Of = func(p freshet.Profile) freshet.Quota { return p.Quota }
@@ -240,7 +244,7 @@ func (b *Broker) reload(ctx context.Context) error {
 		return err
 	}
 	b.book, err = readBook(text, revision)
-	b.loaded = time.Now()
+	b.book.pauses, b.loaded = b.cfg.Pause, time.Now()
 	return err
 }
 
