@@ -13,11 +13,10 @@ import (
 
 // strict is a CDN that holds its clients to both quotas without any leniency.
 type strict struct {
-	quota    freshet.Quota
-	takes    time.Duration // an invalidation to complete
-	answers  time.Duration // a call to be answered
-	faults   func(call int) error
-	observed bool
+	quota   freshet.Quota
+	takes   time.Duration // an invalidation to complete
+	answers time.Duration // a call to be answered
+	faults  func(call int) error
 
 	mu       sync.Mutex
 	calls    int
