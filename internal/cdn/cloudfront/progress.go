@@ -56,11 +56,11 @@ func (d *Driver) InProgress(ctx context.Context, distribution string, known map[
 
 // measure finds out how many paths invalidations have.
 func (d *Driver) measure(ctx context.Context, distribution string, unknown []cdn.Progress) (sized []cdn.Progress, err error) {
-	var patterns, wildcards int
+	var asked, patterns, wildcards int
 	for i, p := range unknown {
 		if i >= mostAsked {
-			asked := max(1, len(sized))
-			p.Patterns, p.Wildcards = max(1, (patterns+asked-1)/asked), (wildcards+asked-1)/asked
+			of := max(1, asked)
+			p.Patterns, p.Wildcards = max(1, (patterns+of-1)/of), (wildcards+of-1)/of
 			sized = append(sized, p)
 			continue
 		}
@@ -73,7 +73,7 @@ func (d *Driver) measure(ctx context.Context, distribution string, unknown []cdn
 			return nil, wrap("read the invalidation "+p.ID+" of "+distribution, err)
 		}
 		p.Patterns, p.Wildcards = size(out.Invalidation)
-		patterns, wildcards = patterns+p.Patterns, wildcards+p.Wildcards
+		asked, patterns, wildcards = asked+1, patterns+p.Patterns, wildcards+p.Wildcards
 		sized = append(sized, p)
 	}
 	return sized, nil
