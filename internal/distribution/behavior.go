@@ -34,6 +34,13 @@ type CacheBehavior struct {
 	GRPCConfig                 *GRPCConfig                 `json:"GrpcConfig,omitempty"`
 }
 
+// SpelledPattern is PathPattern as it is matched against paths in their canonical
+// spelling. Of the characters that a pattern may hold, only the quotation mark is
+// escaped there.
+func (b *CacheBehavior) SpelledPattern() string {
+	return strings.ReplaceAll(b.PathPattern, `"`, "%22")
+}
+
 // FunctionAssociation runs a CloudFront function.
 type FunctionAssociation struct {
 	EventType   string `json:"EventType"` // viewer-request or viewer-response
@@ -52,8 +59,8 @@ type GRPCConfig struct {
 	Enabled bool `json:"Enabled"`
 }
 
-// Behavior returns the behavior that answers path, which begins with a slash
-// and has no query string: the first of CacheBehaviors that matches, or else
+// Behavior returns the behavior that answers path, which begins with a slash,
+// has no query string and is in its canonical spelling: the first of CacheBehaviors that matches, or else
 // the default. Dot segments and repeated slashes in path do not count, so
 // /a/../b is answered by the behavior of /b; the origin gets path as it is.
 func (c *Config) Behavior(path string) *CacheBehavior { return c.BehaviorAt(c.BehaviorIndex(path)) }
@@ -63,7 +70,7 @@ func (c *Config) Behavior(path string) *CacheBehavior { return c.BehaviorAt(c.Be
 func (c *Config) BehaviorIndex(path string) int {
 	path = Matched(path)
 	for i := range c.CacheBehaviors {
-		if Match(c.CacheBehaviors[i].PathPattern, path) {
+		if Match(c.CacheBehaviors[i].SpelledPattern(), path) {
 			return i
 		}
 	}

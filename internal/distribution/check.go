@@ -188,6 +188,10 @@ func (c *checker) behavior(b *CacheBehavior, path string) {
 			c.warn(path, "has neither a CachePolicyId nor ForwardedValues: read as forwarding nothing")
 		}
 		c.ttls(b.MinTTL, b.DefaultTTL, b.MaxTTL, path)
+		if own := b.ownCaching(); own.Headers.Mode == All && own.MinTTL > 0 {
+			// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
+			c.fail(path+".MinTTL", "is %d, but must be 0 where all headers are forwarded", own.MinTTL)
+		}
 		return
 	case b.ForwardedValues != nil && !b.ForwardedValues.nothing():
 		c.fail(path, "has both a CachePolicyId and ForwardedValues")

@@ -69,6 +69,9 @@ func TestCheck(t *testing.T) {
 			d.Config.CacheBehaviors[0].MinTTL, d.Config.CacheBehaviors[0].MaxTTL = seconds(2), seconds(1)
 		}, `CacheBehaviors[0]: MinTTL 2 is above MaxTTL 1`},
 		{"a negative TTL", func(d *Distribution) { d.Config.CacheBehaviors[0].MaxTTL = seconds(-1) }, `CacheBehaviors[0].MaxTTL: is -1`},
+		{"a minimum where all headers are forwarded", func(d *Distribution) {
+			d.Config.CacheBehaviors[0].ForwardedValues.Headers, d.Config.CacheBehaviors[0].MinTTL = []string{"*"}, seconds(1)
+		}, `CacheBehaviors[0].MinTTL: is 1, but must be 0`},
 		{"an alias that is none", func(d *Distribution) { d.Config.Aliases = []string{"https://x"} }, `Aliases[0]: "https://x" is not`},
 		{"a wildcard for a part of a label", func(d *Distribution) { d.Config.Aliases = []string{"*x.example.com"} }, `Aliases[0]: "*x.example.com" has a *`},
 		{"a wildcard inside an alias", func(d *Distribution) { d.Config.Aliases = []string{"*.example.com", "a.*.example.com"} }, `Aliases[1]: "a.*.example.com" has a *`},
@@ -142,6 +145,21 @@ func TestCheckWarns(t *testing.T) {
 				c.CacheBehaviors = append(c.CacheBehaviors, CacheBehavior{PathPattern: fmt.Sprint(i), TargetOriginID: "a", ForwardedValues: &ForwardedValues{}})
 			}
 		}, "CacheBehaviors: there are 77; CloudFront allows 75"},
+		{"many origins", func(c *Config) {
+			for i := range 99 {
+				c.Origins = append(c.Origins, Origin{ID: fmt.Sprint(i), DomainName: "a.example.com"})
+			}
+		}, "Origins: there are 101; CloudFront allows 100"},
+		{"many origin groups", func(c *Config) {
+			for i := range 10 {
+				c.OriginGroups = append(c.OriginGroups, OriginGroup{ID: fmt.Sprint(i), StatusCodes: []int{404}, Members: []string{"a", "b"}})
+			}
+		}, "OriginGroups: there are 11; CloudFront allows 10"},
+		{"many aliases", func(c *Config) {
+			for i := range 101 {
+				c.Aliases = append(c.Aliases, fmt.Sprintf("a%d.example.com", i))
+			}
+		}, "Aliases: there are 101; CloudFront allows 100"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

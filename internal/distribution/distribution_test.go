@@ -241,3 +241,21 @@ func TestJSONKeepsEverything(t *testing.T) {
 		}
 	}
 }
+
+// Every character that may stand in a path pattern can stand in a path, in the
+// canonical spelling.
+func TestPatternCharacters(t *testing.T) {
+	for _, c := range patternCharacters {
+		if c == '*' || c == '?' {
+			continue
+		}
+		spelled := string(c)
+		if c == '"' {
+			spelled = "%22"
+		}
+		config := Config{CacheBehaviors: []CacheBehavior{{PathPattern: "/a" + string(c) + "b"}}}
+		if config.BehaviorIndex("/a"+spelled+"b") != 0 || config.BehaviorIndex("/axb") != 1 {
+			t.Errorf("a pattern with %q does not match %q alone", c, spelled)
+		}
+	}
+}

@@ -104,7 +104,7 @@ func queryReason(s distribution.Selection) string {
 
 // compile prepares the path pattern.
 func (b *behavior) compile(isDefault bool) {
-	pattern := b.PathPattern
+	pattern := b.SpelledPattern()
 	if isDefault {
 		pattern = "*"
 	}
@@ -131,7 +131,7 @@ func (b *behavior) matches(path string) bool {
 	case len(path) < len(b.head)+len(b.tail) || !strings.HasPrefix(path, b.head) || !strings.HasSuffix(path, b.tail):
 		return false
 	default:
-		return b.plain || distribution.Match(b.PathPattern, path)
+		return b.plain || distribution.Match(b.SpelledPattern(), path)
 	}
 }
 

@@ -73,6 +73,8 @@ func TestRefusedDistributions(t *testing.T) {
 		"methods":                   {change(policy, policy+"<AllowedMethods><Quantity>1</Quantity><Items><Method>GET</Method></Items></AllowedMethods>"), 400, "InvalidArgument"},
 		"protocol policy":           {change("allow-all", "allow-some"), 400, "InvalidArgument"},
 		"76 behaviors":              {with(many("CacheBehaviors", behavior("/x"), 75)), 400, "TooManyCacheBehaviors"},
+		"11 origin groups":          {with(many("OriginGroups", "<OriginGroup><Id>g</Id><FailoverCriteria><StatusCodes><Quantity>1</Quantity><Items><StatusCode>500</StatusCode></Items></StatusCodes></FailoverCriteria><Members><Quantity>2</Quantity><Items><OriginGroupMember><OriginId>o</OriginId></OriginGroupMember><OriginGroupMember><OriginId>p</OriginId></OriginGroupMember></Items></Members></OriginGroup>", 11)), 400, "TooManyOriginGroupsPerDistribution"},
+		"101 origins":               {change("<Origins><Quantity>1</Quantity><Items>", "<Origins><Quantity>101</Quantity><Items>"+strings.Repeat("<Origin><Id>p</Id><DomainName>example.com</DomainName></Origin>", 100)), 400, "TooManyOrigins"},
 		"101 aliases":               {with(many("Aliases", "<CNAME>a.example.com</CNAME>", 101)), 400, "TooManyDistributionCNAMEs"},
 		"an alias that is no host":  {with(many("Aliases", "<CNAME>a b</CNAME>", 1)), 400, "InvalidArgument"},
 		"an alias of somebody else": {with(many("Aliases", "<CNAME>www.example.com</CNAME>", 1)), 409, "CNAMEAlreadyExists"},

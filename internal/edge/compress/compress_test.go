@@ -72,6 +72,30 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// The types that are compressed are those of the documentation, each of them, and
+// not others of their kind.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html#compressed-content-cloudfront-file-types
+func TestCompressedTypes(t *testing.T) {
+	for want, types := range map[Encoding]string{
+		Gzip: `application/dash+xml application/eot application/font application/font-sfnt application/javascript application/json
+			application/opentype application/otf application/pkcs7-mime application/protobuf application/rss+xml application/truetype
+			application/ttf application/vnd.apple.mpegurl application/vnd.mapbox-vector-tile application/vnd.ms-fontobject application/wasm
+			application/xhtml+xml application/xml application/x-font-opentype application/x-font-truetype application/x-font-ttf
+			application/x-httpd-cgi application/x-javascript application/x-mpegurl application/x-opentype application/x-otf application/x-perl
+			application/x-ttf font/eot font/opentype font/otf font/ttf image/svg+xml text/css text/csv text/html text/javascript text/js
+			text/plain text/richtext text/tab-separated-values text/xml text/x-component text/x-java-source text/x-script`,
+		None: `font/woff font/woff2 application/font-woff application/font-woff2 application/octet-stream application/pdf application/zip
+			application/ld+json application/manifest+json application/atom+xml application/graphql image/png image/jpeg image/webp image/x-icon
+			image/bmp text/markdown text/calendar text/vcard video/mp4 audio/mpeg multipart/form-data`,
+	} {
+		for kind := range strings.FieldsSeq(types) {
+			if got := Choose("gzip", 200, header("Content-Type", kind), 5000); got != want {
+				t.Errorf("%s: %q, want %q", kind, got, want)
+			}
+		}
+	}
+}
+
 // A strong entity tag becomes weak, a malformed one goes, Vary names
 // Accept-Encoding once.
 func TestMark(t *testing.T) {
