@@ -30,6 +30,10 @@ func DecodeCachePolicy(tree any, path string) (CachePolicy, []Warning, error) {
 	return decode[CachePolicy](tree, path)
 }
 
+// DecodeAs does the same for what distributions use: policies, key groups, public
+// keys, and what else is described by a struct with the tags of this package.
+func DecodeAs[T any](tree any, path string) (T, []Warning, error) { return decode[T](tree, path) }
+
 func decode[T any](tree any, path string) (T, []Warning, error) {
 	var v T
 	d := decoder{shapes: make(map[reflect.Type]*place)}

@@ -70,4 +70,14 @@ func TestAllOfThePoliciesIsKnown(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Errorf("a response headers policy: %v %v", warnings, err)
 	}
+	group, warnings, err := decode[KeyGroup](everything(reflect.TypeFor[types.KeyGroup]()), "KeyGroup")
+	if err != nil || len(warnings) > 0 || group.Name == "" || len(group.KeyIDs) != 1 {
+		t.Errorf("a key group: %+v %v %v", group, warnings, err)
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[types.PublicKey](), reflect.TypeFor[types.PublicKeySummary]()} {
+		key, warnings, err := decode[PublicKey](everything(of), "PublicKey")
+		if err != nil || len(warnings) > 0 || key.Name == "" || key.EncodedKey == "" || key.ID == "" {
+			t.Errorf("a public key: %+v %v %v", key, warnings, err)
+		}
+	}
 }

@@ -9,8 +9,8 @@ import (
 // Normalize fills in what CloudFront fills in, leaves out what is switched off,
 // and sorts what is a set, so that a distribution is the same whether it was
 // read from the API, which says everything, or from a template, which does not.
-// A managed cache policy that is named gets its ID. Normalizing twice changes
-// nothing; slices are not changed but replaced.
+// A managed policy that is named gets its ID. Normalizing twice changes nothing;
+// slices are not changed but replaced.
 // https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_DistributionConfig.html
 func (d *Distribution) Normalize() {
 	d.Config.normalize()
@@ -115,6 +115,12 @@ func (c CustomOriginConfig) normalized() *CustomOriginConfig {
 
 func (b *CacheBehavior) normalize() {
 	b.ViewerProtocolPolicy = cmp.Or(b.ViewerProtocolPolicy, "allow-all")
+	if p, ok := ManagedOriginRequestPolicy(b.OriginRequestPolicyID); ok {
+		b.OriginRequestPolicyID = p.ID
+	}
+	if p, ok := ManagedResponseHeadersPolicy(b.ResponseHeadersPolicyID); ok {
+		b.ResponseHeadersPolicyID = p.ID
+	}
 	b.AllowedMethods = methods(b.AllowedMethods)
 	b.CachedMethods = methods(b.CachedMethods)
 	if b.GRPCConfig != nil && !b.GRPCConfig.Enabled {

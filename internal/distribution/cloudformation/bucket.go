@@ -45,6 +45,9 @@ func (r *resolver) property(id, name string) (value, why string) {
 		return "", strings.ReplaceAll(err.Error(), "\n", ", and ")
 	}
 	s, ok := plainText(v)
+	if wanted := r.wanted(s); len(wanted) > 0 {
+		return "", wanted[0].why
+	}
 	if !ok || s == "" || marked(s) {
 		return "", unsaid
 	}

@@ -107,8 +107,8 @@ func TestResolve(t *testing.T) {
 		{`{"Ref": "Access"}`, `"Access"`},
 		{`{"Fn::GetAtt": ["Access", "Id"]}`, `"Access"`},
 		{`{"Fn::GetAtt": "Access.Id"}`, `"Access"`},
-		{`{"Fn::GetAtt": ["Fn", "FunctionMetadata", "FunctionARN"]}`, `"Fn.FunctionMetadata.FunctionARN"`},
-		{`{"Fn::GetAtt": ["Fn", "FunctionARN"]}`, `"Fn.FunctionARN"`},
+		{`{"Fn::GetAtt": ["Fn", "FunctionMetadata", "FunctionARN"]}`, `"arn:aws:cloudfront::012345678901:function/Fn"`},
+		{`{"Fn::GetAtt": ["Fn", "FunctionARN"]}`, `"arn:aws:cloudfront::012345678901:function/Fn"`},
 		{`{"Fn::GetAtt": "Named.Arn"}`, `"arn:aws:s3:::site-dev"`},
 		{`{"Fn::GetAtt": "Named.DomainName"}`, `"site-dev.s3.amazonaws.com"`},
 		{`{"Fn::GetAtt": "Named.RegionalDomainName"}`, `"site-dev.s3.eu-west-1.amazonaws.com"`},
@@ -361,8 +361,8 @@ func TestMacros(t *testing.T) {
 	if err != nil || len(warnings) != 2 || !strings.HasPrefix(warnings[0].String(), "Transform: Mine may") || !strings.HasPrefix(warnings[1].String(), "Resources.Fn::ForEach::Sites: is not") {
 		t.Errorf("%v (%v)", warnings, err)
 	}
-	_, _, err = Resolve(tree(t, `{"Transform": "AWS::Serverless-2016-10-31", "Resources": {"D": {"Type": "`+distributionType+`", "Properties": {"A": {"Ref": "ServerlessHttpApi"}}}}}`), []string{distributionType}, Options{})
-	if err == nil || !strings.Contains(err.Error(), `"ServerlessHttpApi"; if the template's Transform makes it`) {
+	_, _, err = Resolve(tree(t, `{"Transform": "AWS::Serverless-2016-10-31", "Resources": {"D": {"Type": "`+distributionType+`", "Properties": {"A": {"Ref": "Made"}}}}}`), []string{distributionType}, Options{})
+	if err == nil || !strings.Contains(err.Error(), `"Made"; if the template's Transform makes it`) {
 		t.Errorf("what a transform makes: %v", err)
 	}
 }

@@ -41,6 +41,7 @@ func (r *resolver) condition(name, path string) any {
 // enter notes that something is being resolved. It is not ok where it is
 // already, and then the error is noted.
 func (r *resolver) enter(what, path string) (leave func(), ok bool) {
+	what = r.prefix + what
 	if r.active[what] {
 		r.fail(path, "%s depends on itself", what)
 		return nil, false
@@ -110,7 +111,7 @@ func (r *resolver) equals(argument any, path string, depth int) any {
 	if !ok {
 		return broken{}
 	}
-	a, b := r.value(args[0], path+"[0]", depth), r.value(args[1], path+"[1]", depth)
+	a, b := r.decisive(r.value(args[0], path+"[0]", depth)), r.decisive(r.value(args[1], path+"[1]", depth))
 	if a == any(broken{}) || b == any(broken{}) {
 		return broken{}
 	}

@@ -12,7 +12,7 @@ type Exports map[string]Export
 // Export is what one template exports.
 type Export struct {
 	value    any
-	symbols  []string
+	symbols  []symbol
 	warnings []Warning
 }
 
@@ -30,7 +30,7 @@ func (e Exports) AddFrom(tree any, o Options) {
 			continue
 		}
 		r := newResolver(tree, o)
-		name, ok := plainText(r.value(export["Name"], "Outputs."+id+".Export.Name", 0))
+		name, ok := plainText(r.decisive(r.value(export["Name"], "Outputs."+id+".Export.Name", 0)))
 		v := r.value(output["Value"], "Outputs."+id+".Value", 0)
 		if ok && r.err() == nil {
 			e[name] = Export{value: v, symbols: r.symbols, warnings: r.warnings}
@@ -39,7 +39,7 @@ func (e Exports) AddFrom(tree any, o Options) {
 }
 
 func (r *resolver) importValue(argument any, path string, depth int) any {
-	name, ok := r.text(argument, path, depth)
+	name, ok := r.exactText(argument, path, depth)
 	if !ok {
 		return broken{}
 	}
@@ -48,7 +48,7 @@ func (r *resolver) importValue(argument any, path string, depth int) any {
 	}
 	x, ok := r.o.Exports[name]
 	if !ok {
-		return r.fail(path, "%q is exported by another stack: give that template as well, or the value as resource %s", name, name)
+		return r.wanting(name, path, "%q is exported by another stack: give that template as well, or the value as resource %s", name, name)
 	}
 	for _, w := range x.warnings {
 		r.warn(w.Path, "%s", w.Text)
@@ -65,7 +65,7 @@ func (r *resolver) adopt(x Export) any {
 	var out []rune
 	for _, c := range s {
 		if i := int(c - firstMark); isMark(c) && i < len(x.symbols) {
-			out = append(out, []rune(r.symbol(x.symbols[i]))...)
+			out = append(out, []rune(r.mark(x.symbols[i]))...)
 			continue
 		}
 		out = append(out, c)

@@ -84,7 +84,7 @@ func (r *resolver) selectOne(argument any, path string, depth int) any {
 	if !ok {
 		return broken{}
 	}
-	number, ok := r.text(args[0], path+"[0]", depth)
+	number, ok := r.exactText(args[0], path+"[0]", depth)
 	list, ok2 := r.elements(args[1], path+"[1]", depth)
 	if !ok || !ok2 {
 		return broken{}
@@ -142,7 +142,7 @@ func (r *resolver) findInMap(argument any, path string, depth int) any {
 	}
 	var keys [3]string
 	for i := range keys {
-		if keys[i], ok = r.text(args[i], path+"["+strconv.Itoa(i)+"]", depth); !ok {
+		if keys[i], ok = r.exactText(args[i], path+"["+strconv.Itoa(i)+"]", depth); !ok {
 			return broken{}
 		}
 	}

@@ -24,8 +24,15 @@ func (r *resolver) ref(argument any, path string) any {
 	if !r.exists(name, path) {
 		return broken{}
 	}
-	if r.kind(name) == "AWS::S3::Bucket" {
+	switch r.kind(name) {
+	case "AWS::S3::Bucket":
 		return r.bucket(name)
+	case functionType:
+		return r.functionARN(name)
+	case "":
+		if stage, ok := r.samStage(name); ok {
+			return stage
+		}
 	}
 	if own, ok := r.ownName(name, nameProperties[r.kind(name)]); ok {
 		return own
@@ -56,6 +63,9 @@ func (r *resolver) ownName(id, property string) (string, bool) {
 // is noted.
 func (r *resolver) exists(name, path string) bool {
 	if _, ok := r.resources[name]; !ok {
+		if r.samMakes(name) {
+			return true
+		}
 		hint := ""
 		if r.transforms {
 			hint = "; if the template's Transform makes it, give it as a resource"
@@ -97,10 +107,13 @@ func (r *resolver) pseudo(name, path string) any {
 	if given == "" {
 		given = r.o.Parameters[name]
 	}
-	if given == "" {
-		return r.fail(path, "%s is not known here: give it as a parameter", name)
+	switch {
+	case given != "":
+		return given
+	case name == "AWS::AccountId" || name == "AWS::StackName" || name == "AWS::StackId":
+		return r.wanting(name, path, "%s is not known here: give it as a parameter", name)
 	}
-	return given
+	return r.fail(path, "%s is not known here: give it as a parameter", name)
 }
 
 func (r *resolver) region() string {
@@ -132,35 +145,48 @@ func (r *resolver) parameter(name string, declared any, path string) any {
 	m, _ := declared.(map[string]any)
 	kind, _ := m["Type"].(string)
 	value, ok := r.o.Parameters[name]
-	if !ok {
-		if strings.HasPrefix(kind, "AWS::SSM::Parameter::Value<") {
-			return r.fail(path, "the value of parameter %s is in Systems Manager, under %v: give it as a parameter", name, m["Default"])
+	list := kind == "CommaDelimitedList" || strings.Contains(kind, "List<")
+	switch passed, given := r.passed(name, path); {
+	case given:
+		if _, isText := passed.(string); !isText {
+			return passed
 		}
-		if value, ok = plainText(m["Default"]); !ok {
+		value = passed.(string)
+	case ok:
+	case strings.HasPrefix(kind, "AWS::SSM::Parameter::Value<"):
+		const text = "the value of parameter %s is in Systems Manager, under %v: give it as a parameter"
+		if list {
+			return r.fail(path, text, name, m["Default"])
+		}
+		return r.wanting(name, path, text, name, m["Default"])
+	default:
+		if value, ok = plainText(m["Default"]); !ok && list {
 			return r.fail(path, "parameter %s has no default: give it as a parameter", name)
+		} else if !ok {
+			return r.wanting(name, path, "parameter %s has no default: give it as a parameter", name)
+		}
+		if value, ok = r.literal(value, path).(string); !ok {
+			return broken{}
 		}
 	}
-	if value, ok = r.literal(value, path).(string); !ok {
-		return broken{}
-	}
-	if kind != "CommaDelimitedList" && !strings.Contains(kind, "List<") {
+	if !list {
 		if !r.allowed(name, value, m["AllowedValues"], path) {
 			return broken{}
 		}
 		return value
 	}
-	list := []any{}
+	elements := []any{}
 	if value == "" {
-		return list
+		return elements
 	}
 	for part := range strings.SplitSeq(value, ",") {
 		part = strings.TrimSpace(part)
 		if !r.allowed(name, part, m["AllowedValues"], path) {
 			return broken{}
 		}
-		list = append(list, part)
+		elements = append(elements, part)
 	}
-	return list
+	return elements
 }
 
 // allowed reports whether a parameter may have a value. Where not, the error is
@@ -209,11 +235,18 @@ func (r *resolver) getAtt(argument any, path string, depth int) any {
 
 // attribute resolves an attribute of a resource that exists.
 func (r *resolver) attribute(id, attribute, path string) any {
+	if stage, ok := r.samStage(id + "." + attribute); ok && r.sam && attribute == "Stage" {
+		return stage
+	}
 	switch kind := r.kind(id); {
 	case kind == "AWS::S3::Bucket":
 		return r.bucketAttribute(id, attribute, path)
-	case kind == "AWS::CloudFormation::Stack" || kind == "AWS::Serverless::Application":
-		return r.fail(path, "%s.%s is known to a nested stack only: give it as resource %s.%s", id, attribute, id, attribute)
+	case kind == stackType || kind == samStackType:
+		return r.output(id, strings.TrimPrefix(attribute, "Outputs."), path)
+	case kind == functionType && strings.HasSuffix(attribute, "FunctionARN"):
+		return r.functionARN(id)
+	case kind == storeType && attribute == "Arn":
+		return r.storeARN(id)
 	case attribute == "Id":
 		return r.ref(id, path)
 	case kind == "AWS::SSM::Parameter" && attribute == "Value":

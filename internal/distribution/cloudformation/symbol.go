@@ -1,6 +1,7 @@
 package cloudformation
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,14 +21,81 @@ func isMark(c rune) bool { return c >= firstMark && c <= lastMark }
 
 func marked(s string) bool { return strings.ContainsFunc(s, isMark) }
 
-// symbol returns the mark of what stands for name.
-func (r *resolver) symbol(name string) string {
-	i := slices.Index(r.symbols, name)
+// symbol is what a mark stands for.
+type symbol struct {
+	name string
+
+	// Of what somebody has to give before it is known, such as a parameter
+	// without a default: where it was asked for, and what to do. Its name stands
+	// for it where it decides nothing. Of what CloudFormation makes why is empty:
+	// in another template, the name may lead to it.
+	path, why string
+}
+
+// mark returns the mark of s, the same for the same name.
+func (r *session) mark(s symbol) string {
+	i := slices.IndexFunc(r.symbols, func(other symbol) bool { return other.name == s.name })
 	if i < 0 {
 		i = len(r.symbols)
-		r.symbols = append(r.symbols, name)
+		r.symbols = append(r.symbols, s)
 	}
 	return string(min(firstMark+rune(i), lastMark))
+}
+
+// symbol returns the mark of what CloudFormation makes under name.
+func (r *resolver) symbol(name string) string { return r.mark(symbol{name: name}) }
+
+// wanting returns what stands for a text that has to be given.
+func (r *resolver) wanting(name, path, format string, args ...any) string {
+	return r.mark(symbol{name, r.prefix + path, fmt.Sprintf(format, args...)}) + strings.Trim(strings.Map(func(c rune) rune {
+		if c < 0x80 && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z') {
+			return c
+		}
+		return '-'
+	}, name), "-")
+}
+
+// wanted returns what has to be given before a text is known.
+func (r *session) wanted(s string) []symbol {
+	return slices.DeleteFunc(r.standing(s), func(w symbol) bool { return w.why == "" })
+}
+
+// standing returns what stands in a text, by name.
+func (r *session) standing(s string) []symbol {
+	var found []symbol
+	for _, c := range s {
+		if i := int(c - firstMark); isMark(c) && i < len(r.symbols) && !slices.Contains(found, r.symbols[i]) {
+			found = append(found, r.symbols[i])
+		}
+	}
+	slices.SortFunc(found, func(a, b symbol) int { return strings.Compare(a.name, b.name) })
+	return found
+}
+
+// decisive returns v where all that has to be given for it is there. Otherwise
+// what is missing is noted as an error.
+func (r *session) decisive(v any) any {
+	s, ok := v.(string)
+	if !ok {
+		return v
+	}
+	wanted := r.wanted(s)
+	for _, w := range wanted {
+		r.missing(w)
+	}
+	if len(wanted) > 0 {
+		return broken{}
+	}
+	return v
+}
+
+// missing notes once that something has to be given.
+func (r *session) missing(w symbol) {
+	e := Error{w.path, w.why}
+	if slices.ContainsFunc(r.errs, func(err error) bool { was, ok := err.(*Error); return ok && *was == e }) { //nolint:errorlint // they are noted as they are
+		return
+	}
+	(&resolver{session: r}).fail(w.path, "%s", w.why)
 }
 
 // unreachable ends host names that lead nowhere.
@@ -75,34 +143,38 @@ func (r *resolver) plainText(s, path string) string {
 	if !marked(s) {
 		return s
 	}
-	var names []string
 	plain := strings.Map(func(c rune) rune {
-		if !isMark(c) {
-			return c
+		if isMark(c) {
+			return -1
 		}
-		if i := int(c - firstMark); i < len(r.symbols) {
-			names = append(names, r.symbols[i])
-		}
-		return -1
+		return c
 	}, s)
-	slices.Sort(names)
-	names = slices.Compact(names)
-	switch {
-	case isExact(path):
-		for _, name := range names {
-			r.fail(path, "%s is known to CloudFormation only: give it as resource %s", name, name)
-		}
-		return plain
-	case !isHost(path):
-		return plain
-	}
-	if !strings.HasSuffix(plain, unreachable) {
+	if isHost(path) && !strings.HasSuffix(plain, unreachable) {
 		plain = strings.ToLower(plain) + unreachable
 	}
-	for _, name := range names {
-		r.warn(path, "%s is known to CloudFormation only, and %s stands for the host: give it as resource %s", name, plain, name)
+	for _, stands := range r.standing(s) {
+		r.explain(stands, plain, path)
 	}
 	return plain
+}
+
+// explain says that plain stands at path in place of what has a symbol in it.
+func (r *resolver) explain(s symbol, plain, path string) {
+	why := s.why
+	if why == "" {
+		why = fmt.Sprintf("%s is known to CloudFormation only: give it as resource %s", s.name, s.name)
+	}
+	known, hint, _ := strings.Cut(why, ": give ")
+	switch {
+	case isHost(path):
+		r.warn(path, "%s, and %s stands for the host: give %s", known, plain, hint)
+	case isExact(path) && s.why == "":
+		r.fail(path, "%s", why)
+	case s.why != "" && !isIdle(path):
+		r.missing(s)
+	case isSaid(path):
+		r.warn(path, "%s, and %s stands for it: give %s", known, s.name, hint)
+	}
 }
 
 // isExact reports whether nothing can stand for what is at path, because it
@@ -110,6 +182,32 @@ func (r *resolver) plainText(s, path string) string {
 func isExact(path string) bool {
 	name := path[strings.LastIndexByte(path, '.')+1:]
 	return slices.Contains([]string{"OriginPath", "PathPattern", "DefaultRootObject", "ResponsePagePath", "HeaderName"}, name)
+}
+
+// isIdle reports whether what is at path decides nothing of what viewers get
+// here, but for texts that origins and functions get.
+func isIdle(path string) bool {
+	if strings.Contains(path, ".Tags[") || isSaid(path) {
+		return true
+	}
+	if list := strings.LastIndex(path, "["); list >= 0 && strings.HasSuffix(path, "]") {
+		path = path[:list]
+	}
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	return slices.Contains([]string{
+		"AcmCertificateArn", "ACMCertificateArn", "IamCertificateId", "IAMCertificateId", "MinimumProtocolVersion", "SslSupportMethod",
+		"WebACLId", "Comment", "CallerReference", "PriceClass", "HttpVersion", "Locations", "RestrictionType", "Name", "Description",
+		"OriginAccessControlId", "OriginAccessIdentity", "OriginShieldRegion", "Id", "TargetOriginId", "OriginId", "VpcOriginId",
+		"Bucket", "Prefix", "LambdaFunctionARN", "RealtimeLogConfigArn", "FieldLevelEncryptionId", "TrustStoreId",
+		"ContinuousDeploymentPolicyId", "AnycastIpListId", "AwsAccountNumbers", "TrustedSigners", "SourceArn", "KeyValueStoreARN",
+	}, name)
+}
+
+// isSaid reports whether what is at path goes to origins, functions or viewers
+// as it is.
+func isSaid(path string) bool {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	return slices.Contains([]string{"HeaderValue", "Value", "FunctionCode", "ContentSecurityPolicy", "ReportUri"}, name)
 }
 
 // isHost reports whether what stands at path is a host name.

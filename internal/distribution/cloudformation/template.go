@@ -19,6 +19,7 @@ type Options struct {
 	Parameters map[string]string // by name; of a list, separated by commas
 	Resources  map[string]string // physical names and IDs by logical ID; of attributes by Logical.Attribute
 	Exports    Exports           // what Fn::ImportValue finds
+	Templates  map[string]any    // of nested stacks: by their TemplateURL as it is written, or by its last segment
 	Region     string            // empty: us-east-1, with a warning where it is needed
 	AccountID  string
 	StackName  string
@@ -28,10 +29,12 @@ type Options struct {
 type Resource struct {
 	LogicalID  string
 	Type       string
-	ID         string // given, or else the logical ID
+	ID         string // given, or else the logical ID; of functions and key value stores their ARN
 	Given      bool   // ID was given
-	Path       string // as Resources.Site
+	Stack      string // logical IDs of the nested stacks that it is in, with dots; empty: it is in none
+	Path       string // as Resources.Site, and of nested stacks Resources.Front.Resources.Site
 	Properties map[string]any
+	Err        error // why Properties could not be resolved; only from Beside
 }
 
 // Warning is something that had to be assumed.
@@ -80,15 +83,32 @@ func IsTemplate(tree any) bool {
 }
 
 // Resolve returns the resources of the given types, by logical ID, without
-// those whose condition is false. Only what they depend on is looked at. The
-// error joins all that cannot be resolved.
+// those whose condition is false, and then those of nested stacks whose
+// templates are there. Only what they depend on is looked at. The error joins
+// all that cannot be resolved.
 func Resolve(tree any, types []string, o Options) ([]Resource, []Warning, error) {
 	r := newResolver(tree, o)
 	r.macros(tree)
+	found := r.made(types, false)
+	return found, r.warnings, r.err()
+}
+
+// Beside is Resolve for what distributions may do without: each resource that
+// cannot be resolved says so itself, and macros are not warned of once more.
+func Beside(tree any, types []string, o Options) ([]Resource, []Warning) {
+	r := newResolver(tree, o)
+	return r.made(types, true), r.warnings
+}
+
+// made returns the resources of the given types that are made. Where each is
+// resolved apart, what is wrong with one is its own error.
+func (r *resolver) made(types []string, apart bool) []Resource {
 	var found []Resource
 	for _, id := range slices.Sorted(maps.Keys(r.resources)) {
 		if strings.HasPrefix(id, "Fn::") {
-			r.generated(id, types)
+			if !apart {
+				r.generated(id, types)
+			}
 			continue
 		}
 		res, ok := r.resources[id].(map[string]any)
@@ -96,21 +116,42 @@ func Resolve(tree any, types []string, o Options) ([]Resource, []Warning, error)
 			continue
 		}
 		kind, _ := res["Type"].(string)
-		if !slices.Contains(types, kind) {
-			continue
-		}
-		if v := r.conditionOf(id); v == true {
+		switch {
+		case slices.Contains(types, kind) && apart:
+			var one Resource
+			made := false
+			_, err := r.attempt(func() any {
+				if made = r.conditionOf(id) != any(false); made {
+					one = r.resource(id, kind, res)
+				}
+				return nil
+			})
+			if one.Err = err; made {
+				found = append(found, one)
+			}
+		case slices.Contains(types, kind) && r.conditionOf(id) == true:
 			found = append(found, r.resource(id, kind, res))
 		}
 	}
-	return found, r.warnings, r.err()
+	for _, id := range slices.Sorted(maps.Keys(r.resources)) {
+		if c := r.nested(id); c != nil && c.mayHave(types) && r.conditionOf(id) == true {
+			found = append(found, c.made(types, apart)...)
+		}
+	}
+	return found
 }
 
 func (r *resolver) resource(id, kind string, res map[string]any) Resource {
 	path := "Resources." + id
-	out := Resource{LogicalID: id, Type: kind, ID: id, Path: path}
+	out := Resource{LogicalID: id, Type: kind, ID: id, Stack: r.stack, Path: r.prefix + path}
 	if given, ok := r.o.Resources[id]; ok {
 		out.ID, out.Given = given, true
+	}
+	switch kind {
+	case functionType:
+		out.ID = r.functionARN(id)
+	case storeType:
+		out.ID = r.storeARN(id)
 	}
 	properties := r.value(res["Properties"], path+".Properties", 0)
 	switch p := r.plain(properties, path+".Properties").(type) {
@@ -166,23 +207,36 @@ func mentions(tree any, texts []string, depth int) bool {
 	return false
 }
 
+// resolver resolves one template.
 type resolver struct {
+	*session
 	o          Options
 	resources  map[string]any
+	outputs    map[string]any
 	parameters map[string]any
 	mappings   map[string]any
 	conditions map[string]any
 	transforms bool // the template has a Transform
+	sam        bool // SAM's
 
+	decided map[string]any // conditions: true, false or broken
+	buckets map[string]string
+
+	parent        *resolver // of a nested stack
+	id            string    // its logical ID there
+	stack, prefix string    // logical IDs of all stacks that it is in, and what paths begin with
+	children      map[string]*resolver
+}
+
+// session is what a template and its nested stacks share.
+type session struct {
 	warnings []Warning
 	warned   map[Warning]bool
 	errs     []error
 	unsaid   int
 	steps    int
 	active   map[string]bool // what is being resolved, to find circles
-	decided  map[string]any  // conditions: true, false or broken
-	buckets  map[string]string
-	symbols  []string // what each of the marks stands for
+	symbols  []symbol        // what each of the marks stands for
 }
 
 func newResolver(tree any, o Options) *resolver {
@@ -192,18 +246,17 @@ func newResolver(tree any, o Options) *resolver {
 		return m
 	}
 	return &resolver{
-		o:         o,
-		resources: section("Resources"), parameters: section("Parameters"),
+		session: &session{warned: make(map[Warning]bool), active: make(map[string]bool)},
+		o:       o, resources: section("Resources"), parameters: section("Parameters"), outputs: section("Outputs"),
 		mappings: section("Mappings"), conditions: section("Conditions"),
-		transforms: root["Transform"] != nil,
-		warned:     make(map[Warning]bool), active: make(map[string]bool),
-		decided: make(map[string]any), buckets: make(map[string]string),
+		transforms: root["Transform"] != nil, sam: mentions(root["Transform"], []string{"AWS::Serverless-2016-10-31"}, 0),
+		decided: make(map[string]any), buckets: make(map[string]string), children: make(map[string]*resolver),
 	}
 }
 
 // warn says the same thing once.
 func (r *resolver) warn(path, format string, args ...any) {
-	w := Warning{Path: path, Text: fmt.Sprintf(format, args...)}
+	w := Warning{Path: r.prefix + path, Text: fmt.Sprintf(format, args...)}
 	if !r.warned[w] {
 		r.warned[w] = true
 		r.warnings = append(r.warnings, w)
@@ -215,12 +268,12 @@ func (r *resolver) fail(path, format string, args ...any) broken { //nolint:unpa
 	if len(r.errs) == maxErrors {
 		r.unsaid++
 	} else {
-		r.errs = append(r.errs, &Error{Path: path, Text: fmt.Sprintf(format, args...)})
+		r.errs = append(r.errs, &Error{Path: r.prefix + path, Text: fmt.Sprintf(format, args...)})
 	}
 	return broken{}
 }
 
-func (r *resolver) err() error {
+func (r *session) err() error {
 	if r.unsaid > 0 {
 		return errors.Join(append(r.errs, fmt.Errorf("and %d more", r.unsaid))...)
 	}
@@ -228,7 +281,7 @@ func (r *resolver) err() error {
 }
 
 // attempt resolves what is allowed to fail, and returns why it did.
-func (r *resolver) attempt(do func() any) (any, error) {
+func (r *session) attempt(do func() any) (any, error) {
 	errs, unsaid := r.errs, r.unsaid
 	r.errs, r.unsaid = nil, 0
 	v := do()

@@ -51,8 +51,11 @@ func (r *resolver) literal(s, path string) any {
 	name, after, closed := strings.Cut(rest, "}}")
 	name = "resolve:" + name
 	given, ok := r.o.Resources[name]
-	if !ok || !closed {
+	switch {
+	case !closed:
 		return r.fail(path, "{{%s}} is looked up by CloudFormation and not known here: give it as resource %s", name, name)
+	case !ok:
+		given = r.wanting(name, path, "{{%s}} is looked up by CloudFormation and not known here: give it as resource %s", name, name)
 	}
 	if after, ok := r.literal(after, path).(string); ok {
 		return before + given + after
@@ -134,7 +137,16 @@ func (r *resolver) text(tree any, path string, depth int) (string, bool) {
 	return "", false
 }
 
-// texts resolves a tree that has to be a list.
+// exactText is text for what nothing may stand for.
+func (r *resolver) exactText(tree any, path string, depth int) (string, bool) {
+	s, ok := r.text(tree, path, depth)
+	if ok && r.decisive(s) == any(broken{}) {
+		return "", false
+	}
+	return s, ok
+}
+
+// elements resolves a tree that has to be a list.
 func (r *resolver) elements(tree any, path string, depth int) ([]any, bool) {
 	switch t := r.value(tree, path, depth).(type) {
 	case []any:

@@ -31,26 +31,27 @@ type manifest struct {
 
 // expand returns the files that a path stands for: itself, or the templates of
 // a folder that cdk synth wrote.
-func expand(path string, o Options) ([]source, error) {
+func (r *reader) expand(path string, o Options) ([]source, error) {
 	if filepath.Base(path) == manifestName {
-		return assembly(filepath.Dir(path), o, 0)
+		return r.assembly(filepath.Dir(path), o, 0)
 	}
 	stat, err := os.Stat(path)
 	if err != nil {
+		r.files = append(r.files, path)
 		return nil, fmt.Errorf("read a distribution: %w", err)
 	}
 	if !stat.IsDir() {
 		return []source{{file: path, options: o}}, nil
 	}
-	return assembly(path, o, 0)
+	return r.assembly(path, o, 0)
 }
 
 // assembly returns the templates that a folder's manifest names, or else all
 // that are there.
-func assembly(dir string, o Options, depth int) ([]source, error) {
-	text, err := readFile(filepath.Join(dir, manifestName))
+func (r *reader) assembly(dir string, o Options, depth int) ([]source, error) {
+	text, err := r.readFile(filepath.Join(dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return templates(dir, o)
+		return r.templates(dir, o)
 	}
 	if err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func assembly(dir string, o Options, depth int) ([]source, error) {
 		case !filepath.IsLocal(below) || depth > 10:
 			return nil, fmt.Errorf("read %s: artifact %s has no file below the folder", filepath.Join(dir, manifestName), name)
 		case a.Type == "cdk:cloud-assembly":
-			nested, err := assembly(filepath.Join(dir, below), o, depth+1)
+			nested, err := r.assembly(filepath.Join(dir, below), o, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -94,7 +95,8 @@ func known(name string) string {
 	return name
 }
 
-func templates(dir string, o Options) ([]source, error) {
+func (r *reader) templates(dir string, o Options) ([]source, error) {
+	r.files = append(r.files, dir)
 	names, err := filepath.Glob(filepath.Join(quoted(dir), "*.template.json"))
 	if err != nil || len(names) == 0 {
 		return nil, fmt.Errorf("read %s: there is neither a %s nor a *.template.json", dir, manifestName)

@@ -96,7 +96,6 @@ func (r *reader) compare() {
 			f.DomainName = cloudformation.Host(f.ID)
 		}
 	}
-	r.comparePolicies()
 }
 
 // same compares what is left of how it was written.
@@ -106,26 +105,10 @@ func same(a, b distribution.Distribution) bool {
 	return reflect.DeepEqual(a.Config, b.Config)
 }
 
-func (r *reader) comparePolicies() {
-	policies := make(map[string]policy)
-	r.policies = slices.DeleteFunc(r.policies, func(p policy) bool {
-		first, twice := policies[p.ID]
-		switch {
-		case !p.named:
-			return false
-		case !twice:
-			policies[p.ID] = p
-		case !reflect.DeepEqual(first.CachePolicy, p.CachePolicy):
-			r.errs = append(r.errs, fmt.Errorf("cache policy %s is in %s and, otherwise, in %s", p.ID, first.file, p.file))
-		}
-		return twice
-	})
-}
-
-// finish attaches the policies that a distribution uses, checks it and
+// finish attaches what a distribution uses, checks it and
 // normalizes it.
 func (r *reader) finish(f *found) distribution.Distribution {
-	f.CachePolicies = r.used(f)
+	r.attach(f)
 	warnings, err := f.Check(f.path)
 	for _, w := range warnings {
 		r.warn(f.file, f.where(w.Path), "%s", w.Text)
@@ -148,42 +131,4 @@ func (f *found) where(path string) string {
 		return strings.TrimPrefix(f.path+rest, ".")
 	}
 	return path
-}
-
-// used returns the custom policies that behaviors name, by ID or by name, and
-// makes IDs of names.
-func (r *reader) used(f *found) []distribution.CachePolicy {
-	c := &f.Config
-	var used []distribution.CachePolicy
-	for i := range len(c.CacheBehaviors) + 1 {
-		b := c.BehaviorAt(i)
-		if _, managed := distribution.ManagedCachePolicy(b.CachePolicyID); managed || b.CachePolicyID == "" {
-			continue
-		}
-		p, ok := r.lookUp(b.CachePolicyID, f.file)
-		if !ok {
-			continue // Check says so
-		}
-		b.CachePolicyID = p.ID
-		if !slices.ContainsFunc(used, func(u distribution.CachePolicy) bool { return u.ID == p.ID }) {
-			used = append(used, p)
-		}
-	}
-	slices.SortFunc(used, func(a, b distribution.CachePolicy) int { return strings.Compare(a.ID, b.ID) })
-	return used
-}
-
-// lookUp prefers what is in the same file: two stacks may call theirs alike.
-func (r *reader) lookUp(idOrName, file string) (distribution.CachePolicy, bool) {
-	for _, matches := range []func(p policy) bool{
-		func(p policy) bool { return p.ID == idOrName && p.file == file },
-		func(p policy) bool { return p.ID == idOrName },
-		func(p policy) bool { return p.Config.Name == idOrName && p.file == file },
-		func(p policy) bool { return p.Config.Name == idOrName },
-	} {
-		if i := slices.IndexFunc(r.policies, matches); i >= 0 {
-			return r.policies[i].CachePolicy, true
-		}
-	}
-	return distribution.CachePolicy{}, false
 }

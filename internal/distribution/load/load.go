@@ -26,13 +26,21 @@ type Options struct {
 	Region     string            // of stacks; empty: us-east-1
 	AccountID  string
 	StackName  string
+
+	KeyValueStores map[string]string // files with the pairs of stores, by logical ID or name
 }
 
 // Result is what was found, normalized and checked.
 type Result struct {
 	Distributions []distribution.Distribution
 	CachePolicies []distribution.CachePolicy // custom ones, used or not
+	Functions     []Function                 // likewise
 	Warnings      []Warning
+	Gaps          []Warning // what is meant and understood, but does not happen where the distributions are served here
+
+	// Files are what was read, or would have been, folders included: where one of
+	// them changes, the result may. They are there after an error as well.
+	Files []string
 }
 
 // Warning is something in a file that was not used, or had to be assumed.
@@ -55,7 +63,7 @@ const maxBytes = 32 << 20
 // Read reads one file's text. name says what it is called in errors, and may
 // tell a distribution's ID where the text does not.
 func Read(name string, text []byte, o Options) (Result, error) {
-	r := &reader{asked: []Options{o}}
+	r := newReader(o)
 	r.add(source{file: name, options: o}, text)
 	return r.result()
 }
@@ -71,7 +79,7 @@ type Source struct {
 // distributions use cache policies of other files. A folder is what cdk synth
 // wrote, as cdk.out. The error joins all there are.
 func Files(paths []string, o Options) (Result, error) {
-	r := &reader{asked: []Options{o}}
+	r := newReader(o)
 	for _, path := range paths {
 		r.open(0, path)
 	}
@@ -80,7 +88,7 @@ func Files(paths []string, o Options) (Result, error) {
 
 // Sources is Files for files of which different things are known.
 func Sources(sources []Source) (Result, error) {
-	r := new(reader)
+	r := newReader()
 	for i, s := range sources {
 		r.asked = append(r.asked, s.Options)
 		r.open(i, s.Path)
@@ -91,13 +99,13 @@ func Sources(sources []Source) (Result, error) {
 // open adds the files that path means, with the options that were asked for by
 // their place.
 func (r *reader) open(asked int, path string) {
-	sources, err := expand(path, r.asked[asked])
+	sources, err := r.expand(path, r.asked[asked])
 	if err != nil {
 		r.errs = append(r.errs, err)
 	}
 	for _, s := range sources {
 		s.asked = asked
-		text, err := readFile(s.file)
+		text, err := r.readFile(s.file)
 		if err != nil {
 			r.errs = append(r.errs, err)
 			continue
@@ -106,7 +114,9 @@ func (r *reader) open(asked int, path string) {
 	}
 }
 
-func readFile(path string) ([]byte, error) {
+// readFile reads one of the files that decide the result.
+func (r *reader) readFile(path string) ([]byte, error) {
+	r.files = append(r.files, path)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read a distribution: %w", err)
@@ -131,10 +141,24 @@ type source struct {
 type reader struct {
 	asked    []Options
 	sources  []source
+	files    []string
+	assetsOf map[string]map[string]string // by folder
 	found    []found
-	policies []policy
 	warnings []Warning
+	gaps     []Warning
 	errs     []error
+
+	cachePolicies    parts[distribution.CachePolicy]
+	requestPolicies  parts[distribution.OriginRequestPolicy]
+	responsePolicies parts[distribution.ResponseHeadersPolicy]
+	keyGroups        parts[distribution.KeyGroup]
+	publicKeys       parts[distribution.PublicKey]
+	stores           parts[KeyValueStore]
+	functions        parts[functionFound]
+}
+
+func newReader(asked ...Options) *reader {
+	return &reader{asked: asked, assetsOf: make(map[string]map[string]string)}
 }
 
 // found is a distribution and where it was.
@@ -142,20 +166,20 @@ type found struct {
 	distribution.Distribution
 	file, path string
 	asked      int    // place of the options for its file
+	scope      string // of the names that it uses: the file, and within it the nested stack
 	stack      string // name of the stack that makes it, or of its file
 	named      bool   // its ID is CloudFront's
 	summary    bool   // from a list, so it is not complete
 	inline     bool   // its configuration stands at path itself
 }
 
-type policy struct {
-	distribution.CachePolicy
-	file, path string
-	named      bool // its ID is CloudFront's
-}
-
 func (r *reader) warn(file, path, format string, args ...any) {
 	r.warnings = append(r.warnings, Warning{File: file, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// gap notes what does not happen here.
+func (r *reader) gap(file, path, format string, args ...any) {
+	r.gaps = append(r.gaps, Warning{File: file, Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 // fail notes an error of a file, or several that are joined.
@@ -201,19 +225,19 @@ func (r *reader) result() (Result, error) {
 		v.tree(s.tree, "", 0)
 	}
 	r.parameters()
+	r.compareParts()
 	r.compare()
 	r.name()
 	out := Result{Distributions: make([]distribution.Distribution, len(r.found))}
 	for i := range r.found {
 		out.Distributions[i] = r.finish(&r.found[i])
 	}
-	for _, p := range r.policies {
-		p.Normalize()
-		out.CachePolicies = append(out.CachePolicies, p.CachePolicy)
-	}
-	out.Warnings = r.warnings
+	out.CachePolicies = values(r.cachePolicies, func(p *distribution.CachePolicy, id string) { p.ID = id; p.Normalize() })
+	out.Functions = r.finishFunctions()
+	slices.Sort(r.files)
+	out.Warnings, out.Gaps, out.Files = r.warnings, r.gaps, slices.Compact(r.files)
 	if err := errors.Join(r.errs...); err != nil {
-		return Result{Warnings: r.warnings}, fmt.Errorf("read distributions: %w", err)
+		return Result{Warnings: r.warnings, Files: out.Files}, fmt.Errorf("read distributions: %w", err)
 	}
 	return out, nil
 }

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -19,6 +18,7 @@ type visit struct {
 	*reader
 	source
 	exports cloudformation.Exports
+	nested  *cloudformation.Resource // of a template, what is read just now; nil elsewhere
 }
 
 func (v visit) warn(path, format string, args ...any) { v.reader.warn(v.file, path, format, args...) }
@@ -30,15 +30,13 @@ func (v visit) took(warnings []distribution.Warning, err error) {
 	v.fail(v.file, err)
 }
 
-// unused are what AWS prints beside distributions and cache policies, and
+// unused are what AWS prints beside distributions and what they use, and
 // resources of templates that distributions name: what is in them decides
-// nothing here yet.
+// nothing here.
 var unused = []string{
-	"OriginRequestPolicy", "OriginRequestPolicyConfig", "OriginRequestPolicyList",
-	"ResponseHeadersPolicy", "ResponseHeadersPolicyConfig", "ResponseHeadersPolicyList",
 	"OriginAccessControl", "OriginAccessControlConfig", "OriginAccessControlList",
 	"CloudFrontOriginAccessIdentity", "FunctionSummary", "FunctionList", "ContinuousDeploymentPolicy",
-	"KeyGroup", "KeyGroupList", "VpcOrigin", "RealtimeLogConfig",
+	"VpcOrigin", "RealtimeLogConfig", "KeyValueStoreList",
 }
 
 // tree recognizes a document by its shape.
@@ -60,7 +58,7 @@ func (v visit) tree(tree any, path string, depth int) {
 		v.template(m)
 	case has("TemplateBody"):
 		v.body(m["TemplateBody"], depth)
-	case has("Distributions") || has("CachePolicies") && !has("DistributionConfig") && !has("Origins"):
+	case has("Distributions") || hasPlural(m) && !has("DistributionConfig") && !has("Origins"):
 		v.own(m, path)
 	case has("DistributionList"):
 		v.summaries(m, path)
@@ -77,25 +75,35 @@ func (v visit) tree(tree any, path string, depth int) {
 	}
 }
 
+// hasPlural reports whether m lists things that distributions use.
+func hasPlural(m map[string]any) bool {
+	return slices.ContainsFunc(kinds(), func(k kind) bool { return m[k.plural] != nil })
+}
+
 func (v visit) rest(m map[string]any, path string) {
-	switch {
-	case m["CachePolicyList"] != nil:
-		v.policyList(m, path)
-	case m["CachePolicy"] != nil:
-		v.wrapped(m, "CachePolicy", path, v.policy)
-	case m["CachePolicyConfig"] != nil:
-		v.policy(m, path)
-	default:
-		for _, name := range unused {
-			if m[name] != nil {
-				v.warn(below(path, name), "is not used")
-				return
-			}
+	for _, k := range kinds() {
+		read := func(m map[string]any, path string) { k.read(v, m, path) }
+		switch {
+		case m[k.name+"List"] != nil && k.name != "Function" && k.name != "KeyValueStore":
+			v.list(m, k, path)
+		case m[k.name] != nil:
+			v.wrapped(m, k.name, path, read)
+		case m[k.name+"Config"] != nil:
+			read(m, path)
+		default:
+			continue
 		}
-		names := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
-		v.fail(v.file, &distribution.Error{Path: path, Text: fmt.Sprintf(
-			"is neither a distribution, a cache policy nor a template: it has %s", shortened(names))})
+		return
 	}
+	for _, name := range unused {
+		if m[name] != nil {
+			v.warn(below(path, name), "is not used")
+			return
+		}
+	}
+	names := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	v.fail(v.file, &distribution.Error{Path: path, Text: fmt.Sprintf(
+		"is neither a distribution, a policy, a key group, a public key nor a template: it has %s", shortened(names))})
 }
 
 func shortened(s string) string {
@@ -152,8 +160,12 @@ func (v visit) beside(m map[string]any, path string, names ...string) {
 
 // own reads our own form of several.
 func (v visit) own(m map[string]any, path string) {
-	v.beside(m, path, "Distributions", "CachePolicies")
-	v.each(m["CachePolicies"], below(path, "CachePolicies"), v.policy)
+	names := []string{"Distributions"}
+	for _, k := range kinds() {
+		names = append(names, k.plural)
+		v.each(m[k.plural], below(path, k.plural), func(m map[string]any, path string) { k.read(v, m, path) })
+	}
+	v.beside(m, path, names...)
 	v.each(m["Distributions"], below(path, "Distributions"), func(d map[string]any, path string) {
 		if d["DistributionConfig"] != nil {
 			v.distribution(d, path)
@@ -196,7 +208,8 @@ func (v visit) inline(m map[string]any, path string) {
 	around, config := make(map[string]any), make(map[string]any)
 	for name, value := range m {
 		switch name {
-		case "Id", "DomainName", "LastModifiedTime", "ARN", "Status", "ETag", "AliasICPRecordals", "CachePolicies":
+		case "Id", "DomainName", "LastModifiedTime", "ARN", "Status", "ETag", "AliasICPRecordals",
+			"CachePolicies", "OriginRequestPolicies", "ResponseHeadersPolicies", "KeyGroups":
 			around[name] = value
 		default:
 			config[name] = value
@@ -229,34 +242,23 @@ func (v visit) summaries(m map[string]any, path string) {
 	v.each(list["Items"], path+".Items", v.inline)
 }
 
-func (v visit) policyList(m map[string]any, path string) {
-	v.beside(m, path, "CachePolicyList")
-	list, _ := m["CachePolicyList"].(map[string]any)
-	path = below(path, "CachePolicyList")
+// list reads the list of a kind that the AWS CLI prints.
+func (v visit) list(m map[string]any, k kind, path string) {
+	name := k.name + "List"
+	v.beside(m, path, name)
+	list, _ := m[name].(map[string]any)
+	path = below(path, name)
 	v.beside(list, path, "NextMarker", "MaxItems", "Quantity", "Items")
 	v.each(list["Items"], path+".Items", func(e map[string]any, path string) {
-		if e["Type"] == "managed" {
-			return // known already
+		switch {
+		case e["Type"] == "managed":
+		case e[k.name] == nil:
+			k.read(v, e, path) // as in lists of public keys
+		default:
+			v.beside(e, path, k.name, "Type")
+			v.inside(e, k.name, path, func(m map[string]any, path string) { k.read(v, m, path) })
 		}
-		v.beside(e, path, "CachePolicy", "Type")
-		v.inside(e, "CachePolicy", path, v.policy)
 	})
-}
-
-var policyID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
-func (v visit) policy(m map[string]any, path string) {
-	p, warnings, err := distribution.DecodeCachePolicy(m, path)
-	v.took(warnings, err)
-	if err != nil {
-		return
-	}
-	if stem := v.stem(); p.ID == "" && policyID.MatchString(stem) {
-		p.ID = stem
-	}
-	named := p.ID != "" && !cloudformation.IsTemplate(v.source.tree)
-	p.ID = cmp.Or(p.ID, p.Config.Name)
-	v.policies = append(v.policies, policy{CachePolicy: p, file: v.file, path: path, named: named})
 }
 
 // stem is the file's name without what follows the first dot.
@@ -271,9 +273,18 @@ func (v visit) keep(d distribution.Distribution, path string) {
 	if stem := v.stem(); d.ID == "" && distributionID.MatchString(stem) {
 		d.ID = stem
 	}
-	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, asked: v.source.asked, named: d.ID != ""})
+	v.found = append(v.found, found{Distribution: d, file: v.file, path: path, asked: v.source.asked, scope: v.scope(), named: d.ID != ""})
 	for _, p := range d.CachePolicies {
-		v.policies = append(v.policies, policy{CachePolicy: p, file: v.file, path: path, named: p.ID != ""})
+		v.cachePolicies = append(v.cachePolicies, at(v, p, path, p.ID, p.Config.Name))
+	}
+	for _, p := range d.OriginRequestPolicies {
+		v.requestPolicies = append(v.requestPolicies, at(v, p, path, p.ID, p.Config.Name))
+	}
+	for _, p := range d.ResponseHeadersPolicies {
+		v.responsePolicies = append(v.responsePolicies, at(v, p, path, p.ID, p.Config.Name))
+	}
+	for _, g := range d.KeyGroups {
+		v.keyGroups = append(v.keyGroups, at(v, g, path, g.ID, g.Name))
 	}
 }
 
