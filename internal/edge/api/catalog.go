@@ -22,7 +22,8 @@ type CatalogConfig struct {
 
 	// BuiltIn are the distributions of the configuration file, with their policies
 	// and key groups. They can be read and updated, but not deleted. An update holds
-	// until the file says something else of the distribution than when it was made.
+	// until the file says something else of the distribution than when it was made,
+	// as Rebuild tells.
 	BuiltIn []distribution.Distribution
 
 	// Apply has the edge serve exactly these distributions; when it returns, it
@@ -46,6 +47,7 @@ type Catalog struct {
 
 // state is all of the catalog at one moment. It is never changed.
 type state struct {
+	builtIn       []distribution.Distribution
 	resources     map[resourceKey]*resource
 	distributions []distribution.Distribution // by ID; each with the policies it uses
 }
@@ -62,19 +64,20 @@ func OpenCatalog(ctx context.Context, cfg CatalogConfig) (*Catalog, error) {
 	}
 	c := &Catalog{cfg: cfg, opened: cfg.Now().UTC()}
 	resources := make(map[resourceKey]*resource)
-	if err := c.build(resources); err != nil {
+	if err := c.build(resources, cfg.BuiltIn, c.opened); err != nil {
 		return nil, err
 	}
 	if err := c.load(ctx, resources); err != nil {
 		return nil, fmt.Errorf("read what was configured through the API: %w", err)
 	}
-	c.state.Store(c.newState(resources))
+	c.state.Store(c.newState(resources, cfg.BuiltIn))
 	return c, nil
 }
 
-// build adds the distributions of the configuration file.
-func (c *Catalog) build(resources map[resourceKey]*resource) error {
-	for _, d := range c.cfg.BuiltIn {
+// build adds the distributions of the configuration file, which is as old as
+// modified where they do not say it themselves.
+func (c *Catalog) build(resources map[resourceKey]*resource, built []distribution.Distribution, modified time.Time) error {
+	for _, d := range built {
 		key := resourceKey{distributionKind, d.ID}
 		if resources[key] != nil {
 			return fmt.Errorf("two distributions have the ID %q", d.ID)
@@ -83,9 +86,9 @@ func (c *Catalog) build(resources map[resourceKey]*resource) error {
 		if err != nil {
 			return fmt.Errorf("name the version of distribution %s: %w", d.ID, err)
 		}
-		modified := d.LastModified
-		if modified.IsZero() {
-			modified = c.opened
+		modified := modified
+		if !d.LastModified.IsZero() {
+			modified = d.LastModified
 		}
 		// A template has none, and a client must be able to send back what it read.
 		d.Config.CallerReference = cmp.Or(d.Config.CallerReference, d.ID)
@@ -121,10 +124,10 @@ func (c *Catalog) load(ctx context.Context, resources map[resourceKey]*resource)
 	})
 }
 
-func (c *Catalog) newState(resources map[resourceKey]*resource) *state {
-	s := &state{resources: resources}
+func (c *Catalog) newState(resources map[resourceKey]*resource, built []distribution.Distribution) *state {
+	s := &state{resources: resources, builtIn: built}
 	for _, r := range s.all(distributionKind) {
-		s.distributions = append(s.distributions, s.assemble(c, r))
+		s.distributions = append(s.distributions, s.assemble(r))
 	}
 	return s
 }
@@ -142,10 +145,10 @@ func (s *state) all(kind kindName) []*resource {
 }
 
 // assemble puts a distribution together with what it uses.
-func (s *state) assemble(c *Catalog, r *resource) distribution.Distribution {
+func (s *state) assemble(r *resource) distribution.Distribution {
 	d := distribution.Distribution{ID: r.key.id, DomainName: strings.ToLower(r.key.id) + distribution.LocalSuffix, LastModified: r.modified}
-	if i := slices.IndexFunc(c.cfg.BuiltIn, func(b distribution.Distribution) bool { return b.ID == r.key.id }); i >= 0 {
-		d = c.cfg.BuiltIn[i]
+	if i := slices.IndexFunc(s.builtIn, func(b distribution.Distribution) bool { return b.ID == r.key.id }); i >= 0 {
+		d = s.builtIn[i]
 		d.LastModified = r.modified
 	}
 	if config, ok := r.config.(distributionConfig); ok {
@@ -180,7 +183,7 @@ func (c *Catalog) put(ctx context.Context, draft func(*state) (*resource, error)
 	}
 	resources := clone(now.resources)
 	resources[r.key] = r
-	next := c.newState(resources)
+	next := c.newState(resources, now.builtIn)
 	if err := judge(next, r); err != nil {
 		return nil, err
 	}
@@ -202,7 +205,7 @@ func (c *Catalog) remove(ctx context.Context, chosen func(*state) (*resource, er
 	}
 	resources := clone(now.resources)
 	delete(resources, r.key)
-	return c.become(ctx, c.newState(resources), func(ctx context.Context) error { return c.cfg.Shelf.Delete(ctx, r.key.shelfKey()) })
+	return c.become(ctx, c.newState(resources, now.builtIn), func(ctx context.Context) error { return c.cfg.Shelf.Delete(ctx, r.key.shelfKey()) })
 }
 
 func clone(resources map[resourceKey]*resource) map[resourceKey]*resource {

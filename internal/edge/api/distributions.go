@@ -125,7 +125,7 @@ func (h *handler) distributionReply(c call, r *resource, status int) (reply, err
 	if status == http.StatusCreated {
 		header["Location"] = c.location("distribution/" + r.key.id)
 	}
-	d := h.Catalog.state.Load().assemble(h.Catalog, r)
+	d := h.Catalog.state.Load().assemble(r)
 	return reply{status: status, header: header, body: document{name: "Distribution", below: []element{
 		text("Id", d.ID),
 		text("ARN", h.Catalog.arn("distribution/"+d.ID)),
@@ -148,7 +148,7 @@ func (h *handler) listDistributions(c call) (reply, error) {
 func (h *handler) distributionList(c call, all []*resource) (reply, error) {
 	below, err := h.paged(c, all, pageWithMarker, func(r *resource) (element, error) {
 		etag, err := r.etag()
-		d := h.Catalog.state.Load().assemble(h.Catalog, r)
+		d := h.Catalog.state.Load().assemble(r)
 		return group("DistributionSummary", append([]element{
 			text("Id", d.ID),
 			text("ARN", h.Catalog.arn("distribution/"+d.ID)),
