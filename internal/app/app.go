@@ -35,6 +35,8 @@ type Options struct {
 	Ephemeral bool                   // keep nothing: the data directory is a temporary one
 	Report    func([]journal.Record) // told of every step of every change; called concurrently
 	Mirrored  func(mirror.Summary)   // told each time Dir and the bucket are equal
+	Reread    <-chan struct{}        // asks to read the distributions' files anew at once; nil: only when they change
+	Changed   func(Reread)           // told when files that were read anew had changed something
 	Problem   func(error)            // told of what went wrong and did not end the run; called concurrently
 	Log       *slog.Logger
 }
@@ -72,6 +74,7 @@ type Up struct {
 	queue        *queue.Queue
 	journal      *journal.Journal
 	distribution distribution.Distribution // of the configuration; the catalog may know better
+	described    description               // what its files said last
 	catalog      *api.Catalog
 	scripts      *scripts
 	chaos        api.Chaos
@@ -100,7 +103,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openScripts, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.openMetrics, u.announce,
+		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -202,43 +205,18 @@ func (u *Up) startBucket(context.Context) error {
 // openCatalog reads what was configured through the API.
 func (u *Up) openCatalog(ctx context.Context) error {
 	u.distribution = u.cfg.Front(distribution.ForBucket(u.identity.Distribution, u.cfg.Bucket))
-	built, err := u.builtIn()
-	if err != nil {
-		return err
-	}
 	shelf, err := journal.OpenShelf(ctx, u.store.JetStream(), "CONFIGURED")
 	if err != nil {
 		return err
 	}
 	u.catalog, err = api.OpenCatalog(ctx, api.CatalogConfig{
-		Shelf: shelf, BuiltIn: built, Deploy: time.Duration(u.cfg.Deploy),
+		Shelf: shelf, BuiltIn: u.builtIn(u.described), Deploy: time.Duration(u.cfg.Deploy),
 		Apply: u.serve,
 	})
 	if err == nil {
 		u.scripts.published = u.catalog.Function
 	}
 	return err
-}
-
-// builtIn are the distributions of the configuration: the one in front of the
-// bucket, and those that its files describe, under names that lead here.
-func (u *Up) builtIn() ([]distribution.Distribution, error) {
-	built := []distribution.Distribution{u.distribution}
-	if len(u.cfg.Distributions) == 0 {
-		return built, nil
-	}
-	read, err := NewPlanner(u.cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read the distributions: %w", err)
-	}
-	for _, w := range read.Warnings {
-		u.opts.Log.Warn("read the distributions", "warning", w)
-	}
-	for _, d := range read.Distributions {
-		d.DomainName = strings.ToLower(d.ID) + distribution.LocalSuffix
-		built = append(built, d)
-	}
-	return built, nil
 }
 
 func (u *Up) openEdge(context.Context) (err error) {

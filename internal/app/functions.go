@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,17 +10,19 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/distribution/load"
 	"github.com/freshet/freshet/internal/edge/api"
 	"github.com/freshet/freshet/internal/function"
 )
 
-// scripts are the functions that behaviors may name: those of the configuration,
-// and then those that were published through the API. It may be used by several
-// goroutines.
+// scripts are the functions that behaviors may name: those of the configuration
+// and of the distributions' files, and then those that were published through
+// the API. It may be used by several goroutines.
 type scripts struct {
-	configured map[string]script                         // by ARN
+	configured atomic.Pointer[map[string]script]         // by ARN; the map is never changed
 	published  func(arn string) (api.LiveFunction, bool) // nil for none
 
 	mu   sync.Mutex
@@ -30,6 +33,7 @@ type scripts struct {
 type script struct {
 	program *function.Program
 	store   function.Store
+	source  string // runtime and code
 }
 
 // compiled is what became of the code of a published function.
@@ -40,16 +44,15 @@ type compiled struct {
 	err     error
 }
 
-// openScripts comes before everything else, so that a mistake in a function
-// costs nothing.
-func (u *Up) openScripts(context.Context) (err error) {
-	u.scripts, err = readScripts(u.cfg.Functions, u.opts.Log)
-	return err
+func newScripts(configured map[string]script) *scripts {
+	s := &scripts{kept: make(map[string]compiled)}
+	s.configured.Store(&configured)
+	return s
 }
 
-// readScripts reads and compiles the functions of a configuration.
-func readScripts(functions []config.Function, log *slog.Logger) (*scripts, error) {
-	s := &scripts{configured: make(map[string]script), kept: make(map[string]compiled)}
+// readScripts reads and compiles the functions of a configuration, by ARN.
+func readScripts(functions []config.Function, log *slog.Logger) (map[string]script, error) {
+	scripts := make(map[string]script)
 	for _, f := range functions {
 		read, err := readScript(f)
 		if err != nil {
@@ -58,9 +61,39 @@ func readScripts(functions []config.Function, log *slog.Logger) (*scripts, error
 		for _, found := range read.program.Findings() {
 			log.Warn("a function uses what CloudFront is not known to have", slog.String("file", f.File), slog.String("finding", found.String()))
 		}
-		s.configured[f.FullARN()] = read
+		scripts[f.FullARN()] = read
 	}
-	return s, nil
+	return scripts, nil
+}
+
+// addDescribed compiles the functions of the distributions' files, where the
+// configuration has none of the ARN. Only what is used has to compile.
+func addDescribed(scripts map[string]script, functions []load.Function, used func(arn string) bool, log *slog.Logger) error {
+	for _, f := range functions {
+		if _, there := scripts[f.ARN]; there {
+			continue
+		}
+		runtime := cmp.Or(function.Runtime(f.Runtime), function.JS20)
+		program, err := function.Compile(f.Name, []byte(f.Code), runtime)
+		var store function.Store
+		if err == nil && f.Store != nil && f.Store.Pairs != nil {
+			if store, err = function.ParseStore(f.Store.Pairs); err != nil {
+				err = fmt.Errorf("read %s: %w", f.Store.File, err)
+			}
+		}
+		switch {
+		case err != nil && used(f.ARN):
+			return fmt.Errorf("%s: %s: read function %s: %w", f.File, f.Path, f.Name, err)
+		case err != nil:
+			log.Warn("a function that nothing uses is left out", slog.String("file", f.File), slog.String("function", f.Name), slog.Any("error", err))
+			continue
+		}
+		for _, found := range program.Findings() {
+			log.Warn("a function uses what CloudFront is not known to have", slog.String("file", f.File), slog.String("function", f.Name), slog.String("finding", found.String()))
+		}
+		scripts[f.ARN] = script{program: program, store: store, source: string(runtime) + "\n" + f.Code}
+	}
+	return nil
 }
 
 func readScript(f config.Function) (script, error) {
@@ -69,8 +102,9 @@ func readScript(f config.Function) (script, error) {
 		return script{}, err
 	}
 	program, err := function.Compile(f.Name, code, f.UsedRuntime())
+	source := string(f.UsedRuntime()) + "\n" + string(code)
 	if err != nil || f.KVS == "" {
-		return script{program: program}, err
+		return script{program: program, source: source}, err
 	}
 	text, err := os.ReadFile(f.KVS)
 	if err != nil {
@@ -80,7 +114,7 @@ func readScript(f config.Function) (script, error) {
 	if err != nil {
 		return script{}, fmt.Errorf("read %s: %w", f.KVS, err)
 	}
-	return script{program: program, store: store}, nil
+	return script{program: program, store: store, source: source}, nil
 }
 
 // rewrite is route.Router.Rewrite: what a GET for a path becomes. It is not known
@@ -100,7 +134,7 @@ func (s *scripts) rewrite(_, arn, path string) (string, bool) {
 
 // find is edge.Functions.
 func (s *scripts) find(arn string) (*function.Program, function.Store, error) {
-	if f, ok := s.configured[arn]; ok {
+	if f, ok := (*s.configured.Load())[arn]; ok {
 		return f.program, f.store, nil
 	}
 	if s.published != nil {

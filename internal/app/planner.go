@@ -26,7 +26,8 @@ type Planner struct {
 	Warnings      []string // about the distributions' files
 	Inventories   map[string]*inventory.Inventory
 
-	logsOnly bool // Inventories lack what nobody asked for
+	loaded   load.Result // from the distributions' files
+	logsOnly bool        // Inventories lack what nobody asked for
 }
 
 // NewPlanner reads the distributions that cfg names; without any it is that of
@@ -46,33 +47,43 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 	if p.Router, err = route.New(p.Distributions, cfg.Routes); err != nil {
 		return nil, fmt.Errorf("prepare routing: %w", err)
 	}
-	scripts, err := readScripts(cfg.Functions, slog.New(slog.DiscardHandler))
+	silent := slog.New(slog.DiscardHandler)
+	scripts, err := readScripts(cfg.Functions, silent)
+	if err == nil {
+		// What does not compile makes nothing of a URL, and explain says so.
+		err = addDescribed(scripts, p.loaded.Functions, func(string) bool { return false }, silent)
+	}
 	if err != nil {
 		return nil, err
 	}
-	p.Router.Rewrite = scripts.rewrite
+	p.Router.Rewrite = newScripts(scripts).rewrite
 	return p, nil
 }
 
-func (p *Planner) load(files []config.DistributionFile) error {
+func (p *Planner) load(files []config.DistributionFile) (err error) {
+	p.loaded, err = loadFiles(files)
+	for _, w := range p.loaded.Warnings {
+		p.Warnings = append(p.Warnings, w.String())
+	}
+	p.Distributions = p.loaded.Distributions
+	return err
+}
+
+// loadFiles reads the distributions' files, in which there is at least one. The
+// files and what was odd are known after an error as well.
+func loadFiles(files []config.DistributionFile) (load.Result, error) {
 	var sources []load.Source
 	for _, f := range files {
 		sources = append(sources, load.Source{Path: f.File, Options: load.Options{
 			ID: f.ID, DomainName: f.DomainName, Parameters: f.Parameters, Resources: f.Resources,
-			Region: f.Region, AccountID: f.Account, StackName: f.Stack,
+			Region: f.Region, AccountID: f.Account, StackName: f.Stack, KeyValueStores: f.KVS,
 		}})
 	}
 	loaded, err := load.Sources(sources)
-	for _, w := range loaded.Warnings {
-		p.Warnings = append(p.Warnings, w.String())
+	if err == nil && len(loaded.Distributions) == 0 {
+		err = errors.New("no distribution is in " + names(files))
 	}
-	if err != nil {
-		return err
-	}
-	if p.Distributions = loaded.Distributions; len(p.Distributions) == 0 {
-		return errors.New("no distribution is in " + names(files))
-	}
-	return nil
+	return loaded, err
 }
 
 func names(files []config.DistributionFile) string {

@@ -39,6 +39,9 @@ func (u *Up) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener) })
 	g.Go(func() error { return u.pipeline.Run(ctx) })
+	if len(u.described.files) > 0 {
+		g.Go(func() error { return u.follow(ctx) })
+	}
 	if u.opts.Dir != "" {
 		g.Go(func() error { return u.mirror(ctx) })
 	}

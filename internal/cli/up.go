@@ -31,6 +31,8 @@ type upCmd struct {
 	AccessLog string `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
 	Ephemeral bool   `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
 	JSON      bool   `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
+
+	described `embed:""`
 }
 
 // Help is shown below the flags.
@@ -39,8 +41,12 @@ func (upCmd) Help() string {
 the pipeline that keeps the edge fresh, all on loopback. Objects, keys, queue and journal
 are kept in the data directory; a second start goes on where the first one stopped.
 
+Distributions of files, and functions, are read anew when the files change, and at once on
+SIGHUP. What is broken is said, and what was there before goes on.
+
 Examples:
   freshet up ./site
+  freshet up ./site --distribution cdk.out --resource SiteBucket397A1860=site
   freshet up --ephemeral --s3 127.0.0.1:0 --edge 127.0.0.1:0 --api 127.0.0.1:0 --json
   curl -i http://127.0.0.1:8080/
 
@@ -59,6 +65,7 @@ func (c *upCmd) apply(cfg *config.Config) {
 			*set.field = *set.flag
 		}
 	}
+	c.describe(cfg)
 }
 
 // Run serves until ctx is done.
@@ -73,12 +80,15 @@ func (c *upCmd) Run(ctx context.Context, t terminal, r *root) error {
 	}
 	// Whoever reads the output may leave; caches are kept fresh all the same.
 	signal.Ignore(syscall.SIGPIPE)
+	ctx, reread, stop := hangups(ctx)
+	defer stop()
 	show := newTicker(t.out, c.JSON)
 	defer show.close()
 	opts := app.Options{
 		Dir: c.Dir, Ephemeral: c.Ephemeral, Log: r.logger(t), Report: show.records,
 		Mirrored: func(s mirror.Summary) { show.note(mirrored(c.Dir, s)) },
 		Problem:  func(err error) { _, _ = fmt.Fprintf(t.err, "freshet: %v\n", err) },
+		Reread:   reread, Changed: func(r app.Reread) { show.note(rereadLine(r)) },
 	}
 	began := time.Now()
 	u, err := app.Open(ctx, cfg, opts)
@@ -134,6 +144,23 @@ func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Dura
 	}
 	_, err := io.WriteString(w, strings.Join(lines, "\n"))
 	return err
+}
+
+// rereadLine says what files that were read anew have changed.
+func rereadLine(r app.Reread) string {
+	var parts []string
+	for _, p := range []struct {
+		what string
+		ids  []string
+	}{{"changed", r.Changed}, {"new", r.Added}, {"gone", r.Removed}} {
+		if len(p.ids) > 0 {
+			parts = append(parts, p.what+": "+strings.Join(p.ids, ", "))
+		}
+	}
+	if r.Functions {
+		parts = append(parts, "functions changed")
+	}
+	return "the distributions were read anew (" + strings.Join(parts, "; ") + ")"
 }
 
 func mirrored(dir string, s mirror.Summary) string {

@@ -69,6 +69,7 @@ type DistributionFile struct {
 	Region     string            `yaml:"region,omitempty" json:"region,omitempty"`           // of a template's stack
 	Account    string            `yaml:"account,omitempty" json:"account,omitempty"`         // likewise
 	Stack      string            `yaml:"stack,omitempty" json:"stack,omitempty"`             // its name
+	KVS        map[string]string `yaml:"kvs,omitempty" json:"kvs,omitempty"`                 // file with the pairs of a key value store, by its logical ID or name
 }
 
 // Distribution is what can be set of the one distribution in front of the
@@ -162,8 +163,14 @@ func Load(path string, must bool) (Config, error) {
 		return Config{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	for i := range c.Distributions {
-		if f := &c.Distributions[i].File; !filepath.IsAbs(*f) {
-			*f = filepath.Join(filepath.Dir(path), *f)
+		d := &c.Distributions[i]
+		if !filepath.IsAbs(d.File) {
+			d.File = filepath.Join(filepath.Dir(path), d.File)
+		}
+		for name, file := range d.KVS {
+			if !filepath.IsAbs(file) {
+				d.KVS[name] = filepath.Join(filepath.Dir(path), file)
+			}
 		}
 	}
 	c.besideFile(path)
