@@ -15,21 +15,24 @@ const maxAuthorization = 8 << 10
 type authorization struct {
 	accessKeyID   string
 	date          string // YYYYMMDD
-	region        string
+	region        string // empty in version 4A
 	service       string
 	signedHeaders []string // as the client wrote them
-	signature     string   // 64 hexadecimal digits in lower case
+	signature     string   // hexadecimal digits in lower case, 64 but in version 4A
 }
 
 // authorizationOf finds the header of r. A request that is presigned, or not
 // signed at all, is a MissingAuthenticationToken.
-func authorizationOf(r *http.Request) (authorization, error) {
+func (v Verifier) authorizationOf(r *http.Request) (authorization, error) {
 	switch headers := r.Header.Values("Authorization"); len(headers) {
 	case 0:
 		return authorization{}, &Error{Code: MissingAuthenticationToken, Status: http.StatusForbidden,
 			Message: "Missing Authentication Token: sign the request in its Authorization header with AWS Signature Version 4"}
 	case 1:
-		return parseAuthorization(headers[0])
+		if v.Asymmetric {
+			return parseAuthorization(headers[0], asymmetric)
+		}
+		return parseAuthorization(headers[0], algorithm)
 	default:
 		return authorization{}, incomplete("the request has %d Authorization headers", len(headers))
 	}
@@ -39,13 +42,14 @@ func authorizationOf(r *http.Request) (authorization, error) {
 //
 //	AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=a;b, Signature=HEX
 //
-// with the three parts in any order and any blanks around the commas.
-func parseAuthorization(header string) (authorization, error) {
+// with the three parts in any order and any blanks around the commas. In version
+// 4A there is no region.
+func parseAuthorization(header, wanted string) (authorization, error) {
 	if len(header) > maxAuthorization {
 		return authorization{}, incomplete("the Authorization header is longer than %d bytes", maxAuthorization)
 	}
 	scheme, rest, _ := strings.Cut(header, " ")
-	if scheme != algorithm {
+	if scheme != wanted {
 		return authorization{}, incomplete("unsupported AWS 'algorithm': '%s'", scheme)
 	}
 	parts, err := parameters(rest)
@@ -53,10 +57,15 @@ func parseAuthorization(header string) (authorization, error) {
 		return authorization{}, err
 	}
 	a := authorization{signedHeaders: strings.Split(parts["SignedHeaders"], ";"), signature: parts["Signature"]}
-	if !isSignature(a.signature) {
+	switch {
+	case strings.Trim(a.signature, "0123456789abcdef") != "":
+		return authorization{}, incomplete("'Signature' must be hexadecimal digits in lower case")
+	case wanted == asymmetric:
+		return a, a.setScope(parts["Credential"], "keyid/date/service/aws4_request")
+	case len(a.signature) != 64:
 		return authorization{}, incomplete("'Signature' must be 64 hexadecimal digits in lower case")
 	}
-	return a, a.setCredential(parts["Credential"])
+	return a, a.setScope(parts["Credential"], "keyid/date/region/service/aws4_request")
 }
 
 // parameters splits the list behind the algorithm. Each of the three names is
@@ -84,15 +93,15 @@ func parameters(list string) (map[string]string, error) {
 	return parts, nil
 }
 
-func (a *authorization) setCredential(credential string) error {
-	scope := strings.Split(credential, "/")
-	if len(scope) != 5 || scope[4] != "aws4_request" || scope[0] == "" || scope[2] == "" {
-		return incomplete("Credential must have exactly 5 slash-delimited elements: keyid/date/region/service/aws4_request, got '%s'", credential)
+// setScope reads a credential that has the given elements.
+func (a *authorization) setScope(credential, elements string) error {
+	scope, n := strings.Split(credential, "/"), strings.Count(elements, "/")+1
+	if len(scope) != n || scope[n-1] != "aws4_request" || scope[0] == "" || scope[2] == "" {
+		return incomplete("Credential must have exactly %d slash-delimited elements: %s, got '%s'", n, elements, credential)
 	}
-	a.accessKeyID, a.date, a.region, a.service = scope[0], scope[1], scope[2], scope[3]
+	a.accessKeyID, a.date, a.service = scope[0], scope[1], scope[n-2]
+	if n == 5 {
+		a.region = scope[2]
+	}
 	return nil
-}
-
-func isSignature(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }

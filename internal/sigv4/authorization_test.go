@@ -36,7 +36,7 @@ func TestParseAuthorization(t *testing.T) {
 		{good + strings.Repeat(" ", maxAuthorization), false},
 	}
 	for _, tt := range tests {
-		a, err := parseAuthorization(tt.header)
+		a, err := parseAuthorization(tt.header, algorithm)
 		if (err == nil) != tt.ok {
 			t.Errorf("parseAuthorization(%q) = %v, %v", tt.header, a, err)
 		}
@@ -47,7 +47,7 @@ func FuzzParseAuthorization(f *testing.F) {
 	f.Add("AWS4-HMAC-SHA256 Credential=K/20150830/us-east-1/iam/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + someSignature)
 	f.Add("AWS4-HMAC-SHA256 Credential=,SignedHeaders=;,Signature=")
 	f.Fuzz(func(t *testing.T, header string) {
-		a, err := parseAuthorization(header)
+		a, err := parseAuthorization(header, algorithm)
 		if err != nil {
 			var e *Error
 			if !errors.As(err, &e) || e.Code != IncompleteSignature {
@@ -58,7 +58,7 @@ func FuzzParseAuthorization(f *testing.F) {
 		// What was understood can be written down and is understood the same.
 		again := algorithm + " Credential=" + strings.Join([]string{a.accessKeyID, a.date, a.region, a.service, "aws4_request"}, "/") +
 			",SignedHeaders=" + strings.Join(a.signedHeaders, ";") + ",Signature=" + a.signature
-		b, err := parseAuthorization(again)
+		b, err := parseAuthorization(again, algorithm)
 		if err != nil || strings.Join(b.signedHeaders, ";") != strings.Join(a.signedHeaders, ";") ||
 			b.accessKeyID != a.accessKeyID || b.date != a.date || b.region != a.region || b.service != a.service || b.signature != a.signature {
 			t.Fatalf("%q became %q: %v, %v", header, again, b, err)

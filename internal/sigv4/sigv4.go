@@ -50,6 +50,10 @@ type Verifier struct {
 	Region      string           // empty accepts any, for clients that sign for the region they are configured with
 	MaxBody     int64            // bytes
 	Now         func() time.Time // nil is time.Now
+
+	// Asymmetric asks for Signature Version 4A in place of version 4. Region is not
+	// looked at then.
+	Asymmetric bool
 }
 
 // Verify checks r's signature and returns the body, which it has to read for
@@ -57,7 +61,7 @@ type Verifier struct {
 // from the headers is judged before the first byte of the body is read. The
 // error is an *Error, except where reading the body failed.
 func (v Verifier) Verify(r *http.Request) ([]byte, error) {
-	auth, err := authorizationOf(r)
+	auth, err := v.authorizationOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +118,9 @@ func (v Verifier) checkClaims(r *http.Request, auth authorization) error {
 		return invalidToken("The security token included in the request is invalid: this server does not know the access key")
 	case len(r.Header.Values("X-Amz-Security-Token")) > 0:
 		return invalidToken("The security token included in the request is invalid: this server's access key takes no session token (unset AWS_SESSION_TOKEN)")
-	case v.Region != "" && auth.region != v.Region:
+	case v.Asymmetric && !slices.Contains(auth.signedHeaders, "x-amz-region-set"):
+		return mismatch("'X-Amz-Region-Set' must be a 'SignedHeader' in the AWS Authorization")
+	case !v.Asymmetric && v.Region != "" && auth.region != v.Region:
 		return mismatch("Credential should be scoped to a valid region, not '%s'", auth.region)
 	case auth.service != v.Service:
 		return mismatch("Credential should be scoped to correct service: '%s'", v.Service)
@@ -154,6 +160,9 @@ func (v Verifier) checkSignature(r *http.Request, auth authorization, at time.Ti
 	if claimed := r.Header.Get("X-Amz-Content-Sha256"); claimed != "" && claimed != hash {
 		return mismatch("The X-Amz-Content-Sha256 header is not the SHA-256 of the body")
 	}
+	if v.Asymmetric {
+		return v.checkAsymmetric(r, auth, at, hash)
+	}
 	want, err := v.sign(r, auth, at, hash)
 	if err != nil {
 		return err
@@ -182,7 +191,7 @@ func (v Verifier) sign(r *http.Request, auth authorization, at time.Time, payloa
 	if err := v4.NewSigner().SignHTTP(context.Background(), key, again, payloadHash, auth.service, auth.region, at); err != nil {
 		return "", fmt.Errorf("recompute the signature: %w", err)
 	}
-	signed, err := parseAuthorization(again.Header.Get("Authorization"))
+	signed, err := parseAuthorization(again.Header.Get("Authorization"), algorithm)
 	return signed.signature, err
 }
 
