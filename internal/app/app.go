@@ -214,7 +214,7 @@ func (u *Up) openCatalog(ctx context.Context) error {
 		Apply: u.serve,
 	})
 	if err == nil {
-		u.scripts.published = u.catalog.Function
+		u.scripts.published, u.scripts.stored = u.catalog.Function, u.catalog.Store
 	}
 	return err
 }
@@ -310,7 +310,8 @@ func (u *Up) openAPI(ctx context.Context) error {
 		Register:     u.register,
 		Catalog:      u.catalog,
 		Fault:        u.chaos.Fault,
-		TestFunction: testFunction,
+		TestFunction: u.scripts.test,
+		Import:       u.importPairs,
 		Credentials:  sigv4.Credentials{AccessKeyID: u.identity.AccessKey, Secret: u.identity.SecretKey},
 		Logger:       u.opts.Log,
 	})

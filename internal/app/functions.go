@@ -24,6 +24,7 @@ import (
 type scripts struct {
 	configured atomic.Pointer[map[string]script]         // by ARN; the map is never changed
 	published  func(arn string) (api.LiveFunction, bool) // nil for none
+	stored     func(arn string) (api.Store, bool)        // key value stores of the published ones; nil for none
 
 	mu   sync.Mutex
 	kept map[string]compiled // by ARN, what was compiled last of the published ones
@@ -140,10 +141,23 @@ func (s *scripts) find(arn string) (*function.Program, function.Store, error) {
 	if s.published != nil {
 		if live, ok := s.published(arn); ok {
 			program, err := s.compile(live)
-			return program, nil, err
+			return program, s.storeOf(live), err
 		}
 	}
 	return nil, nil, fmt.Errorf("the code of %s is not known: name its file under functions in the configuration", arn)
+}
+
+// storeOf returns the key value store of a published function as it is now; nil
+// for none.
+func (s *scripts) storeOf(f api.LiveFunction) function.Store {
+	if len(f.Stores) == 0 || s.stored == nil {
+		return nil
+	}
+	found, ok := s.stored(f.Stores[0])
+	if !ok {
+		return nil
+	}
+	return function.Table{Pairs: found.Pairs, Created: found.Created, Updated: found.Edited}
 }
 
 // compile compiles a published function once, until it is published again.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -271,11 +272,15 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 			}
 		},
 	})
-	mux := http.NewServeMux()
-	mux.Handle(server.Prefix, control)
-	mux.Handle(server.Metrics, control)
-	mux.Handle("/", cloudfrontAPI)
-	return mux
+	// A ServeMux would send those elsewhere who ask for a key with dots or slashes
+	// in a row.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, server.Prefix) || r.URL.Path == server.Metrics {
+			control.ServeHTTP(w, r)
+			return
+		}
+		cloudfrontAPI.ServeHTTP(w, r)
+	})
 }
 
 // selects returns the test for the dead letters that s means.

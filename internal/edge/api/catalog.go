@@ -50,6 +50,7 @@ type state struct {
 	builtIn       []distribution.Distribution
 	resources     map[resourceKey]*resource
 	distributions []distribution.Distribution // by ID; each with the policies it uses
+	same          bool                        // the edge serves these already
 }
 
 // OpenCatalog reads the shelf. Apply is not called: give the edge what
@@ -183,7 +184,7 @@ func (c *Catalog) put(ctx context.Context, draft func(*state) (*resource, error)
 	}
 	resources := clone(now.resources)
 	resources[r.key] = r
-	next := c.newState(resources, now.builtIn)
+	next := c.after(now, resources, r.key.kind)
 	if err := judge(next, r); err != nil {
 		return nil, err
 	}
@@ -205,7 +206,16 @@ func (c *Catalog) remove(ctx context.Context, chosen func(*state) (*resource, er
 	}
 	resources := clone(now.resources)
 	delete(resources, r.key)
-	return c.become(ctx, c.newState(resources, now.builtIn), func(ctx context.Context) error { return c.cfg.Shelf.Delete(ctx, r.key.shelfKey()) })
+	return c.become(ctx, c.after(now, resources, r.key.kind), func(ctx context.Context) error { return c.cfg.Shelf.Delete(ctx, r.key.shelfKey()) })
+}
+
+// after is the state after a change of something of a kind. What functions and
+// key value stores hold is no part of any distribution.
+func (c *Catalog) after(now *state, resources map[resourceKey]*resource, changed kindName) *state {
+	if changed == functionKind || changed == storeKind {
+		return &state{builtIn: now.builtIn, resources: resources, distributions: now.distributions, same: true}
+	}
+	return c.newState(resources, now.builtIn)
 }
 
 func clone(resources map[resourceKey]*resource) map[resourceKey]*resource {
@@ -222,15 +232,32 @@ func (c *Catalog) become(ctx context.Context, next *state, keep func(context.Con
 	if c.cfg.Shelf == nil {
 		return refuse(AccessDenied, "The configuration of this edge can be read only")
 	}
+	if next.same {
+		if err := c.keep(ctx, next, keep); err != nil {
+			return err
+		}
+		return nil
+	}
 	if err := c.cfg.Apply(next.distributions); err != nil {
 		return refuse(InvalidArgument, "The edge cannot serve this configuration: %s", err)
 	}
+	err := c.keep(ctx, next, keep)
+	if err != nil {
+		if back := c.cfg.Apply(c.state.Load().distributions); back != nil {
+			err.Err = errors.Join(err.Err, back)
+		}
+		return err
+	}
+	return nil
+}
+
+// keep makes the next state durable and then visible.
+func (c *Catalog) keep(ctx context.Context, next *state, keep func(context.Context) error) *Error {
 	// A client that hangs up must not leave half a change behind.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendWithin)
 	defer cancel()
 	if err := keep(ctx); err != nil {
-		back := c.cfg.Apply(c.state.Load().distributions)
-		return unavailable("CloudFront encountered an internal error. Please try again.", fmt.Errorf("keep the configuration: %w", errors.Join(err, back)))
+		return unavailable("CloudFront encountered an internal error. Please try again.", fmt.Errorf("keep the configuration: %w", err))
 	}
 	c.state.Store(next)
 	return nil

@@ -73,11 +73,11 @@ func refuse(code, format string, args ...any) *Error {
 func statusOf(code string) int {
 	ends := func(end string) bool { return strings.HasSuffix(code, end) }
 	switch {
-	case code == BatchTooLarge, code == FunctionSizeLimitExceeded:
+	case code == BatchTooLarge, code == FunctionSizeLimitExceeded, code == entitySizeLimitExceeded:
 		return http.StatusRequestEntityTooLarge
 	case strings.HasPrefix(code, "NoSuch"), code == EntityNotFound:
 		return http.StatusNotFound
-	case ends("AlreadyExists"), ends("InUse"), ends("NotDisabled"):
+	case ends("AlreadyExists"), ends("InUse"), ends("NotDisabled"), ends("WhileInUse"):
 		return http.StatusConflict
 	case code == PreconditionFailed:
 		return http.StatusPreconditionFailed

@@ -98,6 +98,9 @@ func (h *handler) createFunction(c call) (reply, error) {
 		case len(s.all(functionKind)) >= maxFunctions:
 			return nil, refuse("TooManyFunctions", "Your request would cause you to exceed the maximum number of functions: %d", maxFunctions)
 		}
+		if err := s.associable(h.Catalog, name, code); err != nil {
+			return nil, err
+		}
 		r := h.Catalog.fresh(key, nil, wanted.tags)
 		code.Created, code.Modified = r.created, r.modified
 		r.config = functionConfig{Development: code}
@@ -169,6 +172,9 @@ func (h *handler) updateFunction(c call) (reply, error) {
 	code := wanted.code
 	made, err := h.Catalog.put(c.Context(), func(s *state) (*resource, error) {
 		old, f, err := s.currentFunction(c, stageDevelopment)
+		if err == nil {
+			err = s.associable(h.Catalog, old.key.id, code)
+		}
 		if err != nil {
 			return nil, err
 		}

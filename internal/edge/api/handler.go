@@ -31,6 +31,11 @@ type HandlerConfig struct {
 	// called concurrently.
 	TestFunction func(context.Context, FunctionTest) (FunctionOutcome, error)
 
+	// Import returns the pairs of the object in a bucket that an ARN names; nil where
+	// there are no buckets. Its error is an ErrImport or means that the edge itself
+	// failed. It is called concurrently.
+	Import func(ctx context.Context, sourceARN string) (map[string]string, error)
+
 	// Fault is asked, where it is not nil, what shall go wrong with a signed
 	// request, by the name of its operation. It is called concurrently.
 	Fault func(operation string) Fault
@@ -46,8 +51,8 @@ type Fault struct {
 
 type handler struct {
 	HandlerConfig
-	verifier   sigv4.Verifier
-	operations []operation
+	verifier, pairVerifier     sigv4.Verifier
+	operations, pairOperations []operation
 }
 
 // NewHandler returns the API's handler. It answers every path and looks at
@@ -70,9 +75,11 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 		}
 	}
 	return &handler{
-		HandlerConfig: cfg,
-		verifier:      sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront", MaxBody: MaxBody, Now: cfg.Now},
-		operations:    operations(),
+		HandlerConfig:  cfg,
+		verifier:       sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront", MaxBody: MaxBody, Now: cfg.Now},
+		pairVerifier:   sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront-keyvaluestore", MaxBody: MaxBody, Now: cfg.Now, Asymmetric: true},
+		operations:     operations(),
+		pairOperations: pairOperations(),
 	}, nil
 }
 
@@ -80,6 +87,10 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := newRequestID()
 	w.Header().Set("X-Amzn-Requestid", requestID)
+	if answersPairs(r) {
+		h.servePairs(w, r, requestID)
+		return
+	}
 	reply, err := h.answer(r)
 	if err == nil {
 		err = write(w, reply)
@@ -109,14 +120,19 @@ func (h *handler) answer(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	return h.carryOut(op, call{Request: r, args: op.args, body: body})
+}
+
+// carryOut does what is asked for, and what shall go wrong with it.
+func (h *handler) carryOut(op operation, c call) (reply, error) {
 	var fault Fault
 	if h.Fault != nil {
 		fault = h.Fault(op.name)
 	}
-	if err := fault.before(r); err != nil {
+	if err := fault.before(c.Request); err != nil {
 		return reply{}, err
 	}
-	answer, err := op.serve(h, call{Request: r, args: op.args, body: body})
+	answer, err := op.serve(h, c)
 	if fault.LoseAnswer {
 		return reply{}, errLost
 	}

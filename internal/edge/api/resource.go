@@ -109,7 +109,7 @@ func unmarshalResource(text []byte) (*resource, error) {
 // decoders read what the shelf has of each kind.
 func decoders() map[kindName]func([]byte) (configured, error) {
 	all := map[kindName]func([]byte) (configured, error){
-		distributionKind: decodeJSON[distributionConfig], functionKind: decodeJSON[functionConfig],
+		distributionKind: decodeJSON[distributionConfig], functionKind: decodeJSON[functionConfig], storeKind: decodeJSON[storeConfig],
 	}
 	for _, k := range kinds() {
 		all[k.name] = k.load

@@ -48,7 +48,7 @@ func operations() []operation {
 		{name: "TagResource", method: http.MethodPost, path: []string{"tagging"}, query: "Operation=Tag", serve: (*handler).tag},
 		{name: "UntagResource", method: http.MethodPost, path: []string{"tagging"}, query: "Operation=Untag", serve: (*handler).untag},
 	}
-	return slices.Concat(all, functionOperations(), kindOperations(), listOperations(), stagingOperations(), absentOperations())
+	return slices.Concat(all, functionOperations(), storeOperations(), kindOperations(), listOperations(), stagingOperations(), absentOperations())
 }
 
 // route finds the operation that r asks for.

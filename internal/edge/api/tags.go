@@ -34,13 +34,16 @@ func settled(tags []Tag) ([]Tag, error) {
 	return tags, nil
 }
 
-// tagged finds the distribution or function that an ARN names.
+// tagged finds the distribution, function or key value store that an ARN names.
 func (h *handler) tagged(s *state, arn string) (*resource, error) {
 	for _, kind := range []kindName{distributionKind, functionKind} {
 		id, ok := strings.CutPrefix(arn, h.Catalog.arn(string(kind)+"/"))
 		if r := s.resources[resourceKey{kind, id}]; ok && r != nil {
 			return r, nil
 		}
+	}
+	if r := s.storeOf(h.Catalog, arn); r != nil {
+		return r, nil
 	}
 	return nil, refuse(NoSuchResource, "The resource was not found: %q", clip(arn))
 }

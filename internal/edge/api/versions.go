@@ -58,6 +58,8 @@ func (k resourceKey) missing() error {
 		return noSuchDistribution(k.id)
 	case functionKind:
 		return refuse("NoSuchFunctionExists", "The specified function does not exist: %q", clip(k.id))
+	case storeKind:
+		return refuse(EntityNotFound, "The key value store was not found: %q", clip(k.id))
 	}
 	if kind, ok := kindCalled(k.kind); ok {
 		return refuse(kind.missing, "The specified %s does not exist: %q", kind.word, clip(k.id))
