@@ -17,6 +17,7 @@ type epochs struct {
 	counter atomic.Uint64
 	records atomic.Pointer[records]
 	limit   int // records before branches are merged
+	room    int // bytes that records take before branches are merged
 
 	writing sync.Mutex // one invalidation or pruning at a time
 }
@@ -29,11 +30,15 @@ type records struct {
 	floor uint64
 }
 
-// maxRecords bounds the memory that patterns take, at some 150 bytes each.
-const maxRecords = 1 << 16
+// The bounds of the memory that patterns take: so many, and so many bytes, which
+// is enough for as many of a hundred bytes, but not of the longest.
+const (
+	maxRecords     = 1 << 16
+	maxRecordsSize = 16 << 20
+)
 
 func newEpochs(limit int) *epochs {
-	e := &epochs{limit: limit}
+	e := &epochs{limit: limit, room: maxRecordsSize}
 	e.records.Store(&records{root: newNode("", 0, 0, nil)})
 	return e
 }
@@ -95,11 +100,7 @@ func (e *epochs) invalidate(patterns []freshet.Pattern) {
 			root = root.with(noted(p), p.IsWildcard(), epoch)
 		}
 	}
-	if root.records > e.limit {
-		// Down to three quarters, so that the work is not done again for each
-		// new pattern.
-		root = root.atMost(max(1, e.limit*3/4))
-	}
+	root = root.within(e.limit, e.room)
 	e.records.Store(&records{root: root, floor: old.floor})
 	e.counter.Store(epoch)
 }
@@ -179,7 +180,10 @@ func (e *epochs) forget(epoch, tags uint64) {
 
 // crowded reports whether so many patterns are remembered that branches may soon
 // have to be merged, which viewers must not be able to bring about.
-func (e *epochs) crowded() bool { return e.live() > e.limit/2 }
+func (e *epochs) crowded() bool {
+	root := e.records.Load().root
+	return root.records > e.limit/2 || root.size > e.room/2
+}
 
 // live is the number of patterns remembered.
 func (e *epochs) live() int { return e.records.Load().root.records }

@@ -17,11 +17,16 @@ type node struct {
 
 	records int    // values other than 0 in this node and below
 	newest  uint64 // highest of them
+	size    int    // about how many bytes this node and those below take
 }
+
+// nodeSize is what a node takes besides its label: itself, its place among its
+// parent's children, and what allocating them rounds up.
+const nodeSize = 120
 
 // newNode computes what a node knows of its subtree. It keeps children.
 func newNode(label string, exact, wild uint64, children []*node) *node {
-	n := &node{label: label, exact: exact, wild: wild, children: children, newest: max(exact, wild)}
+	n := &node{label: label, exact: exact, wild: wild, children: children, newest: max(exact, wild), size: nodeSize + len(label)}
 	if exact != 0 {
 		n.records++
 	}
@@ -31,6 +36,7 @@ func newNode(label string, exact, wild uint64, children []*node) *node {
 	for _, c := range children {
 		n.records += c.records
 		n.newest = max(n.newest, c.newest)
+		n.size += c.size
 	}
 	return n
 }
@@ -88,11 +94,14 @@ func (n *node) grow(prefix string, wild bool, epoch uint64) *node {
 	if shared == len(n.label) {
 		return n.with(prefix[shared:], wild, epoch)
 	}
-	lower := newNode(n.label[shared:], n.exact, n.wild, n.children)
-	return newNode(n.label[:shared], 0, 0, []*node{lower}).with(prefix[shared:], wild, epoch)
+	// Copies, so that neither part keeps the other when that is forgotten.
+	lower := newNode(strings.Clone(n.label[shared:]), n.exact, n.wild, n.children)
+	return newNode(strings.Clone(n.label[:shared]), 0, 0, []*node{lower}).with(prefix[shared:], wild, epoch)
 }
 
+// leaf copies label, which may be the end of a long pattern.
 func leaf(label string, wild bool, epoch uint64) *node {
+	label = strings.Clone(label)
 	if wild {
 		return newNode(label, 0, epoch, nil)
 	}
@@ -162,6 +171,23 @@ func (n *node) atMost(limit int) *node {
 		slices.SortFunc(depths, func(a, b int) int { return cmp.Compare(b, a) })
 		surplus := min(n.records-limit, len(depths))
 		n = n.merged(0, depths[surplus-1])
+	}
+	return n
+}
+
+// within returns a tree of no more than limit records and, as long as it has
+// several, no more than room bytes. It invalidates all that n invalidates.
+func (n *node) within(limit, room int) *node {
+	if n.records > limit {
+		// Down to three quarters, so that the work is not done again for each
+		// new pattern.
+		n = n.atMost(max(1, limit*3/4))
+	}
+	if n.size <= room {
+		return n
+	}
+	for n.size > room/4*3 && n.records > 1 {
+		n = n.atMost(n.records * 3 / 4)
 	}
 	return n
 }

@@ -119,11 +119,32 @@ func TestTrieCapKeepsWhatIsApart(t *testing.T) {
 	}
 }
 
+// A cap on bytes invalidates more, never less, and ends with one record at least.
+func TestTrieRoomInvalidatesMoreNeverLess(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		root, judge, _ := grown(t)
+		room := rapid.IntRange(0, 4000).Draw(t, "room")
+		small := root.within(maxRecords, room)
+		checkShape(t, small)
+		if small.size > room && small.records > 1 {
+			t.Fatalf("%d records of %d bytes, at most %d wanted", small.records, small.size, room)
+		}
+		if root.size <= room && small != root {
+			t.Error("a tree within its room was changed")
+		}
+		for _, url := range rapid.SliceOfN(urls, 20, 20).Draw(t, "urls") {
+			if got, least := small.invalidated(url), judge.invalidated(url); got < least {
+				t.Errorf("invalidated(%q) = %d, want at least %d", url, got, least)
+			}
+		}
+	})
+}
+
 // checkShape holds the tree against what its code relies on.
 func checkShape(t *rapid.T, n *node) {
 	again := newNode(n.label, n.exact, n.wild, n.children)
-	if again.records != n.records || again.newest != n.newest {
-		t.Fatalf("node %q knows %d records up to %d, has %d up to %d", n.label, n.records, n.newest, again.records, again.newest)
+	if again.records != n.records || again.newest != n.newest || again.size != n.size {
+		t.Fatalf("node %q knows %d records up to %d and %d bytes, has %d up to %d and %d", n.label, n.records, n.newest, n.size, again.records, again.newest, again.size)
 	}
 	for i, c := range n.children {
 		if c.label == "" || i > 0 && n.children[i-1].label[0] >= c.label[0] {
@@ -156,6 +177,27 @@ func TestForgettingDistrustsWhatWasNotChecked(t *testing.T) {
 	}
 	if !e.valid(&seen, []string{"/b"}) {
 		t.Error("invalid although it was checked before the record was dropped")
+	}
+}
+
+// What is invalidated while a sweep is under way is not forgotten by it, though
+// the sweep may have seen the copy before.
+func TestForgettingSparesWhatCameSince(t *testing.T) {
+	for _, p := range []freshet.Pattern{"/a", "/*", "#a"} {
+		e := newEpochs(maxRecords)
+		var s stamp
+		e.begin(&s)
+		names := []string{"/a", "#a"}
+		e.invalidate([]freshet.Pattern{"/elsewhere"})
+		began := e.counter.Load()
+		if !e.valid(&s, names) {
+			t.Error("invalid before the sweep")
+		}
+		e.invalidate([]freshet.Pattern{p})
+		e.forget(began, began)
+		if e.valid(&s, names) {
+			t.Errorf("%s was forgotten although the copy was looked at before", p)
+		}
 	}
 }
 

@@ -7,6 +7,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// logBytes is how much a log keeps on disk, the oldest going first: some half a
+// million invalidations of a path each, which are read again at every start.
+const logBytes = 256 << 20
+
 // Log is a durable sequence of entries under a name of its own. Its methods may
 // be called concurrently.
 type Log struct {
@@ -16,7 +20,8 @@ type Log struct {
 }
 
 // OpenLog creates the log called name, in capital letters, or finds it again.
-// It keeps entries as long as the journal keeps records.
+// It keeps entries as long as the journal keeps records, but not more than
+// logBytes of them.
 func OpenLog(ctx context.Context, js jetstream.JetStream, name string) (*Log, error) {
 	subject := "freshet.log." + name
 	s, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
@@ -25,6 +30,7 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, name string) (*Log, er
 		Retention: jetstream.LimitsPolicy,
 		Storage:   jetstream.FileStorage,
 		MaxAge:    KeepFor,
+		MaxBytes:  logBytes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the log %s: %w", name, err)

@@ -106,10 +106,10 @@ func (r *Register) finish(done Entry) *record {
 }
 
 // dropPaths forgets the paths of the earliest completed invalidations until the
-// rest is within bounds, and lets go of records that their history forgot. r.mu
+// rest is within bounds, also in number, and lets go of records that their history forgot. r.mu
 // is held.
 func (r *Register) dropPaths() {
-	for len(r.kept) > 0 && (r.keptBytes > r.cfg.KeepPaths || r.kept[0].forgotten) {
+	for len(r.kept) > 0 && (r.keptBytes > r.cfg.KeepPaths || len(r.kept) > r.cfg.Keep || r.kept[0].forgotten) {
 		oldest := r.kept[0]
 		r.kept[0] = nil
 		r.kept = r.kept[1:]
@@ -146,15 +146,20 @@ func (r *Register) replayCreated(e Entry) {
 	created.ID = e.ID
 	h.insert(created)
 	h.running.add(created)
+	if len(h.order) > r.cfg.Keep {
+		r.forget(h)
+	}
 }
 
-// forget drops what h has held for longer than it is to be retained. r.mu is
-// held.
+// forget drops what h has held for longer than it is to be retained, and what is
+// too much. r.mu is held, or nobody else knows r yet.
 func (r *Register) forget(h *history) {
+	var oldest time.Time
 	if r.cfg.Retain > 0 {
-		h.forget(r.cfg.Now().Add(-r.cfg.Retain))
-		r.dropPaths()
+		oldest = r.cfg.Now().Add(-r.cfg.Retain)
 	}
+	h.forget(oldest, r.cfg.Keep)
+	r.dropPaths()
 }
 
 // resume begins anew what the log left in progress.

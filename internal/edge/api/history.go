@@ -98,16 +98,32 @@ func byAge(a, b *record) int {
 	return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 }
 
-// forget drops completed invalidations created before t from the old end.
-func (h *history) forget(t time.Time) {
+// forget drops completed invalidations created before t, and the oldest of more
+// than keep, from the old end. What is in progress there is only passed over when
+// much would stay because of it.
+func (h *history) forget(t time.Time, keep int) {
 	n := 0
-	for n < len(h.order) && h.order[n].Created.Before(t) && !h.order[n].Completed.IsZero() {
-		delete(h.records, h.order[n].ID)
-		h.order[n].forgotten = true
+	for n < len(h.order) && !h.order[n].Completed.IsZero() && (h.order[n].Created.Before(t) || len(h.order)-n > keep) {
+		h.drop(h.order[n])
 		n++
 	}
 	clear(h.order[:n])
 	h.order = h.order[n:]
+	if surplus := len(h.order) - keep; surplus > keep/8 {
+		h.order = slices.DeleteFunc(h.order, func(r *record) bool {
+			if surplus <= 0 || r.Completed.IsZero() {
+				return false
+			}
+			surplus--
+			h.drop(r)
+			return true
+		})
+	}
+}
+
+func (h *history) drop(r *record) {
+	delete(h.records, r.ID)
+	r.forgotten = true
 }
 
 // page returns up to limit records older than the one named by marker, or the

@@ -50,6 +50,10 @@ type RegisterConfig struct {
 	// one. A remembered invalidation takes a few hundred bytes.
 	Retain time.Duration
 
+	// Keep is how many invalidations of a distribution are remembered at most,
+	// however young; zero is 100,000. Those in progress are always remembered.
+	Keep int
+
 	// KeepPaths is how many bytes the paths of completed invalidations may
 	// take in memory, all distributions together; zero is 64 MiB. Beyond that the
 	// earliest completed ones lose their paths, and nothing else.
@@ -88,6 +92,9 @@ func Open(ctx context.Context, cfg RegisterConfig) (*Register, error) {
 	cfg.Limits = cfg.Limits.under(cfg.Quota)
 	if cfg.KeepPaths == 0 {
 		cfg.KeepPaths = 64 << 20
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = 100_000
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -338,6 +338,65 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A register remembers so many and not more, however young they are and whatever
+// stands in the way, and nor does one that is opened on the same log.
+func TestTheRegisterIsBounded(t *testing.T) {
+	const keep, all = 80, 250
+	log := &api.MemoryLog{}
+	e := &edge{}
+	bounded := func(c *api.RegisterConfig) {
+		c.Log, c.Keep = log, keep
+		c.Hold = func(ctx context.Context, i api.Invalidation) {
+			if i.CallerReference == "held" {
+				<-ctx.Done()
+			}
+		}
+	}
+	r := open(t, e, bounded)
+	held, err := r.Create(t.Context(), "E1PLAIN", api.Batch{CallerReference: "held", Paths: []string{"/held"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for n := range all {
+		i, err := r.Create(t.Context(), "E1PLAIN", api.Batch{CallerReference: strconv.Itoa(n), Paths: []string{"/" + strconv.Itoa(n)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "completion", completed(r, "E1PLAIN", i.ID))
+		ids = append(ids, i.ID)
+	}
+	check := func(r *api.Register) {
+		t.Helper()
+		n, marker := 0, ""
+		for {
+			page, err := r.List("E1PLAIN", marker, 50)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(page.Invalidations)
+			if marker = page.Next; marker == "" {
+				break
+			}
+		}
+		if n < keep || n > keep+keep/8+2 {
+			t.Errorf("%d are remembered, want about %d", n, keep)
+		}
+		if _, err := r.Get("E1PLAIN", ids[0]); err == nil {
+			t.Error("the oldest completed one is remembered")
+		}
+		if i, err := r.Get("E1PLAIN", held.ID); err != nil || i.Status() != api.StatusInProgress {
+			t.Errorf("what is in progress is %+v, %v", i, err)
+		}
+		if i, err := r.Get("E1PLAIN", ids[all-1]); err != nil || i.Status() != api.StatusCompleted {
+			t.Errorf("the newest is %+v, %v", i, err)
+		}
+	}
+	check(r)
+	r.Close()
+	check(open(t, e, bounded))
+}
+
 // Completed waits for the edge and for the log, however often they fail.
 func TestCompletionIsRepeatedUntilItSucceeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
