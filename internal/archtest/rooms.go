@@ -31,6 +31,7 @@ var House = []Room{
 	{Dir: "internal/inventory/listing", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/inventory/accesslog", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/function", May: []string{"."}},
+	{Dir: "internal/survey", May: []string{".", "internal/distribution", "internal/distribution/load"}},
 	{Dir: "internal/cdn", May: []string{"."}},
 	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},
 	{Dir: "internal/cdn/cdntest", May: []string{".", "internal/cdn"}},

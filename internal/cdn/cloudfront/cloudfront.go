@@ -50,7 +50,8 @@ const (
 	completionWithin = 15 * time.Minute
 )
 
-// Driver is a cdn.Driver. It sends each request once: the SDK's retries are off.
+// Driver is a cdn.Driver for distributions and distribution tenants, whose IDs
+// begin with dt_. It sends each request once: the SDK's retries are off.
 type Driver struct {
 	client    *cloudfront.Client
 	pollEvery time.Duration
@@ -95,27 +96,24 @@ func (d *Driver) Invalidate(ctx context.Context, inv freshet.Invalidation) (fres
 	}
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
-	out, err := d.client.CreateInvalidation(ctx, &cloudfront.CreateInvalidationInput{
-		DistributionId: &inv.Distribution,
-		InvalidationBatch: &types.InvalidationBatch{
-			CallerReference: &inv.CallerReference,
-			Paths:           &types.Paths{Items: paths, Quantity: aws.Int32(int32(len(paths)))},
-		},
+	created, err := d.create(ctx, inv.Distribution, &types.InvalidationBatch{
+		CallerReference: &inv.CallerReference,
+		Paths:           &types.Paths{Items: paths, Quantity: aws.Int32(int32(len(paths)))},
 	})
 	if err != nil {
 		return freshet.Receipt{}, wrap("invalidate at "+inv.Distribution, err)
 	}
-	return receipt(inv.Distribution, out.Invalidation)
+	return receipt(inv.Distribution, created)
 }
 
 // Status sends GetInvalidation. CloudFront does not say when an invalidation was
 // completed, so the time of a completed one is now.
 func (d *Driver) Status(ctx context.Context, distribution, id string) (freshet.Receipt, error) {
-	out, err := d.client.GetInvalidation(ctx, &cloudfront.GetInvalidationInput{DistributionId: &distribution, Id: &id})
+	got, err := d.get(ctx, distribution, id)
 	if err != nil {
 		return freshet.Receipt{}, wrap("status of "+id+" at "+distribution, err)
 	}
-	return receipt(distribution, out.Invalidation)
+	return receipt(distribution, got)
 }
 
 // receipt reads CloudFront's answer. One that does not name an invalidation

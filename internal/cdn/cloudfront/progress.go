@@ -2,11 +2,9 @@ package cloudfront
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 
 	"github.com/freshet/freshet"
@@ -17,8 +15,8 @@ const (
 	// mostAsked bounds the questions that one look may cost; the rest is taken
 	// for as large as the mean of what was asked for.
 	mostAsked = 25
-	// settledAfter is how old the oldest invalidation of a page may be before the
-	// next page is not worth a call: CloudFront lists the newest first.
+	// settledAfter is the age at which an invalidation is not in progress any more.
+	// CloudFront lists the newest first.
 	settledAfter = completionWithin
 )
 
@@ -27,28 +25,20 @@ const (
 // needs the permissions cloudfront:ListInvalidations and GetInvalidation.
 func (d *Driver) InProgress(ctx context.Context, distribution string, known map[string]cdn.Progress) (found []cdn.Progress, err error) {
 	var unknown []cdn.Progress
-	pages := cloudfront.NewListInvalidationsPaginator(d.client, &cloudfront.ListInvalidationsInput{DistributionId: &distribution},
-		func(o *cloudfront.ListInvalidationsPaginatorOptions) { o.StopOnDuplicateToken = true })
-	for old := false; pages.HasMorePages() && !old; {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, wrap("list the invalidations of "+distribution, err)
-		}
-		if page.InvalidationList == nil {
-			break
-		}
-		for _, summary := range page.InvalidationList.Items {
-			p := cdn.Progress{ID: aws.ToString(summary.Id), Since: aws.ToTime(summary.CreateTime)}
-			old = time.Since(p.Since) > settledAfter
-			if aws.ToString(summary.Status) == "Completed" {
-				continue
-			}
-			if before, ok := known[p.ID]; ok {
-				found = append(found, before)
-				continue
-			}
+	err = d.list(ctx, distribution, func(summary types.InvalidationSummary) bool {
+		p := cdn.Progress{ID: aws.ToString(summary.Id), Since: aws.ToTime(summary.CreateTime)}
+		before, ok := known[p.ID]
+		switch {
+		case aws.ToString(summary.Status) == "Completed":
+		case ok:
+			found = append(found, before)
+		default:
 			unknown = append(unknown, p)
 		}
+		return time.Since(p.Since) < settledAfter
+	})
+	if err != nil {
+		return nil, err
 	}
 	sized, err := d.measure(ctx, distribution, unknown)
 	return append(found, sized...), err
@@ -64,15 +54,14 @@ func (d *Driver) measure(ctx context.Context, distribution string, unknown []cdn
 			sized = append(sized, p)
 			continue
 		}
-		out, err := d.client.GetInvalidation(ctx, &cloudfront.GetInvalidationInput{DistributionId: &distribution, Id: &p.ID})
-		var gone *types.NoSuchInvalidation
-		if errors.As(err, &gone) {
-			continue
-		}
+		got, err := d.get(ctx, distribution, p.ID)
 		if err != nil {
-			return nil, wrap("read the invalidation "+p.ID+" of "+distribution, err)
+			if err = wrap("read the invalidation "+p.ID+" of "+distribution, err); cdn.ClassOf(err) == cdn.NotFound {
+				continue
+			}
+			return nil, err
 		}
-		p.Patterns, p.Wildcards = size(out.Invalidation)
+		p.Patterns, p.Wildcards = size(got)
 		asked, patterns, wildcards = asked+1, patterns+p.Patterns, wildcards+p.Wildcards
 		sized = append(sized, p)
 	}
@@ -90,4 +79,42 @@ func size(i *types.Invalidation) (patterns, wildcards int) {
 		}
 	}
 	return max(1, len(i.InvalidationBatch.Paths.Items)), wildcards
+}
+
+// Sent is an invalidation that CloudFront took, from whomever.
+type Sent struct {
+	ID       string
+	At       time.Time
+	Patterns []freshet.Pattern
+}
+
+// Since lists what was invalidated at a distribution from a moment on, the
+// newest first, at most the newest so many: what changed before one of these was
+// taken, and is covered by it, needs no other.
+func (d *Driver) Since(ctx context.Context, distribution string, from time.Time, most int) ([]Sent, error) {
+	var sent []Sent
+	err := d.list(ctx, distribution, func(summary types.InvalidationSummary) bool {
+		s := Sent{ID: aws.ToString(summary.Id), At: aws.ToTime(summary.CreateTime)}
+		if s.At.Before(from) || len(sent) >= most {
+			return false
+		}
+		sent = append(sent, s)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range sent {
+		got, err := d.get(ctx, distribution, sent[i].ID)
+		if err != nil {
+			return nil, wrap("read the invalidation "+sent[i].ID+" of "+distribution, err)
+		}
+		if got == nil || got.InvalidationBatch == nil || got.InvalidationBatch.Paths == nil {
+			continue
+		}
+		for _, path := range got.InvalidationBatch.Paths.Items {
+			sent[i].Patterns = append(sent[i].Patterns, freshet.Pattern(path))
+		}
+	}
+	return sent, nil
 }

@@ -2,10 +2,12 @@ package cloudfront_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/cdn"
@@ -68,5 +70,78 @@ func TestInProgressOfManyOthers(t *testing.T) {
 	}
 	if i := slices.IndexFunc(found, func(p cdn.Progress) bool { return p.Patterns != 3 || p.Wildcards != 1 }); i >= 0 {
 		t.Errorf("the size of %+v was taken for another than the mean", found[i])
+	}
+}
+
+func TestSince(t *testing.T) {
+	register, _ := edgetest.Open(t)
+	d := driver(t, edge(t, register).URL, nil)
+	before := time.Now().Add(-time.Second)
+	for i, pattern := range []freshet.Pattern{"/a", "/b*", "/c"} {
+		if _, err := d.Invalidate(t.Context(), freshet.Invalidation{Distribution: "E1PLAIN", CallerReference: fmt.Sprint(i), Patterns: []freshet.Pattern{pattern}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		from time.Time
+		most int
+		want int
+	}{
+		{before, 100, 3},
+		{before, 2, 2},
+		{time.Now().Add(time.Minute), 100, 0},
+	} {
+		sent, err := d.Since(t.Context(), "E1PLAIN", c.from, c.most)
+		got := make(map[freshet.Pattern]bool)
+		for _, s := range sent {
+			got[s.Patterns[0]] = true
+			if s.At.Before(c.from) || s.ID == "" {
+				t.Errorf("%+v is older than %v", s, c.from)
+			}
+		}
+		if err != nil || len(got) != c.want {
+			t.Errorf("got %v, %v, want %d", got, err, c.want)
+		}
+	}
+}
+
+// Tenants have operations of their own; all else is the same.
+func TestTenants(t *testing.T) {
+	const tenant = "dt_2wjDZi3hD1ivOXf6rpZJOSNE1AB"
+	const one = `<Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I1</Id><Status>InProgress</Status><CreateTime>2999-01-01T00:00:00Z</CreateTime><InvalidationBatch><Paths><Quantity>2</Quantity><Items><Path>/a</Path><Path>/b*</Path></Items></Paths><CallerReference>r</CallerReference></InvalidationBatch></Invalidation>`
+	var asked []string
+	s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path)
+		switch {
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, one)
+		case strings.HasSuffix(r.URL.Path, "/I1"):
+			_, _ = io.WriteString(w, one)
+		case strings.HasSuffix(r.URL.Path, "/gone"):
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `<ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Error><Type>Sender</Type><Code>EntityNotFound</Code><Message>no</Message></Error><RequestId>1</RequestId></ErrorResponse>`)
+		default:
+			_, _ = io.WriteString(w, `<InvalidationList xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Marker></Marker><MaxItems>100</MaxItems><IsTruncated>false</IsTruncated><Quantity>1</Quantity><Items><InvalidationSummary><Id>I1</Id><CreateTime>2999-01-01T00:00:00Z</CreateTime><Status>InProgress</Status></InvalidationSummary></Items></InvalidationList>`)
+		}
+	})
+	d := driver(t, s.URL, nil)
+	r, err := d.Invalidate(t.Context(), freshet.Invalidation{Distribution: tenant, CallerReference: "r", Patterns: []freshet.Pattern{"/a", "/b*"}})
+	if err != nil || r.ID != "I1" || r.Distribution != tenant || r.State != freshet.Accepted {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if r, err = d.Status(t.Context(), tenant, "I1"); err != nil || r.CallerReference != "r" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if _, err = d.Status(t.Context(), tenant, "gone"); cdn.ClassOf(err) != cdn.NotFound {
+		t.Errorf("got %v, want that there is none", err)
+	}
+	found, err := d.InProgress(t.Context(), tenant, nil)
+	if err != nil || len(found) != 1 || found[0].Patterns != 2 || found[0].Wildcards != 1 {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	at := "/2020-05-31/distribution-tenant/" + tenant + "/invalidation"
+	if want := []string{"POST " + at, "GET " + at + "/I1", "GET " + at + "/gone", "GET " + at, "GET " + at + "/I1"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
 	}
 }
