@@ -57,6 +57,7 @@ var House = []Room{
 	// The conductor.
 	{Dir: "internal/apply", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/quota", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/quota/dynamo", May: []string{"internal/quota"}},
 	{Dir: "internal/verify", May: []string{"."}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
