@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
 )
 
@@ -104,6 +105,25 @@ func TestPrivateContent(t *testing.T) {
 	}
 	if r := o.last(t); o.count() != before+1 || r.URL.RequestURI() != "/private/a?x=1" || r.Header.Get("Cookie") != "theme=dark" {
 		t.Errorf("the origin was asked %d times, for %s with %v", o.count()-before, r.URL.RequestURI(), r.Header)
+	}
+}
+
+// What is private is invalidated by its URL without the signature.
+func TestInvalidatingPrivateContent(t *testing.T) {
+	d, sign := privately(t)
+	e := open(t, fixed(200, "secret", "Cache-Control", "max-age=60"), Config{Distributions: []distribution.Distribution{d}})
+	target := "/private/a?" + forAll(sign)
+	for _, step := range []struct {
+		pattern freshet.Pattern
+		cache   string
+	}{{"/b", "Miss"}, {"/private/b", "Hit"}, {"/private/a", "Miss"}, {"/private/*", "Miss"}, {"/private/a?x=1", "Hit"}} {
+		if err := e.Invalidate("E1", []freshet.Pattern{step.pattern}); err != nil {
+			t.Fatal(err)
+		}
+		if w := get(e, target); xcache(w) != step.cache {
+			t.Errorf("after %s: %s, want %s", step.pattern, xcache(w), step.cache)
+		}
+		settle(t, e)
 	}
 }
 

@@ -79,3 +79,62 @@ func TestQuotasOfAnAccount(t *testing.T) {
 		refusedAs(t, "one more", "TooManyDistributions", err)
 	})
 }
+
+// What an origin may be told to wait for.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html
+func TestBoundsOfAnOrigin(t *testing.T) {
+	c, ctx := goClient(serve(t, open(t, &edge{}, nil), nil).URL, secret), t.Context()
+	made := 0
+	for _, tt := range []struct {
+		rule, code string // empty where it is allowed
+		change     func(*types.Origin)
+	}{
+		{"3 attempts of 10 seconds", "", func(o *types.Origin) { o.ConnectionAttempts, o.ConnectionTimeout = aws.Int32(3), aws.Int32(10) }},
+		{"1 attempt of 1 second", "", func(o *types.Origin) { o.ConnectionAttempts, o.ConnectionTimeout = aws.Int32(1), aws.Int32(1) }},
+		{"4 attempts", "InvalidArgument", func(o *types.Origin) { o.ConnectionAttempts = aws.Int32(4) }},
+		{"11 seconds to connect", "InvalidArgument", func(o *types.Origin) { o.ConnectionTimeout = aws.Int32(11) }},
+		{"120 seconds to answer", "", func(o *types.Origin) { o.CustomOriginConfig.OriginReadTimeout = aws.Int32(120) }},
+		{"121 seconds to answer", "InvalidOriginReadTimeout", func(o *types.Origin) { o.CustomOriginConfig.OriginReadTimeout = aws.Int32(121) }},
+		{"121 seconds to keep alive", "InvalidOriginKeepaliveTimeout", func(o *types.Origin) { o.CustomOriginConfig.OriginKeepaliveTimeout = aws.Int32(121) }},
+	} {
+		t.Run(tt.rule, func(t *testing.T) {
+			made++
+			config := sdkConfig("r" + strconv.Itoa(made))
+			tt.change(&config.Origins.Items[0])
+			_, err := c.CreateDistribution(ctx, &cloudfront.CreateDistributionInput{DistributionConfig: config})
+			if tt.code == "" && err != nil {
+				t.Error(err)
+			} else if tt.code != "" {
+				refusedAs(t, tt.rule, tt.code, err)
+			}
+		})
+	}
+}
+
+// A tag counts as one path.
+func TestTagsCountAsPaths(t *testing.T) {
+	e := &edge{}
+	release := e.hold()
+	defer release()
+	r := open(t, e, func(c *api.RegisterConfig) {
+		c.Quota = api.QuotaWindow
+		c.Distributions = func() []distribution.Distribution {
+			all := distributions()
+			all[1].Config.CacheTagConfig = &distribution.CacheTagConfig{HeaderName: "Cache-Tag"}
+			return all
+		}
+	})
+	defer release()
+	for i, tt := range []struct {
+		paths []string
+		want  string
+	}{
+		{append(numbered("a", "", 2998), "#one"), "<nil>"}, {[]string{"#two", "#three"}, "TooManyInvalidationsInProgress 400"},
+		{[]string{"#two"}, "<nil>"}, {[]string{"/b"}, "TooManyInvalidationsInProgress 400"},
+	} {
+		_, err := r.Create(t.Context(), "E1PLAIN", api.Batch{CallerReference: strconv.Itoa(i), Paths: tt.paths})
+		if got := codeIn(err); got != tt.want {
+			t.Errorf("%d: %s, want %s", i, got, tt.want)
+		}
+	}
+}
