@@ -37,7 +37,7 @@ func (e *Edge) sendGenerated(x *exchange, r *http.Request, made *function.Respon
 		h.Set("Server", "CloudFront")
 	}
 	e.sign(h, made.StatusCode, functionGenerated)
-	h.Set("X-Cache", string(functionGenerated)+" from cloudfront")
+	h.Set("X-Cache", functionGenerated.header())
 	if r.ContentLength != 0 {
 		h.Set("Connection", "close") // nobody will read the rest
 		hurry(x)
@@ -103,7 +103,7 @@ func (l *lastCall) fail(h http.Header, err error) (int, []byte) {
 	}
 	h.Set("X-Amz-Cf-Id", id)
 	l.edge.sign(h, status, failed)
-	h.Set("X-Cache", string(name)+" from cloudfront")
+	h.Set("X-Cache", name.header())
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	return status, body
 }

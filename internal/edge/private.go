@@ -44,7 +44,7 @@ func (q *query) denial(r *http.Request, t target) *refusal {
 	if d == nil {
 		return nil
 	}
-	return &refusal{status: http.StatusForbidden, xml: d.XML()}
+	return &refusal{status: http.StatusForbidden, reason: d.Message, xml: d.XML()}
 }
 
 // signable are the URLs that may have been signed for a request: with the host

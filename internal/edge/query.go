@@ -45,13 +45,17 @@ func (e *Edge) read(r *http.Request) (query, *refusal) {
 	case malformed(r):
 		return query{}, &refusal{status: http.StatusBadRequest, reason: "The request is malformed."}
 	case tooLarge(r):
-		return query{}, &refusal{status: http.StatusRequestEntityTooLarge, reason: "The request is larger than 32,768 bytes without its body."}
+		return query{}, refuseSize()
 	case at.misdirected(r):
 		return query{}, &refusal{status: http.StatusMisdirectedRequest, reason: "The connection was made for another host name."}
 	case s == nil:
 		return query{}, &refusal{status: http.StatusForbidden, reason: "No distribution answers to this host name."}
 	}
 	return e.readAt(s, r)
+}
+
+func refuseSize() *refusal {
+	return &refusal{status: http.StatusRequestEntityTooLarge, reason: "The request is larger than 32,768 bytes without its body."}
 }
 
 // readAt is read for the distribution that answers to the host.

@@ -49,7 +49,7 @@ func (e *Edge) respond(w http.ResponseWriter, r *http.Request, a answer) {
 	if _, typed := h["Content-Type"]; !typed {
 		h["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	e.addAge(h, a)
+	addAge(h, a)
 	if a.instead != 0 {
 		a.outcome = failed
 	}
@@ -145,7 +145,7 @@ func respondParts(w http.ResponseWriter, r *http.Request, a answer, spans []span
 
 // addAge says how old the response is: always on a hit, and otherwise where an
 // upstream cache has aged it or an expired copy stands in.
-func (e *Edge) addAge(h http.Header, a answer) {
+func addAge(h http.Header, a answer) {
 	since := max(time.Since(a.entry.received), 0)
 	if a.outcome == miss || a.outcome == failed {
 		since = 0
@@ -163,15 +163,24 @@ const cloudfrontHop = ".cloudfront.net (CloudFront)"
 // sign adds what CloudFront says about itself, and counts the answer. An error
 // is an error however it came about.
 func (e *Edge) sign(h http.Header, status int, o outcome) {
-	if status >= 400 {
-		o = failed
-	}
+	o = told(status, o)
 	e.count(o)
 	h.Set("Via", e.via)
-	h.Set("X-Cache", string(o)+" from cloudfront")
+	h.Set("X-Cache", o.header())
 	h.Set("X-Amz-Cf-Pop", e.pop)
 	idOf(h)
 }
+
+// told is the outcome that a viewer is told of an answer with that status.
+func told(status int, o outcome) outcome {
+	if status >= 400 {
+		return failed
+	}
+	return o
+}
+
+// header is the value of X-Cache.
+func (o outcome) header() string { return string(o) + " from cloudfront" }
 
 // idOf returns the ID of the request that an answer with these headers is for,
 // which is made when it is first asked for: the origin and the viewer are told
@@ -246,7 +255,7 @@ func (e *Edge) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	}
 	e.sign(h, why.status, outcome)
 	if why.result != "" {
-		h.Set("X-Cache", string(why.result)+" from cloudfront")
+		h.Set("X-Cache", why.result.header())
 	}
 	dismiss(w, r, why.status)
 	h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -118,6 +118,16 @@ func (s *site) lookup(k key) *entry {
 	return e
 }
 
+// peek is lookupFor without a trace: what was invalidated stays in the store, and
+// no use is counted.
+func (s *site) peek(q *query) *entry {
+	e := s.store.peek(q.key)
+	if e == nil || !s.epochs.admits(&e.stamp, e.names) || !s.answersAlias(e, q.alias) {
+		return nil
+	}
+	return e
+}
+
 // join finds what answers a query that no stored copy did: a copy stored in the
 // meantime, or else a fill to wait for, which begins with this query if mine is
 // true and then has the expired copy in old, if there is one.

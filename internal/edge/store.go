@@ -39,6 +39,12 @@ func (s *store) get(k key) *entry {
 	return e
 }
 
+// peek is get without a trace: it does not count as a use of the entry.
+func (s *store) peek(k key) *entry {
+	e, _ := s.cache.GetEntryQuietly(k)
+	return e.Value
+}
+
 func (s *store) put(e *entry) { s.cache.Set(e.key, e) }
 
 // drop removes e, but not an entry that has replaced it.
