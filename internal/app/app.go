@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet/freshet/internal/bucket"
@@ -82,6 +83,7 @@ type Up struct {
 	edge         *edge.Edge
 	register     *api.Register
 	pipeline     *pipeline.Pipeline
+	routing      atomic.Pointer[route.Router] // what the pipeline routes with
 	edgeListener net.Listener
 	tlsListener  net.Listener // nil without TLS
 	apiListener  net.Listener
@@ -248,14 +250,20 @@ func (u *Up) serve(all []distribution.Distribution) error {
 	if err != nil {
 		return err
 	}
-	u.pipeline.Reroute(router)
+	u.reroute(router)
 	if err := u.edge.Apply(all); err != nil {
 		if router, before := u.router(u.catalog.Distributions()); before == nil {
-			u.pipeline.Reroute(router)
+			u.reroute(router)
 		}
 		return err
 	}
 	return nil
+}
+
+// reroute has changes routed by another router from here on.
+func (u *Up) reroute(r *route.Router) {
+	u.routing.Store(r)
+	u.pipeline.Reroute(r)
 }
 
 // router routes to all by the configuration's rules. Those that are about

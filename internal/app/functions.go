@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -116,21 +115,6 @@ func readScript(f config.Function) (script, error) {
 		return script{}, fmt.Errorf("read %s: %w", f.KVS, err)
 	}
 	return script{program: program, store: store, source: source}, nil
-}
-
-// rewrite is route.Router.Rewrite: what a GET for a path becomes. It is not known
-// where the function answers itself or fails.
-func (s *scripts) rewrite(_, arn, path string) (string, bool) {
-	program, store, err := s.find(arn)
-	if err != nil {
-		return "", false
-	}
-	request := function.RequestOf(http.MethodGet, "", path, nil, nil)
-	result, err := program.Run(context.Background(), function.Event{Context: function.Context{EventType: function.ViewerRequest}, Request: request}, function.Options{KVS: store})
-	if err != nil || result.Request == nil {
-		return "", false
-	}
-	return result.Request.Path(), true
 }
 
 // find is edge.Functions.

@@ -216,6 +216,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
 		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
+	u.routing.Store(router)
 	u.inventory = nil // the pipeline keeps what it needs of it
 	return nil
 }
@@ -253,6 +254,7 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 		Watch:    u.recorder.Watch,
 		Chaos:    u.chaosNow,
 		SetChaos: u.setChaos,
+		Explain:  u.explain,
 		Read: func(ctx context.Context, follow bool, each func(journal.Record) error) error {
 			if follow {
 				return u.journal.Follow(ctx, each)

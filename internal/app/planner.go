@@ -27,7 +27,8 @@ type Planner struct {
 	Inventories   map[string]*inventory.Inventory
 
 	loaded   load.Result // from the distributions' files
-	logsOnly bool        // Inventories lack what nobody asked for
+	scripts  *scripts
+	logsOnly bool // Inventories lack what nobody asked for
 }
 
 // NewPlanner reads the distributions that cfg names; without any it is that of
@@ -56,7 +57,7 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Router.Rewrite = newScripts(scripts).rewrite
+	p.scripts = newScripts(scripts)
 	return p, nil
 }
 

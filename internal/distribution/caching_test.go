@@ -42,6 +42,15 @@ func TestCachingOfABehaviorsOwnValues(t *testing.T) {
 			"all headers", CacheBehavior{ForwardedValues: &ForwardedValues{Headers: []string{"Origin", "*"}}},
 			Caching{DefaultTTL: 86400, MaxTTL: 31536000, Headers: Selection{Mode: All}}, false,
 		},
+		{"gzip where it compresses", CacheBehavior{Compress: true}, Caching{DefaultTTL: 86400, MaxTTL: 31536000, Gzip: true}, true},
+		{
+			"Accept-Encoding as it was sent", CacheBehavior{Compress: true, ForwardedValues: &ForwardedValues{Headers: []string{"accept-encoding"}}},
+			Caching{DefaultTTL: 86400, MaxTTL: 31536000, Headers: Selection{Listed, []string{"accept-encoding"}}}, true,
+		},
+		{
+			"all headers, Accept-Encoding among them", CacheBehavior{Compress: true, ForwardedValues: &ForwardedValues{Headers: []string{"*"}}},
+			Caching{DefaultTTL: 86400, MaxTTL: 31536000, Headers: Selection{Mode: All}}, false,
+		},
 		{
 			"cookies", CacheBehavior{ForwardedValues: &ForwardedValues{Cookies: CookiePreference{Forward: "whitelist", WhitelistedNames: []string{"sid"}}}},
 			Caching{DefaultTTL: 86400, MaxTTL: 31536000, Cookies: Selection{Listed, []string{"sid"}}}, true,

@@ -1,6 +1,9 @@
 package distribution
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // CloudFront's TTLs where nothing else was configured, in seconds.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
@@ -138,9 +141,14 @@ func (p CachePolicy) caching() Caching {
 	return c
 }
 
+// ownCaching is what a behavior of the older form says itself. One that
+// compresses knows gzip only, unless it has Accept-Encoding in the key as it was
+// sent.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html
 func (b *CacheBehavior) ownCaching() Caching {
 	var c Caching
 	c.setTTLs(b.MinTTL, b.DefaultTTL, b.MaxTTL)
+	c.Gzip = b.Compress
 	f := b.ForwardedValues
 	if f == nil {
 		return c
@@ -155,6 +163,9 @@ func (b *CacheBehavior) ownCaching() Caching {
 	for _, h := range f.Headers {
 		if h == "*" {
 			c.Headers = Selection{Mode: All}
+		}
+		if h == "*" || strings.EqualFold(h, "Accept-Encoding") {
+			c.Gzip = false
 		}
 	}
 	c.Cookies = selection(f.Cookies.Forward, f.Cookies.WhitelistedNames)

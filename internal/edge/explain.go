@@ -52,6 +52,16 @@ func (e *Edge) Explain(question Question, look bool) (Way, error) {
 	return x.way, nil
 }
 
+// Answering returns the ID of the distribution that answers requests for a host,
+// and whether there is one.
+func (e *Edge) Answering(host string) (id string, ok bool) {
+	s := e.serving().hosts.find(host)
+	if s == nil {
+		return "", false
+	}
+	return s.config.ID, true
+}
+
 func schemeOf(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://"
@@ -117,6 +127,7 @@ func (x *explaining) called(r *http.Request, q query) (*http.Request, query) {
 		default:
 			run.Changes = changesBetween(&seen, result.Request)
 			r, q = q.rewritten(r, result.Request)
+			run.URL = r.RequestURI
 		}
 	}
 	for _, a := range b.LambdaFunctionAssociations {

@@ -23,20 +23,13 @@ type keying struct {
 	beyond *forwarding // what the origin gets beside the key
 }
 
-// newKeying prepares what a behavior's configuration says. A behavior of the
-// older form that compresses knows gzip only; one that lists Accept-Encoding
-// itself has it in the key as it was sent.
-// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html
-func newKeying(c *distribution.Caching, b *distribution.CacheBehavior) keying {
+// newKeying prepares what a behavior's configuration says.
+func newKeying(c *distribution.Caching) keying {
 	k := keying{queryStrings: c.QueryStrings, cookies: c.Cookies, gzip: c.Gzip, brotli: c.Brotli, anyHeader: c.Headers.Mode == distribution.All, eachAsked: c.MinTTL <= 0}
 	if c.Headers.Mode == distribution.Listed {
 		for _, name := range c.Headers.Names {
 			k.headers = append(k.headers, textproto.CanonicalMIMEHeaderKey(name))
 		}
-	}
-	asSent := slices.Contains(k.headers, "Accept-Encoding")
-	if b.CachePolicyID == "" && b.Compress && !asSent && !k.anyHeader {
-		k.gzip = true
 	}
 	normalized := k.gzip || k.brotli
 	k.headers = slices.DeleteFunc(k.headers, func(name string) bool {

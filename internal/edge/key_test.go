@@ -281,7 +281,7 @@ func TestLegacyCompression(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := newKeying(&c, b)
+		k := newKeying(&c)
 		if got := k.variant(request("GET", "/", "Accept-Encoding", "br, gzip")); got != tt.want {
 			t.Errorf("compress %v, headers %q: variant %q, want %q", tt.compress, tt.headers, got, tt.want)
 		}

@@ -31,6 +31,12 @@ type Question struct {
 // ErrQuestion is what Explain fails with for a request that no viewer can send.
 var ErrQuestion = errors.New("no such request can be sent")
 
+// Check returns ErrQuestion for a request that no viewer can send.
+func (q *Question) Check() error {
+	_, err := q.request("any.invalid")
+	return err
+}
+
 // request makes of a question what the door would have read. What a browser
 // escapes in a URL is escaped.
 func (q *Question) request(host string) (*http.Request, error) {

@@ -88,7 +88,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		if err != nil {
 			return nil, fmt.Errorf("behavior %d of distribution %s: %w", i, d.ID, err)
 		}
-		made.behaviors = append(made.behaviors, behavior{CacheBehavior: b, conduct: conduct, caching: caching, keying: newKeying(&caching, b)})
+		made.behaviors = append(made.behaviors, behavior{CacheBehavior: b, conduct: conduct, caching: caching, keying: newKeying(&caching)})
 		added := &made.behaviors[len(made.behaviors)-1]
 		added.keying.beyond = &added.forwarding
 		added.functions = functionsOf(b, &made.config, c)

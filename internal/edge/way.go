@@ -51,6 +51,7 @@ type FunctionRun struct {
 	Logs        []string   `json:"logs,omitempty"`
 	Utilization int        `json:"utilization"` // percent of the steps it may take
 	Error       string     `json:"error,omitempty"`
+	URL         string     `json:"url,omitempty"` // path and query string that the request goes on with
 	Changes     []Change   `json:"changes,omitempty"`
 	Generated   *Generated `json:"generated,omitempty"` // answers the viewer
 }

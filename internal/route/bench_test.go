@@ -90,6 +90,6 @@ func BenchmarkExplainURL(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		r.ExplainURL("", "/blog/hello")
+		r.ExplainURL(route.Question{URL: "/blog/hello"})
 	}
 }

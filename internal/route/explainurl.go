@@ -9,25 +9,43 @@ import (
 	"github.com/freshet/freshet/internal/distribution"
 )
 
+// Question is a URL that somebody asks about: a path, with or without a query
+// string. One that begins with http:// or https:// has a host of its own, which
+// counts in place of Host. Without a host all distributions are asked.
+type Question struct {
+	Host string
+	URL  string
+
+	// Only is the ID of the distribution to ask, whatever the host; empty for
+	// those that answer to it.
+	Only string
+
+	// Rewritten returns what a function before the cache makes of the URL at a
+	// distribution, as a path with the query string, and whether that is known.
+	// Nil where no function is.
+	Rewritten func(distribution string) (to string, known bool)
+}
+
 // ExplainURL shows the way from a URL to the objects behind it: for every
 // distribution that answers to the host which behavior answers, which objects
-// may be in the answer, and what removes it from the cache. url is a path, with
-// or without a query string, or begins with http:// or https:// and a host,
-// which then counts in place of host. Without a host all distributions are
-// asked.
-func (r *Router) ExplainURL(host, url string) Explanation {
-	e := Explanation{Host: host}
-	a, notes := readURL(url)
+// may be in the answer, and what removes it from the cache.
+func (r *Router) ExplainURL(q Question) Explanation {
+	e := Explanation{Host: q.Host}
+	a, notes := readURL(q.URL)
 	e.Notes = notes
 	if a.host != "" {
 		e.Host = a.host
 	}
-	if e.URL = a.String(); e.URL != url {
-		e.Given = url
+	if e.URL = a.String(); e.URL != q.URL {
+		e.Given = q.URL
 	}
-	for _, s := range r.at(e.Host) {
+	sites := r.at(e.Host)
+	if q.Only != "" {
+		sites = slices.DeleteFunc(slices.Clone(r.sites), func(s *site) bool { return s.ID != q.Only })
+	}
+	for _, s := range sites {
 		stop := s.stop()
-		stop.URLs = []URLStop{r.explainURL(s, a)}
+		stop.URLs = []URLStop{r.explainURL(s, a, q.Rewritten)}
 		e.Distributions = append(e.Distributions, stop)
 	}
 	if len(e.Distributions) == 0 {
@@ -119,21 +137,19 @@ func fits(host, name string) int {
 }
 
 // explainURL is what s does with the URL.
-func (r *Router) explainURL(s *site, a asked) URLStop {
+func (r *Router) explainURL(s *site, a asked, rewritten func(string) (string, bool)) URLStop {
 	i := s.behaviorOf(a.path)
 	b := &s.behaviors[i]
 	u := URLStop{URL: a.path}
 	u.answered(s, i)
-	if kept := keptQuery(a.query, b.caching.QueryStrings); kept != "" {
-		u.URL += "?" + kept
-	}
+	u.URL = b.cachedAs(a)
 	if u.URL != a.String() {
 		u.Notes = append(u.Notes, "cached as "+u.URL+": the rest of the query string is not in the cache key")
 	}
 	if strings.Contains(a.path, "%20") && strings.Contains(a.path, "+") {
 		u.Notes = append(u.Notes, "spaces are written in both ways: changes of its keys remove the URLs that have one way throughout")
 	}
-	to := r.rewritten(s, i, a, &u)
+	to := b.rewritten(s, a, &u, rewritten)
 	u.Keys = r.candidates(s, i, to)
 	switch {
 	case s.off != "":
@@ -142,37 +158,50 @@ func (r *Router) explainURL(s *site, a asked) URLStop {
 		u.Why = b.refusal
 	default:
 		r.remove(s, &u)
-		if to.path != a.path {
-			pattern, exact := freshet.PathPattern(to.path)
-			made := Removal{URL: to.path, Pattern: string(pattern), Reason: "what the function makes of the URL"}
-			if !exact {
-				made.Reason += inexact(to.path, pattern)
-			}
-			u.Patterns = append(u.Patterns, made)
+		if made := b.cachedAs(to); made != u.URL {
+			u.Patterns = append(u.Patterns, removal(made, "what the function makes of the URL"))
 		}
 	}
 	return u
 }
 
-// rewritten is what the function that behavior i runs before the cache is asked
-// makes of a URL, as far as that is known. The behavior stays.
-func (r *Router) rewritten(s *site, i int, a asked, u *URLStop) asked {
-	b := &s.behaviors[i]
-	for _, f := range b.FunctionAssociations {
-		if f.EventType != "viewer-request" || r.Rewrite == nil {
-			continue
-		}
-		path, known := r.Rewrite(s.ID, f.FunctionARN, a.path)
-		if !known {
-			continue
-		}
-		if path = canonicalPath(path); path != a.path {
-			a.path = path
-			u.CacheKey = b.cacheKey(s, path)
-			u.Notes = append(u.Notes, "CloudFront function "+f.FunctionARN+" makes "+path+" of it, which the origin is asked for and the cache key has")
-		}
+// cachedAs is the URL under which b keeps what is asked for.
+func (b *behavior) cachedAs(a asked) string {
+	if kept := keptQuery(a.query, b.caching.QueryStrings); kept != "" {
+		return a.path + "?" + kept
 	}
-	return a
+	return a.path
+}
+
+// removal is the pattern that removes one URL.
+func removal(url, reason string) Removal {
+	pattern, exact := freshet.PathPattern(url)
+	made := Removal{URL: url, Pattern: string(pattern), Reason: reason}
+	if !exact {
+		made.Reason += inexact(url, pattern)
+	}
+	return made
+}
+
+// rewritten is what the function that b runs before the cache is asked makes of
+// a URL, as far as that is known. The behavior stays.
+func (b *behavior) rewritten(s *site, a asked, u *URLStop, rewritten func(string) (string, bool)) asked {
+	if rewritten == nil || !b.runsFirst() {
+		return a
+	}
+	text, known := rewritten(s.ID)
+	if !known {
+		return a
+	}
+	to := asked{host: a.host}
+	to.path, to.query, to.queried = strings.Cut(text, "?")
+	to.path, to.query = canonicalPath(to.path), freshet.CanonicalQuery(to.query)
+	if to.path == a.path && to.query == a.query {
+		return a
+	}
+	u.CacheKey = b.cacheKey(s, to.path)
+	u.Notes = append(u.Notes, "the function before the cache makes "+to.String()+" of it, which the origin is asked for and the cache key has")
+	return to
 }
 
 // keptQuery is the part of a query string that is in the cache key.
@@ -189,12 +218,7 @@ func keptQuery(text string, s distribution.Selection) string {
 // remove lists the patterns that remove u: its own, and those that changes of
 // its keys send.
 func (r *Router) remove(s *site, u *URLStop) {
-	pattern, exact := freshet.PathPattern(u.URL)
-	own := Removal{URL: u.URL, Pattern: string(pattern), Reason: "the URL itself"}
-	if !exact {
-		own.Reason += inexact(u.URL, pattern)
-	}
-	u.Patterns = []Removal{own}
+	u.Patterns = []Removal{removal(u.URL, "the URL itself")}
 	f := r.finder()
 	for i := range u.Keys {
 		k := &u.Keys[i]

@@ -32,7 +32,7 @@ func FuzzExplainURL(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, host, url string) {
-		e := r.ExplainURL(host, url)
+		e := r.ExplainURL(route.Question{Host: host, URL: url})
 		if _, err := json.Marshal(e); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func FuzzExplainURL(f *testing.F) {
 			}
 		}
 		path, _, _ := strings.Cut(e.URL, "?")
-		if again := r.ExplainURL(e.Host, path); again.URL != path {
+		if again := r.ExplainURL(route.Question{Host: e.Host, URL: path}); again.URL != path {
 			t.Errorf("%q has the URL %q, and that %q", url, path, again.URL)
 		}
 	})

@@ -120,7 +120,7 @@ func answer(t *testing.T, out *bytes.Buffer, r *route.Router, ask string) {
 		case "key":
 			encode(t, out, r.ExplainKey(words[1], words[2]))
 		case "url":
-			encode(t, out, r.ExplainURL(words[1], words[2]))
+			encode(t, out, r.ExplainURL(route.Question{Host: words[1], URL: words[2]}))
 		default:
 			t.Fatalf("no question: %q", line)
 		}

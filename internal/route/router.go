@@ -15,11 +15,6 @@ import (
 // Router finds URLs for the keys of a fixed set of distributions. It may be used
 // by several goroutines.
 type Router struct {
-	// Rewrite returns what the function with an ARN makes of a path before the
-	// cache is asked, and whether that is known. ExplainURL asks it. Nil where no
-	// function is known; set it before the Router is used.
-	Rewrite func(distribution, arn, path string) (to string, known bool)
-
 	sites     []*site
 	rules     compiled
 	stops     map[string][]stop // by bucket

@@ -80,7 +80,7 @@ func TestRouterIsSharedByGoroutines(t *testing.T) {
 			}
 			r.Own("site", "blog/a.html")
 			r.ExplainKey("site", "app/index.html")
-			r.ExplainURL("", "/app/x")
+			r.ExplainURL(route.Question{URL: "/app/x"})
 		})
 	}
 	group.Wait()

@@ -403,7 +403,7 @@ func TestTargetsCoverWhatViewersSee(t *testing.T) {
 // explains fails if the way from a URL does not lead to an object that it
 // depends on, or not to what removes it.
 func explains(t *rapid.T, r *route.Router, at, object [2]string) {
-	for _, stop := range r.ExplainURL("", at[1]).Distributions {
+	for _, stop := range r.ExplainURL(route.Question{URL: at[1]}).Distributions {
 		if stop.Distribution != at[0] {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/metrics"
 )
@@ -89,6 +90,25 @@ func (c Client) Retry(ctx context.Context, s Selection) (int, error) {
 		return 0, fmt.Errorf("retry: %w", err)
 	}
 	return answer.Changes, nil
+}
+
+// Explain says what the running edge does with a request, and what it has stored
+// for it.
+func (c Client) Explain(ctx context.Context, q edge.Question) (Explained, error) {
+	payload, err := json.Marshal(q)
+	if err != nil {
+		return Explained{}, fmt.Errorf("explain a request: %w", err)
+	}
+	body, err := c.do(ctx, http.MethodPost, "explain", payload)
+	if err != nil {
+		return Explained{}, err
+	}
+	defer func() { _ = body.Close() }()
+	var answer Explained
+	if err := json.NewDecoder(body).Decode(&answer); err != nil {
+		return Explained{}, fmt.Errorf("explain a request: %w", err)
+	}
+	return answer, nil
 }
 
 // Chaos returns what goes wrong on purpose.

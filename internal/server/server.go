@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/metrics"
+	"github.com/freshet/freshet/internal/route"
 )
 
 // Prefix begins the path of every request.
@@ -33,10 +35,21 @@ type Config struct {
 	Chaos    func() Chaos
 	SetChaos func(spec string) error
 
+	// Explain says what is done with a request at the moment.
+	Explain func(edge.Question) (Explained, error)
+
 	Metrics http.Handler                                                       // nil for none
 	Watch   func(ctx context.Context, each func(metrics.Snapshot) error) error // until ctx is done or each fails
 
 	Log *slog.Logger
+}
+
+// Explained is the way from a URL to the objects behind it, and what the edge
+// does with a request for it, or the way from an object to its URLs.
+type Explained struct {
+	route.Explanation
+
+	Ways []edge.Way `json:"ways,omitempty"` // of a URL: at the distributions that can be asked, in their order
 }
 
 // Chaos is what goes wrong on purpose, and how often it did since it was set.
@@ -77,6 +90,7 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("PUT "+Prefix+"chaos", c.setChaos)
 	mux.HandleFunc("DELETE "+Prefix+"chaos", c.setChaos)
 	mux.HandleFunc("GET "+Prefix+"top", c.top)
+	mux.HandleFunc("POST "+Prefix+"explain", c.explain)
 	if c.Metrics != nil {
 		mux.Handle("GET "+Metrics, c.Metrics)
 	}
@@ -169,6 +183,25 @@ func (c Config) retry(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(Retried{n})
+}
+
+func (c Config) explain(w http.ResponseWriter, r *http.Request) {
+	var q edge.Question
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&q); err != nil {
+		fail(w, http.StatusBadRequest, "read the question: "+err.Error())
+		return
+	}
+	answer, err := c.Explain(q)
+	switch {
+	case errors.Is(err, edge.ErrQuestion) || errors.Is(err, edge.ErrUnknownDistribution):
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	case err != nil:
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (c Config) chaos(w http.ResponseWriter, _ *http.Request) {
