@@ -87,6 +87,8 @@ func (t *explanationText) function(f *edge.FunctionRun) {
 			name += " " + c.Name
 		}
 		switch {
+		case c.What == "origin":
+			t.printf(3, "it changes the origin with cf.%s", c.Name)
 		case c.Added:
 			t.printf(3, "%s: %s is added", name, c.After)
 		case c.Gone:

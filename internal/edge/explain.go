@@ -40,7 +40,7 @@ func (e *Edge) Explain(question Question, look bool) (Way, error) {
 		x.admitted(r, &q)
 	}
 	if why != nil {
-		x.refused(why)
+		x.refused(&q, why)
 		return x.way, nil
 	}
 	if r, q = x.called(r, q); x.way.Refused == nil && (x.way.Function == nil || x.way.Function.Generated == nil) {
@@ -100,10 +100,10 @@ func (x *explaining) admitted(r *http.Request, q *query) {
 	}
 }
 
-func (x *explaining) refused(why *refusal) {
+func (x *explaining) refused(q *query, why *refusal) {
 	x.way.Refused = &Refused{Status: why.status, Reason: why.reason, Location: why.location}
-	if why.xml != "" {
-		x.way.Refused.Page = x.site.errors[why.status].ResponsePagePath
+	if rule, ok := x.site.page(why.status); ok && q.behavior != nil {
+		x.way.Refused.Page = rule.ResponsePagePath
 	}
 }
 
@@ -115,6 +115,10 @@ func (x *explaining) called(r *http.Request, q query) (*http.Request, query) {
 		seen := requestOf(r, targetOf(r))
 		ev := function.Event{Context: function.Context{EventType: function.ViewerRequest, RequestID: requestID()}, Request: seen}
 		result, err := x.edge.evaluate(x.site, r, b.functions.request, ev)
+		to := b.to
+		if err == nil {
+			to, err = q.destined(result)
+		}
 		run := &FunctionRun{ARN: b.functions.request, Logs: result.Logs, Utilization: result.Utilization}
 		x.way.Function = run
 		switch {
@@ -126,7 +130,11 @@ func (x *explaining) called(r *http.Request, q query) (*http.Request, query) {
 			run.Generated = generated(result.Response)
 		default:
 			run.Changes = changesBetween(&seen, result.Request)
+			for _, c := range result.Origins {
+				run.Changes = append(run.Changes, Change{What: "origin", Name: c.Method})
+			}
 			r, q = q.rewritten(r, result.Request)
+			q.to = to
 			run.URL = r.RequestURI
 		}
 	}
@@ -216,6 +224,7 @@ func (x *explaining) served(r *http.Request, q *query, answers []Answer) {
 	if w.Uncached == "" {
 		w.Key = x.key(r, q)
 		w.Names = q.names(x.site.root)
+		q.authorized = b.authorizes(x.edge.toOriginForAll(r, q))
 		w.Lifetimes = x.lifetimes(q, answers)
 		if r.Method == http.MethodHead {
 			x.note("HEAD is answered from what a GET has stored; where there is nothing it goes to the origin as HEAD, and nothing is stored")

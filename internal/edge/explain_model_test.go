@@ -51,7 +51,7 @@ func (t drawing) behavior(pattern string) distribution.CacheBehavior {
 		AllowedMethods: rapid.SampledFrom([][]string{allowedSets[0], allowedSets[1], allowedSets[2]}).Draw(t.T, "allowed"),
 	}
 	b.CachedMethods = rapid.SampledFrom([][]string{allowedSets[0], allowedSets[1]}).Draw(t.T, "cached")
-	if name := t.of("function", "", "", "index", "query", "made", "own", "broken"); name != "" {
+	if name := t.of("function", "", "", "index", "query", "made", "own", "broken", "elsewhere"); name != "" {
 		b.FunctionAssociations = []distribution.FunctionAssociation{{EventType: "viewer-request", FunctionARN: name}}
 	}
 	b.OriginRequestPolicyID = t.of("origin request", "", "o1")
@@ -91,7 +91,7 @@ func (t drawing) question() Question {
 	}
 	for name, values := range map[string][]string{
 		"Accept-Encoding": {"gzip", "gzip, br", "br;q=0, gzip", "identity"}, "Cookie": {"x=1", "x=1; y=2", "y=2; x=1", "z=3"}, "Accept-Language": {"de", "en"},
-		"X-Made": {"1", "2"}, "User-Agent": {"curl"}, "Origin": {"https://o.example.com"}, "Range": {"bytes=0-1"}, "Te": {"trailers"}, "If-None-Match": {`"other"`},
+		"X-Made": {"1", "2"}, "User-Agent": {"curl"}, "Origin": {"https://o.example.com"}, "Range": {"bytes=0-1"}, "Te": {"trailers"}, "Authorization": {"Basic eDp5"}, "If-None-Match": {`"other"`},
 	} {
 		if rapid.IntRange(0, 2).Draw(t.T, name) == 0 {
 			q.Header.Set(name, rapid.SampledFrom(values).Draw(t.T, name+" value"))
@@ -157,11 +157,12 @@ func (x *explained) compare(a *Ask, got *http.Request) {
 // the answer is kept, and what removes it.
 func TestExplanationsComeTrue(t *testing.T) {
 	functions := code(t, map[string]string{
-		"index":  indexRewrite,
-		"query":  `function handler(event) { var r = event.request; delete r.querystring.a; r.querystring.b = {value: 'f'}; return r; }`,
-		"made":   `function handler(event) { var r = event.request; r.headers['x-made'] = {value: 'f'}; delete r.headers['accept-language']; r.cookies.x = {value: 'f'}; return r; }`,
-		"own":    `function handler(event) { return {statusCode: 302, headers: {location: {value: event.request.uri}}}; }`,
-		"broken": `function handler(event) { throw new Error('no'); }`,
+		"index":     indexRewrite,
+		"query":     `function handler(event) { var r = event.request; delete r.querystring.a; r.querystring.b = {value: 'f'}; return r; }`,
+		"made":      `function handler(event) { var r = event.request; r.headers['x-made'] = {value: 'f'}; delete r.headers['accept-language']; r.cookies.x = {value: 'f'}; return r; }`,
+		"own":       `function handler(event) { return {statusCode: 302, headers: {location: {value: event.request.uri}}}; }`,
+		"elsewhere": `import cf from 'cloudfront'; function handler(event) { cf.selectRequestOriginById('two'); return event.request; }`,
+		"broken":    `function handler(event) { throw new Error('no'); }`,
 	})
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(rt *rapid.T) {
@@ -177,8 +178,8 @@ func TestExplanationsComeTrue(t *testing.T) {
 				rt.Fatal(err)
 			}
 			defer x.e.Close()
-			x.answer = Answer{rapid.SampledFrom([]int{200, 200, 200, 301, 404, 403, 503, 418}).Draw(rt, "status"), http.Header{}}
-			for _, control := range []string{"", "max-age=30", "max-age=7200", "s-maxage=0", "no-cache", "private, max-age=9", "max-age=30, stale-while-revalidate=10", "max-age=30, stale-if-error=0"} {
+			x.answer = Answer{rapid.SampledFrom([]int{200, 200, 200, 301, 307, 206, 404, 403, 503, 418}).Draw(rt, "status"), http.Header{}}
+			for _, control := range []string{"", "max-age=30", "max-age=7200", "s-maxage=0", "no-cache", "private, max-age=9", "public", "max-age=30, stale-while-revalidate=10", "max-age=30, stale-if-error=0"} {
 				if rapid.IntRange(0, 4).Draw(rt, control) == 0 && control != "" {
 					x.answer.Header.Set("Cache-Control", control)
 				}

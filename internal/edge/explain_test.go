@@ -160,7 +160,7 @@ func TestExplainedRefusals(t *testing.T) {
 		location, page   string
 	}{
 		{Question{Target: "/tls/a?b"}, 301, "/tls/*", "This distribution answers HTTPS only.", "https://e1.example/tls/a?b", ""},
-		{Question{Target: "/a", Method: "DELETE"}, 403, "*", "not configured to allow this method", "", ""},
+		{Question{Target: "/a", Method: "DELETE"}, 403, "*", "not configured to allow this method", "", "/denied.html"},
 		{Question{Target: "/private/a"}, 403, "/private/*", "Key-Pair-Id", "", "/denied.html"},
 		{Question{Target: "/" + strings.Repeat("a", 9000)}, 413, "", "8,192", "", ""},
 		{Question{Target: "/a", Header: header("X-Large", strings.Repeat("a", 40000))}, 413, "", "32,768", "", ""},

@@ -27,7 +27,7 @@ func (x *explaining) ask(r *http.Request, q *query, passes bool, part string) *A
 		asked.method, asked.header = r.Method, x.edge.toOrigin(r, &named)
 		asked.setUpgrade(upgradeOf(r))
 	}
-	to := q.behavior.to
+	to := q.to
 	first := x.askOf(to.primary, r, q, asked)
 	if first != nil && to.secondary != nil && failsOver(asked.method) {
 		first.FailsOver = slices.Sorted(maps.Keys(to.failover))
@@ -40,13 +40,12 @@ func (x *explaining) ask(r *http.Request, q *query, passes bool, part string) *A
 func (x *explaining) askOf(o *origin, viewer *http.Request, q *query, a asking) *Ask {
 	r, err := o.request(viewer.Context(), a, q.path, q.forwarded)
 	if err != nil {
-		x.note("origin %s cannot be asked: %v", o.id, err)
+		x.note("origin %s cannot be asked: %v", o.config.ID, err)
 		return nil
 	}
-	config, _ := x.site.config.Config.Origin(o.id)
 	made := &Ask{
-		Origin: o.id, Method: r.Method, URL: r.URL.String(), Host: r.Host, Header: r.Header, Attempts: o.attempts, Signing: signing(config),
-		Timeouts: Timeouts{connectTimeout(config).Seconds(), o.patience.Seconds(), o.completion.Seconds(), keepAlive(config).Seconds()},
+		Origin: o.config.ID, Method: r.Method, URL: r.URL.String(), Host: r.Host, Header: r.Header, Attempts: o.attempts, Signing: signing(o.config),
+		Timeouts: Timeouts{connectTimeout(o.config).Seconds(), o.patience.Seconds(), o.completion.Seconds(), keepAlive(o.config).Seconds()},
 	}
 	if via := r.Header.Get("Via"); via != "" {
 		made.Header["Via"] = []string{strings.ReplaceAll(via, x.edge.via, "1.1 "+theID+cloudfrontHop)}
@@ -87,7 +86,7 @@ func (b *behavior) keptBack(name, method string) string {
 	switch {
 	case slices.Contains(hopByHop, name):
 		return "it concerns one connection only"
-	case slices.Contains(removed, name) || strings.HasPrefix(name, "X-Edge-"):
+	case slices.Contains(removed, name) || isUnsent(name):
 		return "no configuration sends it on"
 	case isCloudFronts(name):
 		return "only CloudFront itself says it"
@@ -117,7 +116,7 @@ func (x *explaining) lifetime(q *query, a Answer, at time.Time) Lifetime {
 	for name, values := range a.Header {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
-	l, why := rule(&q.behavior.caching, arrival{status: a.Status, header: h, at: at, errorTTL: q.site.errorTTL(a.Status)})
+	l, why := rule(&q.behavior.caching, arrival{status: a.Status, header: h, at: at, errorTTL: q.site.errorTTL(a.Status), authorized: q.authorized})
 	made := Lifetime{Answer: a, Stored: l.store, Fresh: int64(l.fresh / time.Second), By: why.by, Said: why.said, Behind: int64(l.behind / time.Second)}
 	if l.store && l.staleOnError {
 		made.Stale = max(int64(l.staleFor/time.Second), -1)
@@ -125,7 +124,9 @@ func (x *explaining) lifetime(q *query, a Answer, at time.Time) Lifetime {
 			made.Stale = -1
 		}
 	}
-	made.Reason = reasonOf(a.Status, l, why)
+	if made.Reason = reasonOf(a.Status, l, why); q.authorized && !sharedDespiteAuthorization(h) {
+		made.Reason = "the origin sees an Authorization that is not in the cache key, and does not say public, s-maxage or must-revalidate"
+	}
 	return made
 }
 
@@ -134,6 +135,8 @@ func reasonOf(status int, l lifetime, why ruling) string {
 	switch {
 	case storingOf(status) == never:
 		return "answers with this status are not cached"
+	case storingOf(status) == ifItSaysSo && why == ruling{}:
+		return "cached only with Cache-Control or Expires"
 	case storingOf(status) == asErrorIfItSaysSo && why == ruling{}:
 		return "cached only with max-age or s-maxage"
 	case why.by == "ErrorCachingMinTTL":

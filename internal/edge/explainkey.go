@@ -88,6 +88,8 @@ func (k *keying) withoutHeader(name, source string) string {
 		return ""
 	case slices.Contains(hopByHop, name):
 		return "it concerns one connection only"
+	case isUnsent(name):
+		return "no configuration sends it on"
 	case isCloudFronts(name):
 		return "only CloudFront itself says it"
 	case name == "Range" || strings.HasPrefix(name, "If-"):

@@ -347,8 +347,14 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 func (e *Edge) begin(f *fill, r *http.Request, q *query) {
 	own := e.toOriginForAll(r, q)
 	q.accepts = q.behavior.keying.encodings(acceptEncoding(r))
-	q.authorized = own.Get("Authorization") != "" && !slices.Contains(q.behavior.keying.headers, "Authorization")
+	q.authorized = q.behavior.authorizes(own)
 	e.start(func() { e.run(f, q, own) })
+}
+
+// authorizes reports whether an origin that gets these headers sees an
+// Authorization that is not in the key.
+func (b *behavior) authorizes(own http.Header) bool {
+	return own.Get("Authorization") != "" && !slices.Contains(b.keying.headers, "Authorization")
 }
 
 // revalidateBehind asks the origin for a newer copy, unless somebody does that

@@ -34,7 +34,7 @@ func (x *explaining) look(r *http.Request, q *query) *Live {
 			made.XCache = refreshHit.header()
 		}
 		made.Copy = x.copy(r, q, stored)
-		if rule := x.site.errors[stored.status]; rule.ResponsePagePath != "" && stored.status >= http.StatusBadRequest {
+		if rule, ok := x.site.page(stored.status); ok {
 			made.Course += "; the viewer gets the page " + rule.ResponsePagePath + " in its place"
 		}
 	}

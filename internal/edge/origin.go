@@ -33,7 +33,7 @@ func BucketOrigin(c s3origin.Config) (Origin, error) {
 
 // origin is an Origin in the form requests need.
 type origin struct {
-	id            string      // of the configuration
+	config        distribution.Origin
 	plain, secure endpoint    // by how the viewer came
 	host          string      // empty for that of the endpoint
 	forced        string      // for the Host header, whatever the policies say; empty for what they say
@@ -60,7 +60,7 @@ type endpoint struct {
 // newOrigin puts together how o is reached and what its configuration says;
 // usual is the patience with an origin that says nothing of it.
 func newOrigin(reached Origin, o distribution.Origin, usual time.Duration) (*origin, error) {
-	made := &origin{id: o.ID, host: reached.Host, transport: reached.Transport, attempts: cmp.Or(max(o.ConnectionAttempts, 0), defaultAttempts)}
+	made := &origin{config: o, host: reached.Host, transport: reached.Transport, attempts: cmp.Or(max(o.ConnectionAttempts, 0), defaultAttempts)}
 	made.completion = seconds64(o.ResponseCompletionTimeout)
 	made.patience = cmp.Or(seconds64(readTimeout(o)), usual)
 	var err error

@@ -58,7 +58,7 @@ type FunctionRun struct {
 
 // Change is one thing about a request that a function has changed.
 type Change struct {
-	What   string `json:"what"` // uri, query string, header or cookie
+	What   string `json:"what"` // uri, query string, header, cookie, or origin by the method of that name
 	Name   string `json:"name,omitempty"`
 	Before string `json:"before"`
 	After  string `json:"after"`
