@@ -61,9 +61,10 @@ bench: ## every benchmark; those of internal/e2e are of the whole program
 	go test -run '^$$' -bench . -benchmem ./... </dev/null
 
 .PHONY: soak
-soak: ## the tests SOAKS (10) times over, shuffled, then the whole program for long, all with the race detector
+soak: ## the tests SOAKS (10) times over, shuffled, then the edge's model and the whole program for long, all with the race detector; FRESHET_SOAK_FOR=1h is how long for the last two
 	go test -race -shuffle=on -count=$(SOAKS) -timeout 3h ./... </dev/null
-	FRESHET_SOAK=1 go test -race -v -count=1 -timeout 1h ./internal/e2e </dev/null
+	FRESHET_SOAK=1 go test -race -v -count=1 -timeout 12h -run 'EveryByteIsOfItsTime|MemoryOfPatternsIsBounded' ./internal/edge </dev/null
+	FRESHET_SOAK=1 go test -race -v -count=1 -timeout 12h ./internal/e2e </dev/null
 
 .PHONY: clean
 clean: ## remove what was built; what freshet stored stays
