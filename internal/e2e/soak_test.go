@@ -159,7 +159,7 @@ func TestSoakEdge(t *testing.T) {
 	for range 6 {
 		all.Go(s.viewing)
 	}
-	filler := &soaked{path: "/filler", size: 3 << 20}
+	filler := &soaked{path: "/filler", size: 24 << 20}
 	if err := s.putOne(f, f.s3(t), filler); err != nil {
 		t.Fatal(err)
 	}
@@ -444,7 +444,7 @@ func (s *soak) filling(o *soaked) {
 		}
 		v := f.viewer(s.t)
 		for s.life.Load() == life && s.ctx.Err() == nil && !s.t.Failed() {
-			seen, err := v.get(o.path + "?fill=" + strconv.Itoa(random.IntN(500)))
+			seen, err := v.get(o.path + "?fill=" + strconv.Itoa(random.IntN(40)))
 			if err == nil {
 				s.count("filling bytes", len(seen.body))
 				err = o.judge(seen, [2]int{}, 0)
