@@ -2,7 +2,9 @@ package journal_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"testing"
 
 	"github.com/freshet/freshet/internal/journal"
@@ -58,5 +60,48 @@ func TestShelfKeepsTheLastValueOfEachKey(t *testing.T) {
 	}
 	if err := s.Put(t.Context(), "d", []byte("{")); err == nil {
 		t.Error("took what is no JSON")
+	}
+}
+
+// What was deleted stays so when the process is killed at once: the files are
+// then what the operating system has of them.
+func TestShelfForgetsForGood(t *testing.T) {
+	dir := t.TempDir()
+	open := func(dir string) (*journal.Shelf, *stream.Engine) {
+		e, err := stream.Open(stream.Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Close)
+		s, err := journal.OpenShelf(t.Context(), e.JetStream(), "THINGS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, e
+	}
+	alive, _ := open(dir)
+	for n := range 20 {
+		key := fmt.Sprintf("k.%d", n)
+		if err := errors.Join(alive.Put(t.Context(), key, []byte(`"first"`)), alive.Put(t.Context(), key, []byte(`"second"`))); err != nil {
+			t.Fatal(err)
+		}
+		if n%2 == 0 {
+			if err := alive.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		killed := t.TempDir()
+		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		again, e := open(killed)
+		if err := again.All(t.Context(), func([]byte) error { found++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		e.Close()
+		if want := (n + 1) / 2; found != want {
+			t.Errorf("after %d: %d values, want %d", n, found, want)
+		}
 	}
 }

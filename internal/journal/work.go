@@ -198,12 +198,15 @@ func each[T any](ctx context.Context, js jetstream.JetStream, kv jetstream.KeyVa
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", kv.Bucket(), err)
 		}
+		seq = m.Sequence
+		if m.Header.Get("KV-Operation") != "" {
+			continue // a marker in the place of what was deleted
+		}
 		var v T
 		if err := json.Unmarshal(m.Data, &v); err != nil {
 			return nil, fmt.Errorf("read %s: message %d: %w", kv.Bucket(), m.Sequence, err)
 		}
 		list = append(list, v)
-		seq = m.Sequence
 	}
 }
 

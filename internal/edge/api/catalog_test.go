@@ -326,6 +326,21 @@ func TestStatusIsInProgressForAWhile(t *testing.T) {
 	if err := waiter.Wait(t.Context(), &cloudfront.GetDistributionInput{Id: made.Distribution.Id}, time.Minute); err != nil {
 		t.Error(err)
 	}
+
+	// One that was just disabled is enabled somewhere still.
+	config := made.Distribution.DistributionConfig
+	config.Enabled = aws.Bool(false)
+	disabled, err := c.UpdateDistribution(t.Context(), &cloudfront.UpdateDistributionInput{Id: made.Distribution.Id, IfMatch: made.ETag, DistributionConfig: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := &cloudfront.DeleteDistributionInput{Id: made.Distribution.Id, IfMatch: disabled.ETag}
+	_, err = c.DeleteDistribution(t.Context(), remove)
+	refusedAs(t, "delete at once", "DistributionNotDisabled", err)
+	now = now.Add(time.Minute)
+	if _, err := c.DeleteDistribution(t.Context(), remove); err != nil {
+		t.Error(err)
+	}
 }
 
 // Of many who change the same version one does, and the others are told.

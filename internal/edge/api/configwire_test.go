@@ -143,8 +143,39 @@ func TestEveryMemberOfADistributionIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			same(t, &given, got.Distribution.DistributionConfig)
+			w.answer = afterRestart
+			kept, err := sdk(w).CreateDistribution(context.Background(), &cloudfront.CreateDistributionInput{DistributionConfig: &given})
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, &given, kept.Distribution.DistributionConfig)
 		})
 	}
+}
+
+// afterRestart answers with what the shelf keeps of a distribution.
+func afterRestart(body []byte) (reply, error) {
+	c, err := readDistribution(body)
+	if err != nil {
+		return reply{}, err
+	}
+	made := &resource{key: resourceKey{distributionKind, "E1"}, config: distributionConfig{c}}
+	text, err := made.marshal()
+	if err != nil {
+		return reply{}, err
+	}
+	kept, err := unmarshalResource(text)
+	if err != nil {
+		return reply{}, err
+	}
+	before, err := made.etag()
+	if err != nil {
+		return reply{}, err
+	}
+	if after, err := kept.etag(); err != nil || after != before {
+		return reply{}, fmt.Errorf("the version %s became %s: %w", before, after, err)
+	}
+	return reply{body: document{name: "Distribution", below: []element{group("DistributionConfig", kept.config.elements()...)}}}, nil
 }
 
 // What a client read it can send back unchanged, whatever was configured.

@@ -31,7 +31,7 @@ func pythons(t *testing.T) []string {
 
 // deploying is a server whose changes take a moment.
 func deploying(t *testing.T) *httptest.Server {
-	cat := catalog(t, func(c *api.CatalogConfig) { c.Deploy = 300 * time.Millisecond })
+	cat := catalog(t, func(c *api.CatalogConfig) { c.Deploy = time.Second })
 	return serve(t, open(t, &edge{}, func(c *api.RegisterConfig) { c.Distributions = cat.Distributions }), func(c *api.HandlerConfig) { c.Catalog = cat })
 }
 
@@ -49,7 +49,8 @@ func TestBoto3MakesDistributions(t *testing.T) {
 			for what, want := range map[string]any{
 				"made": []any{201.0, true, "InProgress"}, "kept": true, "tags": []any{map[string]any{"Key": "k", "Value": "v"}}, "using": true, "managed": true,
 				"errors": []any{[]any{"DistributionAlreadyExists", 409.0}, []any{"CNAMEAlreadyExists", 409.0}, []any{"PreconditionFailed", 412.0},
-					[]any{"InvalidIfMatchVersion", 400.0}, []any{"DistributionNotDisabled", 409.0}, []any{"NoSuchCachePolicy", 404.0}},
+					[]any{"InvalidIfMatchVersion", 400.0}, []any{"DistributionNotDisabled", 409.0}, []any{"NoSuchCachePolicy", 404.0},
+					[]any{"DistributionNotDisabled", 409.0}},
 				"gone": []any{"NoSuchDistribution", 404.0},
 			} {
 				if !reflect.DeepEqual(seen[what], want) {
@@ -94,9 +95,10 @@ func testCLIDistributions(t *testing.T, cli string) {
 		"--query", "[Distribution.Id, Distribution.Status, ETag]"))
 	id, etag := made[0], made[2]
 	// The CLI asks again after a minute, so wait for what it would see at once.
-	eventually(t, "deployment", func() bool {
+	deployed := func() bool {
 		return strings.Contains(send(t, s, "GET", "/2020-05-31/distribution/"+id, "").body, "<Status>Deployed</Status>")
-	})
+	}
+	eventually(t, "deployment", deployed)
 	want(``, "wait", "distribution-deployed", "--id", id)
 	config := want(`(?s)\{.*\}`, "get-distribution-config", "--id", id, "--query", "DistributionConfig", "--output", "json")
 	file := filepath.Join(t.TempDir(), "config.json")
@@ -107,6 +109,7 @@ func testCLIDistributions(t *testing.T, cli string) {
 	want(`An error occurred \(DistributionNotDisabled\).*`, "delete-distribution", "--id", id, "--if-match", etag)
 	next := want(`E[A-Z0-9]{13}`, "update-distribution", "--id", id, "--if-match", etag, "--distribution-config", "file://"+file, "--query", "ETag")
 	want("False", "get-distribution", "--id", id, "--query", "Distribution.DistributionConfig.Enabled")
+	eventually(t, "deployment of the change", deployed)
 	want(``, "delete-distribution", "--id", id, "--if-match", next)
 	want(`An error occurred \(NoSuchDistribution\).*`, "get-distribution", "--id", id)
 	want("Managed-CachingOptimized\t1", "get-cache-policy", "--id", "658327ea-f89d-4fab-a63d-7e88639e58f6", "--query", "CachePolicy.CachePolicyConfig.[Name, MinTTL]")

@@ -91,6 +91,8 @@ func (h *handler) deleteDistribution(c call) (reply, error) {
 			return nil, old.builtIn()
 		case old.config.(distributionConfig).Enabled:
 			return nil, refuse(DistributionNotDisabled, "The distribution you are trying to delete has not been disabled.")
+		case h.Catalog.status(old.modified) == statusInProgress:
+			return nil, refuse(DistributionNotDisabled, "The distribution you are trying to delete has not been disabled everywhere yet: its status is InProgress.")
 		}
 		return old, nil
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -16,6 +17,9 @@ import (
 // MaxBody is the longest body of a request, in bytes: 3,000 paths of 4,000
 // characters with their markup, and some air.
 const MaxBody = 16 << 20
+
+// maxDrained is how much of a body that is too long is read on, and thrown away.
+const maxDrained = 4 * MaxBody
 
 // HandlerConfig is what a handler works with. Register and Credentials are
 // required.
@@ -102,6 +106,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	refusal := refusalFor(err)
+	if refusal.Code == BatchTooLarge {
+		// Many clients do not look at an answer before they have sent everything.
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrained)
+	}
 	if refusal.Status >= http.StatusInternalServerError {
 		h.Logger.Error("answer a CloudFront request", "method", r.Method, "path", r.URL.Path, "request_id", requestID, "error", err)
 	}

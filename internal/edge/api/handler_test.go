@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -357,3 +360,31 @@ func TestTornBody(t *testing.T) {
 type torn struct{}
 
 func (torn) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// A client that sends everything before it looks at the answer gets one.
+func TestAnswerToABodyThatIsTooLong(t *testing.T) {
+	s := serve(t, open(t, &edge{}, nil), nil)
+	body := strings.Repeat("x", api.MaxBody+1<<20)
+	r := signed(t, s, http.MethodPost, create, body)
+	var text bytes.Buffer
+	if err := r.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.Copy(conn, &text); err != nil {
+		t.Fatalf("send: %v", err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatalf("read the answer: %v", err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(said), "<Code>BatchTooLarge</Code>") {
+		t.Errorf("%d %s, %v", answer.StatusCode, said, err)
+	}
+}

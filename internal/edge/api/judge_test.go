@@ -48,6 +48,7 @@ func TestRefusedDistributions(t *testing.T) {
 		"text among elements":       {with("<Aliases>x<Quantity>0</Quantity></Aliases>"), 400, "MalformedInput"},
 		"two kinds in a list":       {with("<Aliases><Quantity>2</Quantity><Items><CNAME>a.b</CNAME><Name>c.d</Name></Items></Aliases>"), 400, "MalformedInput"},
 		"deep":                      {with(strings.Repeat("<a>", 100000)), 400, "MalformedInput"},
+		"wide":                      {with("<Aliases><Quantity>100000</Quantity><Items>" + strings.Repeat("<CNAME/>", 100000) + "</Items></Aliases>"), 400, "MalformedInput"},
 		"not a number":              {with("<CacheBehaviors><Quantity>x</Quantity></CacheBehaviors>"), 400, "MalformedInput"},
 		"not a bool":                {change("<Enabled>true", "<Enabled>maybe"), 400, "MalformedInput"},
 		"no caller reference":       {change("<CallerReference>r</CallerReference>", ""), 400, "MalformedXML"},

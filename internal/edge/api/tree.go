@@ -18,6 +18,10 @@ import (
 // have a dozen levels.
 const maxDepth = 32
 
+// maxElements is how many there may be in a request. CloudFront's largest, a
+// distribution with all that its quotas allow, has some twenty thousand.
+const maxElements = 100_000
+
 // tree is an element of a request in the form that package distribution
 // decodes: its elements by name, as map[string]any, []any or string.
 type tree = map[string]any
@@ -51,8 +55,9 @@ func malformed(root string, err error) error {
 }
 
 type treeReader struct {
-	decoder *xml.Decoder
-	depth   int
+	decoder  *xml.Decoder
+	depth    int
+	elements int
 }
 
 func (r *treeReader) document(root string) (tree, error) {
@@ -94,6 +99,9 @@ func (r *treeReader) element(name, above string) (any, error) {
 		return nil, fmt.Errorf("more than %d levels", maxDepth)
 	}
 	defer func() { r.depth-- }()
+	if r.elements++; r.elements > maxElements {
+		return nil, fmt.Errorf("more than %d elements", maxElements)
+	}
 	var c content
 	for {
 		token, err := r.decoder.Token()

@@ -71,6 +71,8 @@ seen["errors"] = [
 ]
 client.get_waiter("distribution_deployed").wait(Id=identity, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
 disabled = client.update_distribution(Id=identity, DistributionConfig=dict(got["DistributionConfig"], Enabled=False), IfMatch=got["ETag"])
+seen["errors"].append(error_of(client.delete_distribution, Id=identity, IfMatch=disabled["ETag"]))
+client.get_waiter("distribution_deployed").wait(Id=identity, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
 client.delete_distribution(Id=identity, IfMatch=disabled["ETag"])
 seen["gone"] = error_of(client.get_distribution, Id=identity)
 client.delete_cache_policy(Id=policy["Id"], IfMatch=client.get_cache_policy(Id=policy["Id"])["ETag"])
