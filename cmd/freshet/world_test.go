@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/edge/certificate"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/route"
@@ -62,6 +64,28 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = fmt.Fprintf(ts.Stdout(), "%s\n", bytes.ReplaceAll(text.Bytes(), []byte("\r"), nil))
 	ts.Check(err)
+}
+
+// certify NAME writes a certificate for a name to site.pem and its key to
+// site.key, and has get -tls trust its issuer, who is another each time.
+func certify(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: certify name")
+	}
+	issuer, err := certificate.New()
+	ts.Check(err)
+	made, err := issuer.For(args[0])
+	ts.Check(err)
+	key, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
+	ts.Check(err)
+	for name, text := range map[string][]byte{
+		"site.pem":   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]}),
+		"site.key":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		"issuer.pem": issuer.CertificatePEM(),
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), text, 0o600))
+	}
+	ts.Setenv("AUTHORITY", "issuer.pem")
 }
 
 func client(ts *testscript.TestScript) *s3.Client {

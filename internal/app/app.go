@@ -92,6 +92,7 @@ type Up struct {
 	edgeServer   *http.Server
 	inside       *inside      // the way of verification to distributions that answer over TLS alone
 	tlsServer    *http.Server // nil without TLS
+	tlsDoor      net.Listener // over tlsListener
 	apiServer    *http.Server
 	token        string
 	toBucket     *http.Transport            // of everything here that uses the S3 API

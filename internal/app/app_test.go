@@ -141,7 +141,7 @@ func TestServeEndsAfterItsLastAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, s, l) }()
+	go func() { ended <- serve(ctx, s, l, time.Minute) }()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	got := make(chan error, 1)
 	go func() {
@@ -167,6 +167,31 @@ func TestServeEndsAfterItsLastAnswer(t *testing.T) {
 		t.Error("ended while a request was being answered")
 	}
 	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServeCutsOffWhatDoesNotEnd: an answer that goes on has its time, and no
+// more.
+func TestServeCutsOffWhatDoesNotEnd(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, s, l, time.Millisecond) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if resp, err := client.Get("http://" + l.Addr().String()); err == nil {
+		_ = resp.Body.Close()
+		t.Error("an answer that does not end has ended")
+	}
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }

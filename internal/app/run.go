@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,24 +19,25 @@ import (
 	"github.com/freshet/freshet/internal/stream"
 )
 
-// lastAnswers is how long running requests may take to end when everything
-// stops.
+// lastAnswers is how long requests that run may take to end when everything
+// stops, but for those of viewers, who have Config.Drain.
 const lastAnswers = 500 * time.Millisecond
 
 // Run serves, works and watches until ctx is done, and returns what ended it
 // otherwise.
 func (u *Up) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(ctx, u.edgeServer, u.edgeListener) })
-	g.Go(func() error { return serve(ctx, u.inside.server(u.edge), u.inside) })
+	g.Go(func() error {
+		return serve(ctx, u.edgeServer, u.edge.Door(u.edgeListener, nil), time.Duration(u.cfg.Drain))
+	})
+	g.Go(func() error { return serve(ctx, u.inside.server(u.edge), u.inside, lastAnswers) })
 	if u.tlsServer != nil {
-		// net/http speaks HTTP/2 on connections that agreed on it.
-		g.Go(func() error { return serve(ctx, u.tlsServer, tls.NewListener(u.tlsListener, u.tlsServer.TLSConfig)) })
+		g.Go(func() error { return serve(ctx, u.tlsServer, u.tlsDoor, time.Duration(u.cfg.Drain)) })
 	}
 	if u.scrapes != nil {
-		g.Go(func() error { return serve(ctx, u.scrapeServer(), u.scrapes) })
+		g.Go(func() error { return serve(ctx, u.scrapeServer(), u.scrapes, lastAnswers) })
 	}
-	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener) })
+	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener, lastAnswers) })
 	g.Go(func() error { return u.pipeline.Run(ctx) })
 	if len(u.described.files) > 0 {
 		g.Go(func() error { return u.follow(ctx) })
@@ -51,12 +51,13 @@ func (u *Up) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve returns when ctx is done and the last answers were given or cut off.
-func serve(ctx context.Context, s *http.Server, l net.Listener) error {
+// serve returns when ctx is done and the last answers were given, or cut off
+// after drain.
+func serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Duration) error {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
-		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
 		if s.Shutdown(patience) != nil {
 			_ = s.Close()

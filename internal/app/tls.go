@@ -61,8 +61,25 @@ func (u *Up) openTLS() error {
 	if err != nil {
 		return err
 	}
+	pairs := make([]certificate.Pair, len(u.cfg.Certificates))
+	for i, c := range u.cfg.Certificates {
+		pairs[i] = certificate.Pair{Certificate: c.File, Key: c.Key}
+	}
+	own, err := certificate.Load(pairs, u.opts.Log)
+	if err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
 	u.tlsServer = edge.Server(u.edge)
-	u.tlsServer.TLSConfig = u.edge.TLS(nil, a)
+	u.tlsDoor = u.edge.Door(u.tlsListener, u.edge.TLS(own.Certificates, a))
+	u.onClose(u.closeTLS)
+	return nil
+}
+
+// closeTLS ends the door where Run did not, or nobody has called it.
+func (u *Up) closeTLS() error {
+	if err := u.tlsDoor.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
 	return nil
 }
 

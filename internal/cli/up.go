@@ -18,19 +18,22 @@ import (
 )
 
 type upCmd struct {
-	Dir       string `arg:"" optional:"" type:"existingdir" help:"Directory to mirror into the bucket and to watch: saving a file is a PUT, removing one is a DELETE."`
-	S3        string `name:"s3" placeholder:"ADDR" help:"Address of the bucket's S3 API (default 127.0.0.1:9000). Port 0 takes a free one."`
-	Edge      string `placeholder:"ADDR" help:"Address of the edge (default 127.0.0.1:8080)."`
-	TLS       string `name:"tls" placeholder:"ADDR" help:"Address of the edge for TLS (HTTP/1.1 and HTTP/2; default none). The authority that signs its certificates is kept in the data directory."`
-	API       string `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
-	Bucket    string `placeholder:"NAME" help:"Name of the bucket (default site)."`
-	Driver    string `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
-	Chaos     string `placeholder:"SPEC" help:"What goes wrong in the CloudFront API on purpose, to try out what you have built on it; see below."`
-	Quota     string `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
-	Metrics   string `placeholder:"ADDR" help:"Address of the metrics for Prometheus (default none; with the token they are at /metrics of the CloudFront API's address)."`
-	AccessLog string `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
-	Ephemeral bool   `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
-	JSON      bool   `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
+	Dir       string        `arg:"" optional:"" type:"existingdir" help:"Directory to mirror into the bucket and to watch: saving a file is a PUT, removing one is a DELETE."`
+	S3        string        `name:"s3" placeholder:"ADDR" help:"Address of the bucket's S3 API (default 127.0.0.1:9000). Port 0 takes a free one."`
+	Edge      string        `placeholder:"ADDR" help:"Address of the edge (default 127.0.0.1:8080)."`
+	TLS       string        `name:"tls" placeholder:"ADDR" help:"Address of the edge for TLS (HTTP/1.1 and HTTP/2; default none). The authority that signs its certificates is kept in the data directory."`
+	TLSCert   []string      `name:"tls-cert" placeholder:"FILE" sep:"none" help:"PEM file of a certificate for --tls, which viewers get who ask for a name that it holds; the authority's are for the others. May be given several times, each with its --tls-key. Files that change are read again."`
+	TLSKey    []string      `name:"tls-key" placeholder:"FILE" sep:"none" help:"PEM file of the key of the certificate in the same place."`
+	Drain     time.Duration `placeholder:"TIME" help:"For how long answers that are under way go on when it ends (default 10s)."`
+	API       string        `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
+	Bucket    string        `placeholder:"NAME" help:"Name of the bucket (default site)."`
+	Driver    string        `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
+	Chaos     string        `placeholder:"SPEC" help:"What goes wrong in the CloudFront API on purpose, to try out what you have built on it; see below."`
+	Quota     string        `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
+	Metrics   string        `placeholder:"ADDR" help:"Address of the metrics for Prometheus (default none; with the token they are at /metrics of the CloudFront API's address)."`
+	AccessLog string        `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
+	Ephemeral bool          `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
+	JSON      bool          `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
 
 	described `embed:""`
 }
@@ -66,6 +69,18 @@ func (c *upCmd) apply(cfg *config.Config) {
 		}
 	}
 	c.describe(cfg)
+	if c.Drain != 0 {
+		cfg.Drain = config.Duration(c.Drain)
+	}
+	if len(c.TLSCert)+len(c.TLSKey) > 0 {
+		cfg.Certificates = make([]config.Certificate, max(len(c.TLSCert), len(c.TLSKey)))
+		for i, file := range c.TLSCert {
+			cfg.Certificates[i].File = file
+		}
+		for i, file := range c.TLSKey {
+			cfg.Certificates[i].Key = file
+		}
+	}
 }
 
 // Run serves until ctx is done.

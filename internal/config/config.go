@@ -32,29 +32,38 @@ const File = "freshet.yaml"
 
 // Config is everything that can be set, with the names of the file.
 type Config struct {
-	Data         string       `yaml:"data" json:"data"`                                   // directory of keys, objects, queue and journal
-	S3           string       `yaml:"s3" json:"s3"`                                       // address of the bucket's S3 API
-	Edge         string       `yaml:"edge" json:"edge"`                                   // address of the edge
-	API          string       `yaml:"api" json:"api"`                                     // address of the CloudFront API
-	EdgeTLS      string       `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"`       // address of the edge for TLS; empty for none
-	Metrics      string       `yaml:"metrics,omitempty" json:"metrics,omitempty"`         // address of the metrics without a token; empty for none
-	AccessLogs   string       `yaml:"access_logs,omitempty" json:"access_logs,omitempty"` // directory of the edge's standard access logs; empty for none
-	Bucket       string       `yaml:"bucket" json:"bucket"`                               // its name
-	Region       string       `yaml:"region" json:"region"`                               // what S3 clients sign for
-	Driver       string       `yaml:"driver" json:"driver"`                               // how invalidations are sent
-	Retry        Duration     `yaml:"retry" json:"retry"`                                 // how long a request that fails for a while is worth another try
-	Patience     Duration     `yaml:"patience" json:"patience"`
-	Deploy       Duration     `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
-	Complete     Duration     `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
-	Quota        string       `yaml:"quota" json:"quota"`       // which of CloudFront's quotas the API holds clients to
-	Chaos        string       `yaml:"chaos" json:"chaos"`       // what goes wrong in the API on purpose
-	Distribution Distribution `yaml:"distribution" json:"distribution"`
+	Data         string        `yaml:"data" json:"data"`                                     // directory of keys, objects, queue and journal
+	S3           string        `yaml:"s3" json:"s3"`                                         // address of the bucket's S3 API
+	Edge         string        `yaml:"edge" json:"edge"`                                     // address of the edge
+	API          string        `yaml:"api" json:"api"`                                       // address of the CloudFront API
+	EdgeTLS      string        `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"`         // address of the edge for TLS; empty for none
+	Certificates []Certificate `yaml:"certificates,omitempty" json:"certificates,omitempty"` // for EdgeTLS, each for the names that it holds
+	Metrics      string        `yaml:"metrics,omitempty" json:"metrics,omitempty"`           // address of the metrics without a token; empty for none
+	AccessLogs   string        `yaml:"access_logs,omitempty" json:"access_logs,omitempty"`   // directory of the edge's standard access logs; empty for none
+	Bucket       string        `yaml:"bucket" json:"bucket"`                                 // its name
+	Region       string        `yaml:"region" json:"region"`                                 // what S3 clients sign for
+	Driver       string        `yaml:"driver" json:"driver"`                                 // how invalidations are sent
+	Retry        Duration      `yaml:"retry" json:"retry"`                                   // how long a request that fails for a while is worth another try
+	Patience     Duration      `yaml:"patience" json:"patience"`
+	Drain        Duration      `yaml:"drain" json:"drain"`       // for how long answers that are under way go on when everything stops
+	Deploy       Duration      `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
+	Complete     Duration      `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
+	Quota        string        `yaml:"quota" json:"quota"`       // which of CloudFront's quotas the API holds clients to
+	Chaos        string        `yaml:"chaos" json:"chaos"`       // what goes wrong in the API on purpose
+	Distribution Distribution  `yaml:"distribution" json:"distribution"`
 
 	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution, and up serves beside it
 	Origins       map[string]string  `yaml:"origins,omitempty" json:"origins,omitempty"`             // URL of the server that stands for an origin here, by its domain name
 	Functions     []Function         `yaml:"functions,omitempty" json:"functions,omitempty"`         // CloudFront functions that distributions may run here
 	Routes        route.Rules        `yaml:"routes" json:"routes"`
 	Plan          plan.Terms         `yaml:"plan" json:"plan"`
+}
+
+// Certificate names the PEM files of a certificate, with those that lead to its
+// authority after it, and of its key.
+type Certificate struct {
+	File string `yaml:"file" json:"file"` // relative to the configuration file
+	Key  string `yaml:"key" json:"key"`   // likewise
 }
 
 // DistributionFile names a file that describes distributions or cache policies:
@@ -135,6 +144,7 @@ func Default() Config {
 		Driver:   DriverCloudFront,
 		Retry:    Duration(2 * time.Minute),
 		Patience: Duration(5 * time.Second),
+		Drain:    Duration(10 * time.Second),
 		Deploy:   Duration(500 * time.Millisecond),
 		Quota:    string(api.QuotaNone),
 		Distribution: Distribution{
@@ -173,6 +183,13 @@ func Load(path string, must bool) (Config, error) {
 			}
 		}
 	}
+	for i := range c.Certificates {
+		for _, f := range []*string{&c.Certificates[i].File, &c.Certificates[i].Key} {
+			if *f != "" && !filepath.IsAbs(*f) {
+				*f = filepath.Join(filepath.Dir(path), *f)
+			}
+		}
+	}
 	c.besideFile(path)
 	return c, nil
 }
@@ -202,7 +219,7 @@ func (c Config) Check() error {
 	if c.Data == "" {
 		complain("data: a directory is needed")
 	}
-	problems = append(problems, c.checkAddresses(), c.checkAPI())
+	problems = append(problems, c.checkAddresses(), c.checkCertificates(), c.checkAPI())
 	if !bucketName.MatchString(c.Bucket) {
 		complain("bucket: %q must be 3 to 63 lower-case letters, digits, dots and hyphens", c.Bucket)
 	}
@@ -212,8 +229,8 @@ func (c Config) Check() error {
 	if drivers := []string{DriverCloudFront, DriverEdge}; !slices.Contains(drivers, c.Driver) {
 		complain("driver: %q is none of %s", c.Driver, strings.Join(drivers, ", "))
 	}
-	if c.Retry < 0 || c.Patience < 0 || c.Deploy < 0 || c.Complete < 0 {
-		complain("retry, patience, deploy, complete: must not be negative")
+	if c.Retry < 0 || c.Patience < 0 || c.Drain < 0 || c.Deploy < 0 || c.Complete < 0 {
+		complain("retry, patience, drain, deploy, complete: must not be negative")
 	}
 	for i, d := range c.Distributions {
 		if d.File == "" {
@@ -253,6 +270,18 @@ func (c Config) checkAddresses() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func (c Config) checkCertificates() error {
+	if len(c.Certificates) > 0 && c.EdgeTLS == "" {
+		return errors.New("certificates: there is no edge_tls address (--tls) that would use them")
+	}
+	for i, pair := range c.Certificates {
+		if pair.File == "" || pair.Key == "" {
+			return fmt.Errorf("certificates[%d]: a file and a key are needed", i)
+		}
+	}
+	return nil
 }
 
 // checkAPI is about what the CloudFront API does on purpose.

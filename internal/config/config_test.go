@@ -99,7 +99,7 @@ func TestCheckFindsEverythingThatIsWrong(t *testing.T) {
 		{"origins elsewhere", func(c *Config) { c.Origins = map[string]string{"app.example.com": "localhost:3000"} }, []string{`origins.app.example.com: "localhost:3000" is no URL`}},
 		{"unknown quota", func(c *Config) { c.Quota = "some" }, []string{`quota: "some" is none of none, rate, window, both`}},
 		{"chaos that is none", func(c *Config) { c.Chaos = "throttle=x" }, []string{`chaos: read chaos "throttle=x"`}},
-		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience, deploy, complete: "}},
+		{"negative times", func(c *Config) { c.Retry = -1 }, []string{"retry, patience, drain, deploy, complete: "}},
 		{"no times", func(c *Config) { c.Retry, c.Patience = 0, 0 }, nil},
 		{"root object with a slash", func(c *Config) { c.Distribution.DefaultRootObject = "/index.html" }, []string{"DefaultRootObject"}},
 		{"no root object", func(c *Config) { c.Distribution.DefaultRootObject = "" }, nil},

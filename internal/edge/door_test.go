@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ func listening(t *testing.T, e *Edge) string {
 	}
 	s := Server(e)
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
+	go func() { done <- s.Serve(e.Door(l, nil)) }()
 	t.Cleanup(func() { s.Close(); <-done })
 	return l.Addr().String()
 }
@@ -135,7 +136,17 @@ func TestFrontDoor(t *testing.T) {
 			mu.Lock()
 			seen = nil
 			mu.Unlock()
-			statuses, _, _ := raw(t, addr, tt.text)
+			statuses, bodies, header := raw(t, addr, tt.text)
+			if n := len(statuses); n > 0 && statuses[n-1] >= 400 {
+				for name, form := range ownHeaders {
+					if !regexp.MustCompile(form).MatchString(header.Get(name)) {
+						t.Errorf("%s: %q does not match %s", name, header.Get(name), form)
+					}
+				}
+				if !strings.Contains(bodies[n-1], fmt.Sprint("<h1>", statuses[n-1])) {
+					t.Errorf("page %q", bodies[n-1])
+				}
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if got := strings.Trim(fmt.Sprint(statuses), "[]"); got != tt.statuses {
@@ -149,6 +160,12 @@ func TestFrontDoor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ownHeaders is what CloudFront says in each answer of its own.
+var ownHeaders = map[string]string{
+	"X-Cache": "^Error from cloudfront$", "Server": "^CloudFront$", "Via": `^1\.1 [0-9a-f]{32}\.cloudfront\.net \(CloudFront\)$`, "X-Amz-Cf-Pop": ".",
+	"X-Amz-Cf-Id": "^[A-Za-z0-9_-]{54}==$", "Content-Type": "^text/html", "Date": "GMT$", "Content-Length": "^[1-9]", "Connection": "close|^$",
 }
 
 // A request of more than 32,768 bytes, or a URL of more than 8,192, gets a 413
@@ -167,7 +184,8 @@ func TestRequestsThatAreTooLarge(t *testing.T) {
 		{"headers within the limit", "GET /" + host + "X: " + long(32000) + "\r\n\r\n", 200},
 		{"one long header", "GET /" + host + "X: " + long(33000) + "\r\n\r\n", 413},
 		{"many headers", "GET /" + host + strings.Repeat("X: "+long(100)+"\r\n", 400) + "\r\n", 413},
-		{"more than anybody reads", "GET /" + host + "X: " + long(100_000) + "\r\n\r\n", 431},
+		{"more than anybody reads", "GET /" + host + "X: " + long(100_000) + "\r\n\r\n", 413},
+		{"very much more", "GET /" + host + "X: " + long(1<<20) + "\r\n\r\n", 413},
 	} {
 		statuses, bodies, header := raw(t, addr, tt.text)
 		if len(statuses) == 0 || statuses[0] != tt.status {

@@ -13,6 +13,13 @@ import (
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 const maxRequestHeader = 32768
 
+// headerPatience is how long a viewer may take for a request without its body,
+// and for a handshake.
+const headerPatience = 10 * time.Second
+
+// tooLargeReason is what a viewer is told of such a request.
+const tooLargeReason = "The request is larger than 32,768 bytes without its body."
+
 // viewerPatience is how long a viewer may take to send the next bytes of a body,
 // and to take patientBytes of one.
 const (
@@ -22,11 +29,13 @@ const (
 
 // Server returns a server for viewers: with limits on what a request may send
 // and how slowly, and none on how long an upload or a download takes that goes
-// on. The caller sets its address or listener.
+// on. The caller sets its listener, which should be an Edge's Door.
 func Server(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		Handler:           attend(h),
+		ConnContext:       connContext,
+		ConnState:         connState,
+		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       2 * time.Minute,
 		// The edge itself refuses what is larger than allowed, in a page of its
 		// own; what is much larger net/http does not read.

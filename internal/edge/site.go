@@ -22,6 +22,7 @@ type site struct {
 	targets   map[string]*destination // by ID of the origin or the origin group
 	choices   chosen                  // of functions
 	root      string                  // path of the default root object, as a viewer would spell it; empty if there is none
+	security  security
 	epochs    *epochs
 	store     *store // shared with the other sites
 
@@ -63,6 +64,10 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		epochs: newEpochs(maxRecords), store: s, underway: &underway{fills: make(map[key]*fill), running: make(map[*fill]struct{})},
 		errors: make(map[int]distribution.CustomErrorResponse, len(d.Config.CustomErrorResponses)),
 	}
+	var err error
+	if made.security, err = securityOf(&d); err != nil {
+		return nil, fmt.Errorf("distribution %s: %w", d.ID, err)
+	}
 	if tags := d.Config.CacheTagConfig; tags != nil {
 		made.tagHeader = http.CanonicalHeaderKey(tags.HeaderName)
 	}
@@ -73,7 +78,6 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		made.root = freshet.KeyPaths(root)[0]
 	}
 	made.reach = func(o distribution.Origin) (*origin, *http.Transport, error) { return c.origin(made.config, o) }
-	var err error
 	if made.targets, err = made.newTargets(); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func listeningTLS(t *testing.T, e *Edge, c *tls.Config) string {
 	s := Server(e)
 	s.TLSConfig = c
 	done := make(chan error, 1)
-	go func() { done <- s.ServeTLS(l, "", "") }()
+	go func() { done <- s.Serve(e.Door(l, c)) }()
 	t.Cleanup(func() { s.Close(); <-done })
 	return l.Addr().String()
 }
@@ -98,6 +98,10 @@ func TestTLS(t *testing.T) {
 	resp.Body.Close()
 }
 
+func only(c *tls.Certificate) func() []tls.Certificate {
+	return func() []tls.Certificate { return []tls.Certificate{*c} }
+}
+
 // A certificate that was configured is used for its names, the self-made ones
 // for the others.
 func TestConfiguredCertificate(t *testing.T) {
@@ -109,7 +113,7 @@ func TestConfiguredCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := open(t, fixed(200, "x"), Config{Distributions: []distribution.Distribution{d}})
-	addr := listeningTLS(t, e, e.TLS([]tls.Certificate{*own}, self))
+	addr := listeningTLS(t, e, e.TLS(only(own), self))
 	for host, trusts := range map[string]*certificate.Authority{"www.one.example": bought, "other.example": self} {
 		resp, err := browserOf(t, addr, trusts.Pool(), true).Get("https://" + host + "/")
 		if err != nil {
@@ -118,8 +122,8 @@ func TestConfiguredCertificate(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	only := listeningTLS(t, e, e.TLS([]tls.Certificate{*own}, nil))
-	resp, err := browserOf(t, only, bought.Pool(), true).Get("https://www.one.example/")
+	alone := listeningTLS(t, e, e.TLS(only(own), nil))
+	resp, err := browserOf(t, alone, bought.Pool(), true).Get("https://www.one.example/")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,255 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Door returns a listener for Server on which everything that viewers are told
+// is told in CloudFront's manner, also what net/http itself has to say of what
+// it does not take for a request. With c not nil viewers must speak TLS.
+// Closing it ends the handshakes that are under way.
+func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
+	if c == nil {
+		return &plainDoor{l, e}
+	}
+	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted)}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.running.Go(d.accept)
+	return d
+}
+
+type plainDoor struct {
+	net.Listener
+
+	edge *Edge
+}
+
+func (d *plainDoor) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &viewerConn{Conn: c, edge: d.edge}, nil
+}
+
+// secureDoor does the handshakes itself: net/http would put nothing between TLS
+// and its own words.
+type secureDoor struct {
+	net.Listener
+
+	edge   *Edge
+	config *tls.Config
+	ready  chan accepted
+
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+func (d *secureDoor) accept() {
+	for {
+		c, err := d.Listener.Accept()
+		if err != nil {
+			d.deliver(accepted{err: err})
+			if d.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
+		}
+		d.running.Go(func() { d.shake(c) })
+	}
+}
+
+// deliver blocks until somebody accepts, or nobody will.
+func (d *secureDoor) deliver(a accepted) {
+	select {
+	case d.ready <- a:
+	case <-d.ctx.Done():
+		if a.conn != nil {
+			a.conn.Close()
+		}
+	}
+}
+
+// shake delivers a connection once it is secure.
+func (d *secureDoor) shake(c net.Conn) {
+	ctx, cancel := context.WithTimeout(d.ctx, headerPatience)
+	defer cancel()
+	secure := tls.Server(c, d.config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		d.edge.log.Debug("TLS handshake", slog.String("viewer", c.RemoteAddr().String()), slog.Any("error", err))
+		var strange tls.RecordHeaderError
+		if errors.As(err, &strange) && strange.Conn != nil && speaksHTTP(strange.RecordHeader) {
+			v := &viewerConn{Conn: strange.Conn, edge: d.edge}
+			v.refuse(http.StatusBadRequest, "The plain HTTP request was sent to the port for HTTPS.")
+			v.Close()
+		}
+		c.Close()
+		return
+	}
+	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+		d.deliver(accepted{conn: secure}) // as net/http must see it
+		return
+	}
+	d.deliver(accepted{conn: &secureConn{viewerConn{Conn: secure, edge: d.edge}, secure}})
+}
+
+// speaksHTTP reports whether a connection begins like a request in place of a
+// TLS record.
+func speaksHTTP(record [5]byte) bool {
+	begin := string(record[:])
+	return begin == "GET /" || begin == "HEAD " || begin == "POST " || begin == "PUT /" || begin == "OPTIO" || begin == "PATCH" || begin == "DELET"
+}
+
+func (d *secureDoor) Accept() (net.Conn, error) {
+	select {
+	case a := <-d.ready:
+		return a.conn, a.err
+	case <-d.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close may be called twice.
+func (d *secureDoor) Close() error {
+	d.stop()
+	err := d.Listener.Close()
+	d.running.Wait()
+	return err
+}
+
+// viewerConn is a connection on which HTTP/1.1 is spoken.
+type viewerConn struct {
+	net.Conn
+
+	edge      *Edge
+	answering atomic.Bool // from when a request is with the edge until its answer is out
+	refused   atomic.Bool
+}
+
+// secureConn tells net/http of the TLS below it.
+type secureConn struct {
+	viewerConn
+
+	tls *tls.Conn
+}
+
+func (c *secureConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+
+// inConn is where the context of a request has its connection.
+type inConn struct{}
+
+// attend lets h answer, and the connection know while it does.
+func attend(h http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(inConn{}).(*viewerConn); ok {
+			c.answering.Store(true)
+		}
+		h.ServeHTTP(w, r)
+	}
+}
+
+func viewerOf(c net.Conn) *viewerConn {
+	switch c := c.(type) {
+	case *viewerConn:
+		return c
+	case *secureConn:
+		return &c.viewerConn
+	}
+	return nil
+}
+
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	if v := viewerOf(c); v != nil {
+		return context.WithValue(ctx, inConn{}, v)
+	}
+	return ctx
+}
+
+func connState(c net.Conn, state http.ConnState) {
+	if v := viewerOf(c); v != nil && state == http.StateIdle {
+		v.answering.Store(false)
+	}
+}
+
+// Write puts a page in the place of what net/http says before anybody has seen
+// the request, which it does in a single piece and then closes the connection.
+func (c *viewerConn) Write(p []byte) (int, error) {
+	if c.answering.Load() || !bytes.HasPrefix(p, []byte("HTTP/1.")) || len(p) < len("HTTP/1.1 400") {
+		return c.Conn.Write(p)
+	}
+	status, err := strconv.Atoi(string(p[len("HTTP/1.1 "):len("HTTP/1.1 400")]))
+	if err != nil || status < http.StatusBadRequest {
+		return c.Conn.Write(p)
+	}
+	reason := "The request is malformed."
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		status, reason = http.StatusRequestEntityTooLarge, tooLargeReason
+	case http.StatusNotImplemented:
+		reason = "The transfer coding of the request is not known."
+	case http.StatusHTTPVersionNotSupported:
+		reason = "The version of HTTP is not known."
+	case http.StatusExpectationFailed:
+		reason = "The expectation of the request cannot be met."
+	}
+	if err := c.refuse(status, reason); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// refuse sends an answer to what was no request.
+func (c *viewerConn) refuse(status int, reason string) error {
+	c.refused.Store(true)
+	h, page := errorPage(status, reason)
+	c.edge.sign(h, status, failed)
+	h.Set("Connection", "close")
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
+	_ = h.Write(&b) // which never fails
+	b.WriteString("\r\n")
+	b.Write(page)
+	_ = c.SetWriteDeadline(time.Now().Add(viewerPatience)) // net/http will set its own
+	_, err := io.WriteString(c.Conn, b.String())
+	return err
+}
+
+// CloseWrite tells the viewer that there is no more to come.
+func (c *viewerConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// What a viewer who was refused is still sending is taken for so long, and so
+// much of it: bytes that nobody reads would end the connection before the viewer
+// has seen why.
+const (
+	lastWords     = 500 * time.Millisecond
+	lastWordsSize = 1 << 20
+)
+
+func (c *viewerConn) Close() error {
+	if c.refused.Swap(false) && closeWrite(c.Conn) == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lastWords))
+		_, _ = io.CopyN(io.Discard, c.Conn, lastWordsSize)
+	}
+	return c.Conn.Close()
+}
