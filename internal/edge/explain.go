@@ -96,7 +96,7 @@ func (x *explaining) admitted(r *http.Request, q *query) {
 	x.way.Matched, x.way.Behavior = matchedPath(targetOf(r).path), patternOf(b)
 	x.way.Access = &Access{
 		Policy: [...]string{allowAll: "allow-all", redirectToHTTPS: "redirect-to-https", httpsOnly: "https-only"}[b.protocol], Secure: q.secure,
-		Allowed: slices.Sorted(maps.Keys(b.allowed)), Cached: slices.Sorted(maps.Keys(b.conduct.cached)), Signed: b.keys != nil,
+		Allowed: slices.Sorted(maps.Keys(b.allowed)), Cached: slices.Sorted(maps.Keys(b.cached)), Signed: b.keys != nil,
 	}
 }
 
