@@ -95,7 +95,12 @@ func (x *examination) syntax(node ast.Node) {
 		x.found(n, "class")
 	case *ast.ForOfStatement:
 		x.found(n, "for…of")
-	case *ast.ObjectPattern, *ast.ArrayPattern:
+	case *ast.ArrayPattern:
+		x.found(n, "destructuring")
+		if n.Rest != nil {
+			x.refuse(n, "a rest element in destructuring")
+		}
+	case *ast.ObjectPattern:
 		x.found(n, "destructuring")
 	case *ast.SpreadElement:
 		x.found(n, "spread syntax")

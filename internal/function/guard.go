@@ -1,6 +1,7 @@
 package function
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -15,14 +16,15 @@ type check func(this goja.Value, args []goja.Value)
 
 // guard puts a check before each such function.
 func (m *machine) guard() {
+	m.know()
 	text := m.prototype("String")
-	m.before(text, "repeat", func(this goja.Value, args []goja.Value) { m.bound(m.lengthOf(this) * toFloat(args, 0)) })
+	m.prepared(text, "repeat", m.simple(0), func(this goja.Value, args []goja.Value) { m.bound(m.lengthOf(this) * toFloat(args, 0)) })
 	for _, name := range []string{"padStart", "padEnd"} {
-		m.before(text, name, func(_ goja.Value, args []goja.Value) { m.bound(toFloat(args, 0)) })
+		m.prepared(text, name, m.simple(0), func(_ goja.Value, args []goja.Value) { m.bound(toFloat(args, 0)) })
 	}
-	m.before(text, "concat", func(this goja.Value, args []goja.Value) { m.bound(m.sum(append([]goja.Value{this}, args...))) })
+	m.prepared(text, "concat", m.simple(), func(this goja.Value, args []goja.Value) { m.bound(m.sum(append([]goja.Value{this}, args...))) })
 	for _, name := range []string{"replace", "replaceAll"} {
-		m.before(text, name, m.replacing)
+		m.prepared(text, name, simpleText(1), m.replacing)
 	}
 	list := m.prototype("Array")
 	for _, name := range list.GetOwnPropertyNames() {
@@ -31,28 +33,71 @@ func (m *machine) guard() {
 		}
 		m.before(list, name, m.listCheck(name))
 	}
-	m.before(m.object("Array"), "from", func(_ goja.Value, args []goja.Value) { m.boundList(arg(args, 0)) })
+	m.prepared(m.object("Array"), "from", m.iterable(0), func(_ goja.Value, args []goja.Value) { m.boundList(arg(args, 0)) })
 	m.before(m.prototype("Function"), "apply", func(_ goja.Value, args []goja.Value) { m.boundList(arg(args, 1)) })
 	m.before(m.object("JSON"), "stringify", m.stringifying)
-	m.before(m.object("JSON"), "parse", m.parsing)
+	m.prepared(m.object("JSON"), "parse", m.simple(), m.parsing)
+	for _, name := range []string{"all", "allSettled", "any", "race"} {
+		m.prepared(m.object("Promise"), name, m.iterable(0), func(goja.Value, []goja.Value) {})
+	}
+	typed := m.object("Uint8Array").Prototype()
+	m.prepared(typed, "from", m.iterable(0), func(_ goja.Value, args []goja.Value) { m.boundList(arg(args, 0)) })
+	m.regexps()
 	m.constructors()
 }
 
-// constructors guards Array and what is made of bytes. Their prototypes keep the
-// engine's own constructors, which it takes for arrays made from arrays.
+// know notes what plain lists are made of.
+func (m *machine) know() {
+	m.lists.array, m.lists.regexp = m.prototype("Array"), m.prototype("RegExp")
+	m.lists.iterator, m.lists.exec = m.lists.array.GetSymbol(goja.SymIterator), m.lists.regexp.Get("exec")
+	iterate, _ := goja.AssertFunction(m.lists.iterator)
+	iterator, err := iterate(m.vm.NewArray())
+	must(err)
+	m.lists.steps = iterator.(*goja.Object).Prototype()
+	m.lists.next = m.lists.steps.Get("next")
+	m.lists.descriptor, _ = goja.AssertFunction(m.object("Object").Get("getOwnPropertyDescriptor"))
+	typed := m.prototype("Uint8Array").Prototype()
+	found, err := m.lists.descriptor(goja.Undefined(), typed, m.vm.ToValue("length"))
+	must(err)
+	m.lists.length = found.(*goja.Object).Get("get")
+}
+
+// regexps guards what calls exec again and again.
+func (m *machine) regexps() {
+	for _, symbol := range []*goja.Symbol{goja.SymMatch, goja.SymMatchAll, goja.SymReplace, goja.SymSplit} {
+		was, ok := m.lists.regexp.GetSymbol(symbol).(*goja.Object)
+		if !ok {
+			continue
+		}
+		guarded := m.guarded(was, m.plainRegexp, func(goja.Value, []goja.Value) {})
+		must(m.lists.regexp.DefineDataPropertySymbol(symbol, guarded, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+	}
+}
+
+// constructors guards Array and what is made of bytes.
 func (m *machine) constructors() {
 	m.construct("Array", func(args []goja.Value) {
 		if len(args) == 1 && isNumber(args[0]) {
 			m.bound(args[0].ToFloat() * slot)
 		}
 	})
-	m.construct("ArrayBuffer", func(args []goja.Value) { m.bound(toFloat(args, 0)) })
+	m.construct("ArrayBuffer", func(args []goja.Value) {
+		if o, ok := arg(args, 0).(*goja.Object); ok {
+			args[0] = o.ToNumber()
+		}
+		m.bound(toFloat(args, 0))
+	})
 	for _, name := range []string{"Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array", "Float32Array", "Float64Array"} {
 		size := m.object(name).Get("BYTES_PER_ELEMENT").ToFloat()
 		m.construct(name, func(args []goja.Value) {
 			if isNumber(arg(args, 0)) {
 				m.bound(args[0].ToFloat() * size)
 				return
+			}
+			if o, ok := arg(args, 0).(*goja.Object); ok && !isList(o) {
+				if _, buffer := o.Export().(goja.ArrayBuffer); !buffer {
+					args[0] = m.listed(o)
+				}
 			}
 			m.boundList(arg(args, 0))
 		})
@@ -67,15 +112,26 @@ func (m *machine) prototype(name string) *goja.Object {
 
 // before replaces a function by one that is checked. It keeps name and length.
 func (m *machine) before(owner *goja.Object, name string, look check) {
+	m.prepared(owner, name, func(*goja.FunctionCall) {}, look)
+}
+
+// prepared does the same, and changes the call before it is checked.
+func (m *machine) prepared(owner *goja.Object, name string, change func(*goja.FunctionCall), look check) {
 	was, ok := owner.Get(name).(*goja.Object)
 	if !ok {
 		return
 	}
-	call, ok := goja.AssertFunction(was)
-	if !ok {
+	if _, ok := goja.AssertFunction(was); !ok {
 		return
 	}
+	must(owner.DefineDataProperty(name, m.guarded(was, change, look), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+}
+
+func (m *machine) guarded(was *goja.Object, change func(*goja.FunctionCall), look check) *goja.Object {
+	call, _ := goja.AssertFunction(was)
 	guarded := m.vm.ToValue(func(c goja.FunctionCall) goja.Value {
+		c.Arguments = slices.Clone(c.Arguments) // which are a part of the engine's stack
+		change(&c)
 		look(c.This, c.Arguments)
 		value, err := call(c.This, c.Arguments...)
 		if err != nil {
@@ -84,7 +140,7 @@ func (m *machine) before(owner *goja.Object, name string, look check) {
 		return value
 	}).(*goja.Object)
 	m.likeness(guarded, was)
-	must(owner.DefineDataProperty(name, guarded, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
+	return guarded
 }
 
 func (m *machine) likeness(made, was *goja.Object) {
@@ -106,6 +162,7 @@ func (m *machine) construct(name string, look func(args []goja.Value)) {
 	m.likeness(guarded, was)
 	must(guarded.DefineDataProperty("prototype", was.Get("prototype"), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE))
 	must(guarded.SetPrototype(was)) // isArray, from, of, BYTES_PER_ELEMENT
+	must(was.Get("prototype").(*goja.Object).DefineDataProperty("constructor", guarded, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
 	must(m.vm.GlobalObject().DefineDataProperty(name, guarded, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE))
 }
 
@@ -127,13 +184,16 @@ func (m *machine) boundList(v goja.Value) {
 	}
 }
 
-// lengthOf is the length of a string or of anything like an array. It may call a
-// getter of the function's own.
+// lengthOf is the length of a string or of anything like an array. It throws where
+// that is computed.
 func (m *machine) lengthOf(v goja.Value) float64 {
 	switch v := v.(type) {
 	case goja.String:
 		return float64(v.Length())
 	case *goja.Object:
+		if !m.isFixed(v) {
+			panic(m.typeError(errComputed.Error()))
+		}
 		if n := v.Get("length"); n != nil {
 			return max(0, n.ToFloat())
 		}

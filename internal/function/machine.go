@@ -17,10 +17,18 @@ var preludeSource string
 //go:embed harden.js
 var hardenSource string
 
-// scripts compiles the two, which are the same for all machines, once.
-var scripts = sync.OnceValue(func() [2]*goja.Program {
-	var compiled [2]*goja.Program
-	for i, source := range []string{preludeSource, hardenSource} {
+// collectSource can be interrupted, other than the engine's own ways to iterate.
+const collectSource = `(function (source, count) {
+  'use strict';
+  const list = [];
+  for (const value of source) { count(); list[list.length] = value; }
+  return list;
+})`
+
+// scripts compiles the three, which are the same for all machines, once.
+var scripts = sync.OnceValue(func() [3]*goja.Program {
+	var compiled [3]*goja.Program
+	for i, source := range []string{preludeSource, hardenSource, collectSource} {
 		tree, err := goja.Parse("cloudfront", source, parser.WithDisableSourceMaps)
 		if err == nil {
 			compiled[i], err = goja.CompileAST(tree, true)
@@ -35,21 +43,25 @@ var scripts = sync.OnceValue(func() [2]*goja.Program {
 // machine is an engine with all that a function may use. One goroutine at a
 // time uses it.
 type machine struct {
-	vm      *goja.Runtime
-	modern  bool // 2.0
-	main    goja.Callable
-	over    goja.Value
-	grown   goja.Value
-	begun   goja.Value
-	finish  goja.Callable // reads what the handler returned
-	explain goja.Callable // notes what was thrown
-	request *goja.Object  // the prototype of requests
-	run     *run          // the one that is going on
+	vm     *goja.Runtime
+	modern bool // 2.0
+	lists  lists
+	// hardened is set if nobody can change what plain lists are made of.
+	hardened bool
+	main     goja.Callable
+	over     goja.Value
+	grown    goja.Value
+	list     goja.Value // what is spread
+	begun    goja.Value
+	finish   goja.Callable // reads what the handler returned
+	explain  goja.Callable // notes what was thrown
+	request  *goja.Object  // the prototype of requests
+	run      *run          // the one that is going on
 }
 
 // newMachine makes a machine for p, hardened if it is to be used again.
 func newMachine(p *Program) (*machine, error) {
-	m := &machine{vm: goja.New(), modern: p.runtime == JS20, run: &run{limits: Limits{}.orDefaults()}}
+	m := &machine{vm: goja.New(), modern: p.runtime == JS20, hardened: !p.alone, run: &run{limits: Limits{}.orDefaults()}}
 	m.vm.SetTimeSource(func() time.Time { return m.run.now })
 	m.vm.SetMaxCallStackSize(defaultDepth)
 	set := m.vm.Get("Set") // the prelude takes it away
@@ -71,6 +83,11 @@ func newMachine(p *Program) (*machine, error) {
 
 func (m *machine) prepare() error {
 	m.over = m.vm.ToValue(func(goja.FunctionCall) goja.Value { panic(m.stop(errSteps)) })
+	m.list = m.vm.ToValue(func(call goja.FunctionCall) goja.Value {
+		v := m.listed(call.Argument(0))
+		m.boundList(v)
+		return v
+	})
 	m.grown = m.vm.ToValue(func(call goja.FunctionCall) goja.Value {
 		v := call.Argument(0)
 		m.measure(v)
@@ -107,6 +124,11 @@ func (m *machine) prepare() error {
 			return err
 		}
 	}
+	collect, err := m.vm.RunProgram(scripts()[2])
+	if err != nil {
+		return err
+	}
+	m.lists.collect, _ = goja.AssertFunction(collect)
 	m.guard() // before the prelude, whose own code then uses what is guarded
 	return m.call(scripts()[0], m.natives(), m.vm.ToValue(m.modern))
 }

@@ -145,6 +145,11 @@ func (m *meter) replace(v reflect.Value) {
 		return
 	}
 	e := v.Interface().(ast.Expression)
+	if spread, ok := e.(*ast.SpreadElement); ok {
+		at := spread.Expression.Idx0()
+		spread.Expression = &ast.CallExpression{Callee: hidden("list", at), LeftParenthesis: at, ArgumentList: []ast.Expression{spread.Expression}, RightParenthesis: at}
+		return
+	}
 	grows := false
 	switch e := e.(type) {
 	case *ast.BinaryExpression:

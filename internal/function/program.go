@@ -88,7 +88,7 @@ func (p *Program) Findings() []Finding { return p.findings }
 // holds the counter that its statements count down. The names are changed to
 // ones that no code can spell once it is parsed.
 const (
-	wrapperHead = "(function(steps,over,grown,begun){'use strict';"
+	wrapperHead = "(function(steps,over,grown,list,begun){'use strict';"
 	wrapperTail = "\n;begun(function(){return steps},typeof handler==='function'?handler:undefined)})"
 )
 

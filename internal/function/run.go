@@ -95,7 +95,7 @@ func (m *machine) execute(p *Program) (err error) {
 	defer func() {
 		r.result.Utilization = m.utilization()
 	}()
-	if _, err := m.main(goja.Undefined(), m.vm.ToValue(r.limits.Steps), m.over, m.grown, m.begun); err != nil {
+	if _, err := m.main(goja.Undefined(), m.vm.ToValue(r.limits.Steps), m.over, m.grown, m.list, m.begun); err != nil {
 		return p.failure(m, err)
 	}
 	if r.handler == nil {
