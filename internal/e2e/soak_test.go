@@ -484,15 +484,15 @@ func (s *soak) afterwards() {
 
 // metrics is what Prometheus would read.
 func (s *soak) metrics(f *running) string {
-	resp, err := http.Get(f.Metrics + "/metrics")
+	resp, err := http.Get(f.Metrics)
 	if err != nil {
 		s.t.Error(err)
 		return ""
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Error(err)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		s.t.Errorf("metrics: %d, %v", resp.StatusCode, err)
 	}
 	return string(text)
 }

@@ -270,6 +270,28 @@ func (w *trial) invalidate(t *rapid.T) {
 	}
 }
 
+// probe asks for something, changes it, invalidates it under one of its names or
+// tags, and asks again, whatever is held back meanwhile.
+func (w *trial) probe(t *rapid.T) {
+	p := rapid.SampledFrom(w.places).Draw(t, "probed")
+	plain := func() *visit {
+		return &visit{at: p, method: "GET", header: make(http.Header), answers: make(chan *httptest.ResponseRecorder, 1)}
+	}
+	if rapid.Bool().Draw(t, "tagged") {
+		w.o.change(p.object, func(s *edition) { s.content, s.control, s.tags = s.number, "max-age=10", "One,two" })
+	}
+	for range rapid.IntRange(1, 2).Draw(t, "times") {
+		w.begin(plain())
+		w.check(t)
+	}
+	w.o.change(p.object, func(s *edition) { s.content, s.control = s.number, "max-age=10" })
+	w.invalidate(t)
+	if rapid.Bool().Draw(t, "swept") {
+		w.e.sweep()
+	}
+	w.begin(plain())
+}
+
 // patterns are mostly those that cover something.
 func (w *trial) patterns(t *rapid.T) []covering {
 	if rapid.IntRange(0, 4).Draw(t, "elsewhere") == 0 {
@@ -515,7 +537,7 @@ func runTrial(t *rapid.T, functions Functions) {
 		w.e.Close()
 	}()
 	t.Repeat(map[string]func(*rapid.T){
-		"change": w.change, "invalidate": w.invalidate,
+		"change": w.change, "invalidate": w.invalidate, "probe": w.probe, "probe 2": w.probe,
 		"ask": w.ask, "ask 2": w.ask, "ask 3": w.ask, "ask 4": w.ask, "ask 5": w.ask, "ask 6": w.ask, "ask 7": w.ask,
 		"hold":    func(t *rapid.T) { w.o.holdBack() },
 		"let":     func(t *rapid.T) { w.o.letOne(rapid.IntRange(0, 99).Draw(t, "which")) },

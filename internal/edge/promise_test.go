@@ -165,6 +165,21 @@ func (w *hidden) invalidate(p freshet.Pattern) {
 	}
 }
 
+// A copy that gets one more name is held against that, too, although it was looked
+// at since the name was invalidated.
+func TestAnotherNameIsLookedAt(t *testing.T) {
+	s := newEpochs(maxRecords)
+	e := &entry{names: []string{"/a"}}
+	s.begin(&e.stamp)
+	s.invalidate([]freshet.Pattern{"/alias"})
+	if !s.valid(&e.stamp, e.names) {
+		t.Fatal("an invalidation reached what it does not cover")
+	}
+	if named := e.named("/alias"); s.valid(&named.stamp, named.names) {
+		t.Error("the copy is valid under a name that was invalidated")
+	}
+}
+
 // The viewer who asked before an invalidation may get what was then on its way.
 func TestFetchBegunBeforeIsStillDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -302,6 +302,30 @@ func TestConfirmationRevivesNothing(t *testing.T) {
 	})
 }
 
+// A response is held against its tags before it is stored, although a sweep has
+// looked at the fetch while they were unknown.
+func TestSweptFetchWhoseTagIsInvalidated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		o := &recorded{answer: func(*http.Request) (*http.Response, error) {
+			<-gate
+			return reply(200, "x", "Cache-Control", "max-age=500", "X-Amz-Meta-Cache-Tag", "news"), nil
+		}}
+		e := open(t, o, Config{Distributions: []distribution.Distribution{tagging()}})
+		go get(e, "/a")
+		synctest.Wait()
+		if err := e.Invalidate("E1", []freshet.Pattern{"#news"}); err != nil {
+			t.Fatal(err)
+		}
+		e.sweep()
+		close(gate)
+		synctest.Wait()
+		want(t, get(e, "/a"), 200, "Miss", "x")
+		synctest.Wait()
+		want(t, get(e, "/a"), 200, "Hit", "x")
+	})
+}
+
 // Forgetting the paths keeps the tags of later epochs and only those.
 func TestForgettingTags(t *testing.T) {
 	e := newEpochs(maxRecords)
