@@ -23,7 +23,7 @@ type functionCmd struct {
 
 type functionTestCmd struct {
 	File    string   `arg:"" help:"The function's code, or - for standard input."`
-	Event   string   `short:"e" placeholder:"FILE" help:"The event object in JSON, or - for standard input."`
+	Event   string   `short:"e" placeholder:"FILE" help:"The event object in JSON, - for standard input, or a directory: all its .json files, one after another."`
 	URL     string   `name:"url" placeholder:"URL" help:"Instead of an event: a viewer's request for this URL."`
 	Method  string   `default:"GET" placeholder:"METHOD" help:"With --url: its method."`
 	Header  []string `short:"H" placeholder:"'NAME: VALUE'" sep:"none" help:"With --url: a header of it. May be given several times."`
@@ -42,10 +42,11 @@ it runs here and may fail on CloudFront.
 Examples:
   freshet function test rewrite.js --url https://example.com/blog/
   freshet function test rewrite.js --event event.json --json
+  freshet function test rewrite.js --event events/
   freshet function test redirects.js --kvs pairs.json --url '/old?x=1' -H 'Cookie: beta=1'
   echo "$EVENT" | freshet function test rewrite.js --event -
 
-Exit codes: 0 the function returned a request or a response, 1 it failed, 2 wrong usage.`
+Exit codes: 0 the function returned a request or a response, for each event; 1 it failed; 2 wrong usage.`
 }
 
 // Validate refuses what would be left undone.
@@ -65,6 +66,7 @@ func (c *functionTestCmd) Validate() error {
 type functionTest struct {
 	TestResult functionTestResult
 	Warnings   []string `json:"Warnings,omitempty"` // ours
+	Event      string   `json:"Event,omitempty"`    // ours: the file, where there are several
 }
 
 type functionTestResult struct {
@@ -91,13 +93,48 @@ type functionMetadata struct {
 	Stage string
 }
 
-// Run runs the function once.
+// namedEvent is an event with its file's name, empty where there is only one.
+type namedEvent struct {
+	name  string
+	event function.Event
+}
+
+// events reads what the function is to be run with, in the order of the names.
+func (c *functionTestCmd) events(t terminal) ([]namedEvent, error) {
+	about, err := os.Stat(c.Event)
+	if c.Event == "" || c.Event == "-" || err == nil && !about.IsDir() {
+		ev, err := c.event(t)
+		return []namedEvent{{event: ev}}, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(c.Event, "*.json"))
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("%s has no .json files", c.Event)
+	}
+	events := make([]namedEvent, 0, len(files))
+	for _, file := range files {
+		text, err := readNamed(t, file)
+		if err != nil {
+			return nil, err
+		}
+		ev, err := function.ParseEvent(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		events = append(events, namedEvent{filepath.Base(file), ev})
+	}
+	return events, nil
+}
+
+// Run runs the function once for each event.
 func (c *functionTestCmd) Run(ctx context.Context, t terminal) error {
 	code, err := readNamed(t, c.File)
 	if err != nil {
 		return usageError("%w", err)
 	}
-	ev, err := c.event(t)
+	events, err := c.events(t)
 	if err != nil {
 		return usageError("%w", err)
 	}
@@ -113,7 +150,17 @@ func (c *functionTestCmd) Run(ctx context.Context, t terminal) error {
 		}
 		opts.KVS = table
 	}
-	return c.report(t, c.test(ctx, code, ev, opts))
+	var failed error
+	for i, ev := range events {
+		out := c.test(ctx, code, ev.event, opts)
+		if out.Event = ev.name; i > 0 && !c.JSON {
+			out.Warnings = nil // they are about the code
+		}
+		if err := c.report(t, out); err != nil {
+			failed = err
+		}
+	}
+	return failed
 }
 
 // test compiles and runs; what fails is part of the result.
@@ -179,6 +226,9 @@ func (out functionTest) print(t terminal) error {
 	}
 	r := out.TestResult
 	var b strings.Builder
+	if out.Event != "" {
+		fmt.Fprintf(&b, "event   %s\n", out.Event)
+	}
 	for _, line := range r.FunctionExecutionLogs {
 		fmt.Fprintf(&b, "log     %s\n", line)
 	}

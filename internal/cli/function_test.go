@@ -13,7 +13,7 @@ import (
 
 const rewriteCode = `function handler(event) {
   const request = event.request;
-  console.log(request.method, request.uri, JSON.stringify(request.headers), request.rawQueryString());
+  console.log([request.method, request.uri, JSON.stringify(request.headers), request.rawQueryString()].join(' '));
   if (request.uri === '/throw') throw new Error('as asked');
   if (request.uri.endsWith('/')) request.uri += 'index.html';
   return request;
@@ -122,5 +122,46 @@ func TestFunctionTestFailures(t *testing.T) {
 		if code != tt.code || !strings.Contains(out+errs, tt.want) {
 			t.Errorf("%q: exit code %d\n%s%s", tt.args, code, out, errs)
 		}
+	}
+}
+
+// A directory stands for all its events, and one failure for all.
+func TestFunctionTestOfManyEvents(t *testing.T) {
+	file, dir := functionFile(t, "rewrite.js", rewriteCode), t.TempDir()
+	write := func(name, uri string) {
+		t.Helper()
+		text := `{"context":{"eventType":"viewer-request"},"viewer":{"ip":"::1"},"request":{"method":"GET","uri":"` + uri + `"}}`
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, errs := runFunction(t, "", "test", file, "--event", dir); code != exitUsage || !strings.Contains(errs, "has no .json files") {
+		t.Errorf("an empty directory: %d, %s", code, errs)
+	}
+	write("b.json", "/b/")
+	write("a.json", "/a/")
+	write("a.txt", "no event")
+	code, out, errs := runFunction(t, "", "test", file, "--event", dir)
+	if a, b := strings.Index(out, "event   a.json\n"), strings.Index(out, "event   b.json\n"); code != exitDone || errs != "" || a < 0 || b < a || !strings.Contains(out[b:], `"/b/index.html"`) {
+		t.Errorf("exit code %d, %s\n%s", code, errs, out)
+	}
+	write("aa.json", "/throw")
+	code, out, _ = runFunction(t, "", "test", file, "--event", dir, "--json")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitFailed || len(lines) != 3 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	for i, name := range []string{"a.json", "aa.json", "b.json"} {
+		var got functionTest
+		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil || got.Event != name || (got.TestResult.FunctionErrorMessage != "") != (name == "aa.json") {
+			t.Errorf("%s: %v, %s", name, err, lines[i])
+		}
+	}
+	write("broken.json", "x")
+	if code, out, errs := runFunction(t, "", "test", file, "--event", dir); code != exitUsage || out != "" || !strings.Contains(errs, "broken.json: ") {
+		t.Errorf("a broken one: %d, %s%s", code, out, errs)
+	}
+	if code, _, _ := runFunction(t, "", "test", file, "--event", dir+"/none"); code != exitUsage {
+		t.Errorf("none: %d", code)
 	}
 }

@@ -147,6 +147,9 @@ func (a *archive) once(t *testing.T, name string, ev function.Event) {
 	for _, o := range result.Origins {
 		log.WriteString("cf." + o.Method + string(o.Arguments) + "\n")
 	}
+	if result.LogData != "" {
+		log.WriteString("cf.logCustomData " + result.LogData + "\n")
+	}
 	a.compare(t, name+".output", string(out))
 	a.compare(t, name+".log", log.String())
 	a.compare(t, name+".error", errorText(err))

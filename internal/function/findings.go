@@ -116,6 +116,9 @@ func (x *examination) syntax(node ast.Node) {
 		}
 	case *ast.CallExpression:
 		x.arguments(n)
+		if isLog(n.Callee) && len(n.ArgumentList) > 1 {
+			x.found(n, "console.log with several arguments")
+		}
 	case *ast.LexicalDeclaration:
 		if x.runtime == JS10 {
 			x.refuse(n, n.Token.String())
@@ -125,6 +128,16 @@ func (x *examination) syntax(node ast.Node) {
 			x.refuse(n, "let or const")
 		}
 	}
+}
+
+// isLog recognises console.log.
+func isLog(callee ast.Expression) bool {
+	dot, ok := callee.(*ast.DotExpression)
+	if !ok || dot.Identifier.Name != "log" {
+		return false
+	}
+	console, ok := dot.Left.(*ast.Identifier)
+	return ok && console.Name == "console"
 }
 
 func (x *examination) function(n ast.Node, parameters *ast.ParameterList, async, generator bool) {

@@ -107,6 +107,9 @@ type Result struct {
 	Response *Response      // goes to the viewer
 	Origins  []OriginChange // in the order of the calls
 	Logs     []string       // lines of console.log, at most 10 KB of them
+	// LogData is what the function last gave to cf.logCustomData, escaped, at most
+	// 800 bytes of it.
+	LogData string
 	// Utilization is the share of the step limit that was used, 0 to 100.
 	// CloudFront's number of the same name is a share of time.
 	Utilization int

@@ -2,6 +2,8 @@ package function
 
 import (
 	"encoding/json"
+	"net/url"
+	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -16,6 +18,14 @@ func (m *machine) cloudfront() *goja.Object {
 			return goja.Undefined()
 		}))
 	}
+	must(o.Set("logCustomData", func(c goja.FunctionCall) goja.Value {
+		text, ok := c.Argument(0).(goja.String)
+		if !ok {
+			panic(m.typeError("cf.logCustomData takes a string"))
+		}
+		m.run.result.LogData = logData(text.String())
+		return goja.Undefined()
+	}))
 	location := m.vm.ToValue(func(goja.FunctionCall) goja.Value {
 		place := m.vm.NewObject()
 		if m.run.event.Context.EventType == ViewerRequest {
@@ -27,6 +37,23 @@ func (m *machine) cloudfront() *goja.Object {
 	})
 	must(o.DefineAccessorProperty("edgeLocation", location, nil, goja.FLAG_TRUE, goja.FLAG_TRUE))
 	return o
+}
+
+// maxLogData is how much of what a function adds to access logs is kept, in bytes.
+// https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/general-helper-methods.html#log-custom-data-method
+const maxLogData = 800
+
+// logData is text as access logs have it: escaped, then cut off.
+func logData(text string) string {
+	escaped := strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+	if len(escaped) <= maxLogData {
+		return escaped
+	}
+	escaped = escaped[:maxLogData]
+	if i := strings.LastIndexByte(escaped, '%'); i > maxLogData-3 {
+		escaped = escaped[:i]
+	}
+	return escaped
 }
 
 func (m *machine) changeOrigin(method string, args []goja.Value) {
