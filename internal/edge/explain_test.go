@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
@@ -246,6 +248,78 @@ func TestLookIntoTheCache(t *testing.T) {
 	if l := look("X-V", "1"); l.Copy != nil || len(l.Variants) > 0 {
 		t.Errorf("after an invalidation: %+v", l)
 	}
+}
+
+// What is expired, on its way, a part, or an error is told as such.
+func TestLookIntoTheCacheLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		o := ranging("0123456789", "Cache-Control", "max-age=100, stale-while-revalidate=10", "Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
+		d := dist("E1")
+		d.Config.CustomErrorResponses = []distribution.CustomErrorResponse{{ErrorCode: 404, ResponsePagePath: "/lost.html", ResponseCode: 200}}
+		e := open(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+			switch r.URL.Path {
+			case "/slow":
+				<-release
+			case "/none":
+				return reply(404, "none"), nil
+			}
+			return o.RoundTrip(r)
+		}), Config{Distributions: []distribution.Distribution{d}})
+		defer e.Close()
+		e.multiple = 2
+		look := func(target string, pairs ...string) *Live {
+			t.Helper()
+			w, err := e.Explain(Question{Distribution: "E1", Target: target, Header: header(pairs...)}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.Live
+		}
+		is := func(what string, l *Live, xcache string, status int, left int64, course string) {
+			t.Helper()
+			if l.XCache != xcache+" from cloudfront" || (l.Copy != nil) != (status != 0) || !strings.Contains(l.Course, course) {
+				t.Errorf("%s: %+v", what, l)
+			} else if l.Copy != nil && (l.Copy.Status != status || l.Copy.Left != left) {
+				t.Errorf("%s: %+v", what, l.Copy)
+			}
+		}
+		is("a range of nothing", look("/a", "Range", "bytes=4-5"), "Miss", 0, 0, "for a range")
+		get(e, "/a", "Range", "bytes=4-4")
+		synctest.Wait()
+		part := look("/a", "Range", "bytes=4-5")
+		is("a stored part", part, "Hit", 206, 100, "from the cache")
+		if part.Copy == nil || !part.Copy.Part || part.Copy.Bytes != 2 {
+			t.Errorf("%+v", part.Copy)
+		}
+		is("another part", look("/a", "Range", "bytes=6-7"), "Miss", 0, 0, "for a range")
+		is("the whole of a part", look("/a"), "Miss", 0, 0, "the origin is asked")
+		get(e, "/b")
+		synctest.Wait()
+		is("a range of the whole", look("/b", "Range", "bytes=4-5"), "Hit", 206, 100, "from the cache")
+		is("beyond the end", look("/b", "Range", "bytes=40-50"), "Hit", 416, 100, "from the cache")
+		time.Sleep(105 * time.Second)
+		is("just expired", look("/b"), "Hit", 200, -5, "behind the viewer")
+		is("a part that expired", look("/a", "Range", "bytes=4-5"), "RefreshHit", 206, -5, "still right")
+		if w := get(e, "/a", "Range", "bytes=4-5"); w.Code != 206 || xcache(w) != "RefreshHit" {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+		time.Sleep(10 * time.Second)
+		is("long expired", look("/b"), "RefreshHit", 200, -15, "still right")
+		get(e, "/none")
+		synctest.Wait()
+		is("an error", look("/none"), "Error", 404, 10, "the viewer gets the page /lost.html")
+		go get(e, "/slow")
+		synctest.Wait()
+		if l := look("/slow"); !l.Fetching || l.Copy != nil {
+			t.Errorf("%+v", l)
+		}
+		close(release)
+		synctest.Wait()
+		if l := look("/slow"); l.Fetching || l.Copy == nil {
+			t.Errorf("%+v", l)
+		}
+	})
 }
 
 func TestQuestionsThatCannotBeAsked(t *testing.T) {

@@ -96,9 +96,7 @@ func (x *explaining) copy(r *http.Request, q *query, e *entry) *Copy {
 		Age: int64((e.age + since) / time.Second), Left: int64((e.life.fresh - since) / time.Second),
 	}
 	if e.status == http.StatusOK && r.Method != http.MethodOptions {
-		if status := precondition(r.Header, e.header); status != 0 {
-			made.Status = status
-		}
+		made.Status = answeredWith(r, e)
 	}
 	judged := e.header.Clone()
 	judged.Set("Age", strconv.FormatInt(int64(e.age/time.Second), 10))
@@ -108,4 +106,21 @@ func (x *explaining) copy(r *http.Request, q *query, e *entry) *Copy {
 		d.applySteady(h, r)
 	}
 	return made
+}
+
+// answeredWith is the status that a viewer gets of a stored 200: that of its
+// conditions, or else of its range.
+func answeredWith(r *http.Request, e *entry) int {
+	if status := precondition(r.Header, e.header); status != 0 {
+		return status
+	}
+	size := e.size()
+	if e.part != nil {
+		size = e.part.total
+	}
+	if !asksForPart(r, e, size) {
+		return http.StatusOK
+	}
+	_, status := selectSpans(r.Header.Get("Range"), size)
+	return status
 }

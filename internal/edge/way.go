@@ -183,7 +183,7 @@ type Live struct {
 
 // Copy is a stored response. Durations are seconds.
 type Copy struct {
-	Status   int         `json:"status"` // that the viewer gets
+	Status   int         `json:"status"` // that the viewer gets, unless an error page stands in
 	Header   http.Header `json:"header"` // likewise
 	Bytes    int64       `json:"bytes"`  // of the stored body
 	Part     bool        `json:"part,omitempty"`
