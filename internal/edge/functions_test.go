@@ -412,3 +412,16 @@ func TestPromiseRewrittenURLsDoNotJoinOlderFetches(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkHitWithFunction is a hit behind a function that rewrites the URL;
+// BenchmarkHit is one without.
+func BenchmarkHitWithFunction(b *testing.B) {
+	e := openRunning(b, roundTripper(pathOf), indexRewrite, "")
+	do(e, "GET", "/docs/")
+	b.ReportAllocs()
+	for b.Loop() {
+		if w := do(e, "GET", "/docs/"); w.Code != 200 {
+			b.Fatal(w.Code)
+		}
+	}
+}

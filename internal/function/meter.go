@@ -146,7 +146,7 @@ func (m *meter) replace(v reflect.Value) {
 	}
 	e := v.Interface().(ast.Expression)
 	if spread, ok := e.(*ast.SpreadElement); ok {
-		at := spread.Expression.Idx0()
+		at := e.Idx0()
 		spread.Expression = &ast.CallExpression{Callee: hidden("list", at), LeftParenthesis: at, ArgumentList: []ast.Expression{spread.Expression}, RightParenthesis: at}
 		return
 	}

@@ -164,7 +164,7 @@ func (u *OriginUpdate) check() error {
 			return err
 		}
 	}
-	if err := within("connectionAttempts", u.ConnectionAttempts, 1, 3); err != nil {
+	if err := upTo(3, "connectionAttempts", u.ConnectionAttempts); err != nil {
 		return err
 	}
 	if s := u.OriginShield; s != nil && (s.Enabled == nil || *s.Enabled && s.Region == "") {
@@ -203,16 +203,16 @@ func (t *OriginTimeouts) check() error {
 	if t == nil {
 		return nil
 	}
-	if err := within("timeouts.readTimeout", t.Read, 1, 120); err != nil {
+	if err := upTo(120, "timeouts.readTimeout", t.Read); err != nil {
 		return err
 	}
-	if err := within("timeouts.keepAliveTimeout", t.KeepAlive, 1, 120); err != nil {
+	if err := upTo(120, "timeouts.keepAliveTimeout", t.KeepAlive); err != nil {
 		return err
 	}
 	if t.ResponseCompletion != nil && (*t.ResponseCompletion < 1 || t.Read != nil && *t.ResponseCompletion < *t.Read) {
 		return fmt.Errorf("timeouts.responseCompletionTimeout is %d: it must not be less than readTimeout", *t.ResponseCompletion)
 	}
-	return within("timeouts.connectionTimeout", t.Connection, 1, 10)
+	return upTo(10, "timeouts.connectionTimeout", t.Connection)
 }
 
 func (c *CustomOrigin) check() error {
@@ -308,9 +308,10 @@ func checkCustomHeader(name, value string) error {
 	return nil
 }
 
-func within(what string, n *int, least, most int) error {
-	if n != nil && (*n < least || *n > most) {
-		return fmt.Errorf("%s is %d: it must be from %d to %d", what, *n, least, most)
+// upTo takes nil for a number that is not given.
+func upTo(most int, what string, n *int) error {
+	if n != nil && (*n < 1 || *n > most) {
+		return fmt.Errorf("%s is %d: it must be from 1 to %d", what, *n, most)
 	}
 	return nil
 }

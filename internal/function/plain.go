@@ -122,7 +122,8 @@ func (m *machine) listed(v goja.Value) goja.Value {
 	if err != nil {
 		panic(err)
 	}
-	if !m.hardened && !(m.lists.iterator.SameAs(m.lists.array.GetSymbol(goja.SymIterator)) && m.lists.next.SameAs(m.lists.steps.Get("next"))) {
+	asEver := m.lists.iterator.SameAs(m.lists.array.GetSymbol(goja.SymIterator)) && m.lists.next.SameAs(m.lists.steps.Get("next"))
+	if !asEver {
 		panic(m.typeError("arrays that are iterated otherwise are not supported here"))
 	}
 	return list
