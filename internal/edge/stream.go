@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // stream is a body that is still arriving. One goroutine appends to it, any
@@ -20,7 +21,9 @@ type stream struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change
 	window  bool
-	base    int64 // offset of body[0]
+	base    int64         // offset of body[0]
+	waited  time.Duration // by readers of a full window, for those who are behind
+	from    int64         // base when that began to count
 	body    []byte
 	readers map[*reader]struct{}
 	done    bool
@@ -41,6 +44,7 @@ func newStream(length int64, window bool) *stream {
 type reader struct {
 	s      *stream
 	offset int64
+	behind bool // too far, so that it gets no more
 }
 
 // reader adds a reader at the beginning of the body. There is none, and the
@@ -91,7 +95,7 @@ func (s *stream) append(ctx context.Context, p []byte) error {
 		if len(s.body) < windowSize {
 			break
 		}
-		if err := s.wait(ctx); err != nil {
+		if err := s.makeRoom(ctx); err != nil {
 			return err
 		}
 	}
@@ -99,6 +103,54 @@ func (s *stream) append(ctx context.Context, p []byte) error {
 	s.body = append(s.body, p...)
 	s.wake()
 	return nil
+}
+
+// othersPatience is for how long those who share a window wait until the slowest
+// of them has taken as much as the window holds.
+const othersPatience = 10 * time.Second
+
+var errLeftBehind = errors.New("the viewer kept others waiting")
+
+// makeRoom waits until a reader has taken something from a full window. Readers
+// who have everything and wait too long for the slowest go on without it; a
+// reader who keeps nobody waiting has all the time that viewers have. s.mu is
+// held.
+func (s *stream) makeRoom(ctx context.Context) error {
+	end := s.base + int64(len(s.body))
+	kept := false
+	for r := range s.readers {
+		kept = kept || r.offset == end
+	}
+	if !kept {
+		return s.wait(ctx)
+	}
+	if s.base-s.from >= windowSize {
+		s.waited, s.from = 0, s.base
+	}
+	if s.waited >= othersPatience {
+		s.leaveBehind()
+		return nil
+	}
+	patience, cancel := context.WithTimeout(ctx, othersPatience-s.waited)
+	defer cancel()
+	began := time.Now()
+	if s.wait(patience) != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.waited += time.Since(began)
+	return nil
+}
+
+// leaveBehind gives up the readers at the beginning of the window. s.mu is held.
+func (s *stream) leaveBehind() {
+	for r := range s.readers {
+		if r.offset <= s.base {
+			r.behind = true
+			delete(s.readers, r)
+		}
+	}
+	s.waited, s.from = 0, s.base
+	s.wake()
 }
 
 // slide drops what every reader has had. Bytes that a reader is still writing
@@ -222,6 +274,8 @@ func (r *reader) next(ctx context.Context, w io.Writer) ([]byte, error) {
 	for flushed := false; ; {
 		have := r.s.base + int64(len(r.s.body))
 		switch {
+		case r.behind:
+			return nil, errLeftBehind
 		case r.offset < have:
 			return r.s.body[r.offset-r.s.base:], nil
 		case r.s.done && r.s.err != nil:
