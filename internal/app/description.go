@@ -34,7 +34,7 @@ func describe(cfg config.Config, log *slog.Logger) (d description, err error) {
 		d.scripts = scripts
 		return d, err
 	}
-	loaded, err := loadFiles(cfg.Distributions)
+	loaded, err := loadFiles(cfg.Distributions, cfg.Bucket)
 	d.files = append(d.files, loaded.Files...)
 	for _, w := range slices.Concat(loaded.Warnings, loaded.Gaps) {
 		d.notes = append(d.notes, w.String())

@@ -62,7 +62,7 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 }
 
 func (p *Planner) load(files []config.DistributionFile) (err error) {
-	p.loaded, err = loadFiles(files)
+	p.loaded, err = loadFiles(files, "")
 	for _, w := range p.loaded.Warnings {
 		p.Warnings = append(p.Warnings, w.String())
 	}
@@ -70,14 +70,15 @@ func (p *Planner) load(files []config.DistributionFile) (err error) {
 	return err
 }
 
-// loadFiles reads the distributions' files, in which there is at least one. The
-// files and what was odd are known after an error as well.
-func loadFiles(files []config.DistributionFile) (load.Result, error) {
+// loadFiles reads the distributions' files, in which there is at least one. A
+// bucket, if there is one, stands for those whose names only CloudFormation knows.
+// The files and what was odd are known after an error as well.
+func loadFiles(files []config.DistributionFile, bucket string) (load.Result, error) {
 	var sources []load.Source
 	for _, f := range files {
 		sources = append(sources, load.Source{Path: f.File, Options: load.Options{
 			ID: f.ID, DomainName: f.DomainName, Parameters: f.Parameters, Resources: f.Resources,
-			Region: f.Region, AccountID: f.Account, StackName: f.Stack, KeyValueStores: f.KVS,
+			Region: f.Region, AccountID: f.Account, StackName: f.Stack, KeyValueStores: f.KVS, Bucket: bucket,
 		}})
 	}
 	loaded, err := load.Sources(sources)

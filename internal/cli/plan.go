@@ -44,6 +44,7 @@ type planCmd struct {
 type described struct {
 	Distribution []string          `placeholder:"[ID=]FILE" sep:"none" help:"What aws cloudfront get-distribution or get-distribution-config printed, a CloudFormation template, a cdk.out directory, or YAML with the same names (default: distributions in the configuration, or else the distribution of freshet up). Custom cache policies are read from files given in the same way. May be given several times."`
 	Parameter    map[string]string `placeholder:"NAME=VALUE" help:"Parameter of a template. May be given several times."`
+	KVS          map[string]string `name:"kvs" placeholder:"ID=FILE" help:"JSON file with the pairs of a template's key value store, by its logical ID or name, where cdk.out does not have them. May be given several times."`
 	Resource     map[string]string `placeholder:"ID=NAME" help:"Name that a resource of a template has in AWS, such as SiteBucket=www-example-com. May be given several times."`
 }
 
@@ -155,7 +156,7 @@ func (d *described) describe(cfg *config.Config) {
 	}
 	for i := range cfg.Distributions {
 		f := &cfg.Distributions[i]
-		f.Parameters, f.Resources = merged(f.Parameters, d.Parameter), merged(f.Resources, d.Resource)
+		f.Parameters, f.Resources, f.KVS = merged(f.Parameters, d.Parameter), merged(f.Resources, d.Resource), merged(f.KVS, d.KVS)
 	}
 }
 

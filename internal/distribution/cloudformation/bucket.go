@@ -1,12 +1,13 @@
 package cloudformation
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
-// bucket returns a bucket's name: as given, as the template says, or else its
-// logical ID in small letters, with a warning.
+// bucket returns a bucket's name: as given, as the template says, or else what
+// stands for it, with a warning.
 func (r *resolver) bucket(id string) string {
 	if given, ok := r.o.Resources[id]; ok {
 		return given
@@ -16,7 +17,7 @@ func (r *resolver) bucket(id string) string {
 	}
 	name, why := r.property(id, "BucketName")
 	if why != "" {
-		name = strings.ToLower(id)
+		name = cmp.Or(r.o.Bucket, strings.ToLower(id))
 		r.warn("Resources."+id, "the bucket's name is not known (%s), and %q stands for it: give it as resource %s", why, name, id)
 	}
 	r.buckets[id] = name

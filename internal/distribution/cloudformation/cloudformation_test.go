@@ -333,6 +333,25 @@ func TestBucketsWithoutNames(t *testing.T) {
 	}
 }
 
+// Where there is one bucket, it stands for all whose names nobody knows.
+func TestOneBucketForThoseWithoutNames(t *testing.T) {
+	o := Options{Region: "us-east-1", Bucket: "site", Resources: map[string]string{"OfAccount": "given"}}
+	got, warnings, err := resolved(t, `"Place"`, `[{"Ref": "Nameless"}, {"Ref": "Named"}, {"Ref": "OfAccount"}]`, o)
+	if err != nil || fmt.Sprint(got) != "[site site-dev given]" || len(warnings) != 1 || !strings.Contains(warnings[0].Text, `"site" stands for it`) {
+		t.Errorf("%v %v (%v)", got, warnings, err)
+	}
+	for expression, want := range map[string]string{
+		`{"Fn::Sub": "${Unset}.s3.eu-west-1.amazonaws.com"}`:       "site.s3.eu-west-1.amazonaws.com",
+		`{"Fn::Sub": "a.s3.${Unset}.amazonaws.com"}`:               "a.s3.unset.amazonaws.com.invalid",
+		`{"Fn::Sub": "${Unset}.elb.amazonaws.com"}`:                "unset.elb.amazonaws.com.invalid",
+		`{"Fn::Join": ["", [{"Ref": "Lb"}, ".s3.amazonaws.com"]]}`: "site.s3.amazonaws.com",
+	} {
+		if got, warnings, err := resolved(t, `"DomainName"`, expression, o); err != nil || got != want || len(warnings) != 1 || !strings.Contains(warnings[0].Text, want+" stands for the host") {
+			t.Errorf("%s is %v, %v (%v), want %s", expression, got, warnings, err, want)
+		}
+	}
+}
+
 func TestRegions(t *testing.T) {
 	for region, want := range map[string]string{
 		"eu-central-1":  "arn:aws:s3:::site-dev site-dev.s3-website.eu-central-1.amazonaws.com",

@@ -150,12 +150,22 @@ func (r *resolver) plainText(s, path string) string {
 		return c
 	}, s)
 	if isHost(path) && !strings.HasSuffix(plain, unreachable) {
-		plain = strings.ToLower(plain) + unreachable
+		plain = r.standIn(strings.ToLower(plain), strings.IndexFunc(s, isMark))
 	}
 	for _, stands := range r.standing(s) {
 		r.explain(stands, plain, path)
 	}
 	return plain
+}
+
+// standIn returns a host name for one of which something is not known from the
+// given place on: one that cannot be reached, or where that is a bucket's name,
+// the bucket that stands for those.
+func (r *resolver) standIn(host string, from int) string {
+	if i := strings.Index(host, ".s3"); r.o.Bucket != "" && i > from && strings.Contains(host[i:], ".amazonaws.com") {
+		return r.o.Bucket + host[i:]
+	}
+	return host + unreachable
 }
 
 // explain says that plain stands at path in place of what has a symbol in it.

@@ -19,6 +19,7 @@ type Options struct {
 	Parameters map[string]string // by name; of a list, separated by commas
 	Resources  map[string]string // physical names and IDs by logical ID; of attributes by Logical.Attribute
 	Exports    Exports           // what Fn::ImportValue finds
+	Bucket     string            // stands for every bucket whose name only CloudFormation knows; empty: its logical ID does
 	Templates  map[string]any    // of nested stacks: by their TemplateURL as it is written, or by its last segment
 	Region     string            // empty: us-east-1, with a warning where it is needed
 	AccountID  string

@@ -24,7 +24,7 @@ type KeyValueStore struct {
 	ARN   string
 	Name  string
 	Pairs []byte // in JSON; nil: they are not known
-	Why   string // they are not known
+	Why   string // they are not known, or empty
 	File  string // with the pairs; empty: there is none
 }
 
@@ -94,7 +94,7 @@ func (v visit) store(m map[string]any, path string) {
 	store.File = cmp.Or(given[v.logicalID()], given[s.Name], v.assets()[source[strings.LastIndexByte(source, '/')+1:]])
 	v.readPairs(&store, source)
 	if store.Why != "" {
-		v.gap(v.file, path, "the pairs of key value store %s are not known (%s), and functions that look there fail: give a JSON file of them as key value store %s", cmp.Or(s.Name, v.logicalID()), store.Why, cmp.Or(v.logicalID(), s.Name))
+		v.gap(v.file, path, "the pairs of key value store %s are not known (%s), and functions find nothing there: give a JSON file of them as kvs %s", cmp.Or(s.Name, v.logicalID()), store.Why, cmp.Or(v.logicalID(), s.Name))
 	}
 	v.stores = append(v.stores, at(v, store, path, s.ID, s.Name))
 }
@@ -111,7 +111,7 @@ func (v visit) readPairs(s *KeyValueStore, source string) {
 	case source != "":
 		s.Why = fmt.Sprintf("they are in %s", source)
 	default:
-		s.Why = "CloudFront alone has them"
+		s.Pairs, s.Why = []byte("{}"), "the store begins empty"
 	}
 }
 

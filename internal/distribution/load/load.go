@@ -27,6 +27,7 @@ type Options struct {
 	AccountID  string
 	StackName  string
 
+	Bucket         string            // stands for the buckets of templates whose names only CloudFormation knows
 	KeyValueStores map[string]string // files with the pairs of stores, by logical ID or name
 }
 
@@ -272,6 +273,6 @@ func (r *reader) parametersOf(asked int) {
 func (o Options) template(exports cloudformation.Exports) cloudformation.Options {
 	return cloudformation.Options{
 		Parameters: o.Parameters, Resources: o.Resources, Exports: exports,
-		Region: o.Region, AccountID: o.AccountID, StackName: o.StackName,
+		Region: o.Region, AccountID: o.AccountID, StackName: o.StackName, Bucket: o.Bucket,
 	}
 }

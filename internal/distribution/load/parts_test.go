@@ -107,13 +107,14 @@ func TestEverythingInATemplate(t *testing.T) {
 func TestGaps(t *testing.T) {
 	const behavior = `"TargetOriginId": "o", `
 	tests := []struct{ name, text, want string }{
-		{"a store in a bucket", everything, "the pairs of key value store pairs are not known (they are in arn:aws:s3:::b/k.json), and functions that look there fail: give a JSON file of them as key value store Store"},
+		{"a store in a bucket", everything, "the pairs of key value store pairs are not known (they are in arn:aws:s3:::b/k.json), and functions find nothing there: give a JSON file of them as kvs Store"},
 		{"an origin request policy", strings.Replace(config, behavior, behavior+`"OriginRequestPolicyId": "orp", `, 1), "DefaultCacheBehavior.OriginRequestPolicyId: origin request policy \"orp\" is neither"},
 		{"a response headers policy", strings.Replace(config, behavior, behavior+`"ResponseHeadersPolicyId": "rhp", `, 1), "get-response-headers-policy --id rhp"},
 		{"a key group", strings.Replace(config, behavior, behavior+`"TrustedKeyGroups": ["g"], `, 1), "DefaultCacheBehavior.TrustedKeyGroups[0]: the keys of g are not known"},
 		{"a public key", `{"Distributions": [` + strings.Replace(config, behavior, behavior+`"TrustedKeyGroups": ["g"], `, 1) + `], "KeyGroups": [{"Id": "g", "KeyGroupConfig": {"Name": "n", "Items": ["k"]}}]}`, "KeyGroups[0]: public key k is not among what was read"},
 		{"a function that cannot be read", `{"Resources": {"F": {"Type": "AWS::CloudFront::Function", "Properties": {"FunctionCode": {"Ref": "Nobody"}}}}}`, `Resources.F: is not used: Resources.F.Properties.FunctionCode.Ref: there is no parameter or resource "Nobody"`},
 		{"no code", `{"Functions": [{"Name": "f"}]}`, "Functions[0]: the function has no code here"},
+		{"an empty store", strings.Replace(everything, ", ImportSource: {SourceType: S3, SourceArn: \"arn:aws:s3:::b/k.json\"}", "", 1), "key value store pairs are not known (the store begins empty)"},
 		{"no store", `{"Functions": [{"Name": "f", "FunctionCode": "x", "KeyValueStoreAssociations": [{"KeyValueStoreARN": "s"}]}]}`, "key value store s is not among what was read"},
 	}
 	for _, tt := range tests {

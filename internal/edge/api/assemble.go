@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/freshet/freshet/internal/distribution"
@@ -53,10 +54,10 @@ func partsOf(d distribution.Distribution) map[resourceKey]configured {
 		parts[resourceKey{responsePolicyKind, p.ID}] = responsePolicy{p.Config}
 	}
 	for _, g := range d.KeyGroups {
-		group := keyGroup{Name: g.ID}
+		group := keyGroup{Name: cmp.Or(g.Name, g.ID)}
 		for _, key := range g.Keys {
 			group.Keys = append(group.Keys, key.ID)
-			parts[resourceKey{publicKeyKind, key.ID}] = publicKey{CallerReference: key.ID, Name: key.ID, EncodedKey: key.EncodedKey}
+			parts[resourceKey{publicKeyKind, key.ID}] = publicKey{CallerReference: key.ID, Name: cmp.Or(key.Name, key.ID), EncodedKey: key.EncodedKey}
 		}
 		parts[resourceKey{keyGroupKind, g.ID}] = group
 	}
