@@ -217,7 +217,7 @@ func (w *trial) reload(t *rapid.T) {
 	w.o.next()
 	if rapid.Bool().Draw(t, "cold") && rapid.Bool().Draw(t, "colder") {
 		at := &w.d.Config.DefaultCacheBehavior.DefaultTTL
-		*at = new(int64(3600 + **at%2*2 - 1))
+		*at = new(3600 + **at%2*2 - 1)
 	} else {
 		w.d.Config.Comment += "."
 	}
