@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -424,4 +427,35 @@ func BenchmarkHitWithFunction(b *testing.B) {
 			b.Fatal(w.Code)
 		}
 	}
+}
+
+// A copy that was invalidated under one of the URLs that lead to it does not stand
+// in for the viewers of that URL, also where they join the fetch of another's.
+func TestPromiseRewrittenURLsJoinNoInvalidatedStandIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		close(gate)
+		status := 200
+		o := roundTripper(func(*http.Request) (*http.Response, error) {
+			s, open := status, gate
+			<-open
+			return reply(s, "of "+strconv.Itoa(s), "Cache-Control", "max-age=5", "Etag", `"1"`), nil
+		})
+		e := openRunning(t, o, `function handler(event) { event.request.uri = '/one'; return event.request; }`, "")
+		want(t, get(e, "/x"), 200, "Miss", "of 200")
+		synctest.Wait()
+		if err := e.Invalidate("E1", []freshet.Pattern{"/y"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Second)
+		gate, status = make(chan struct{}), 503
+		x, y := make(chan *httptest.ResponseRecorder, 1), make(chan *httptest.ResponseRecorder, 1)
+		go func() { x <- get(e, "/x") }()
+		synctest.Wait()
+		go func() { y <- get(e, "/y") }()
+		synctest.Wait()
+		close(gate)
+		want(t, <-x, 200, "RefreshHit", "of 200")
+		want(t, <-y, 503, "Error", "of 503")
+	})
 }
