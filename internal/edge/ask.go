@@ -184,7 +184,7 @@ func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response,
 		return nil, err
 	}
 	var left leftovers
-	resp, err := left.judge(o.transport.RoundTrip(r.WithContext(left.watch(hearing(ctx, a.told))))) //nolint:bodyclose // response.close does
+	resp, err := left.judge(o.transport.RoundTrip(r.WithContext(left.watch(hearing(ctx, a.told)))))
 	waiting.end()
 	if err == nil {
 		err = sound(resp)

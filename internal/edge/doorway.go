@@ -99,8 +99,8 @@ func (d *secureDoor) shake(c net.Conn) {
 		var strange tls.RecordHeaderError
 		if errors.As(err, &strange) && strange.Conn != nil && speaksHTTP(strange.RecordHeader) {
 			v := &viewerConn{Conn: strange.Conn, edge: d.edge}
-			v.refuse(http.StatusBadRequest, "The plain HTTP request was sent to the port for HTTPS.")
-			v.Close()
+			_ = v.refuse(http.StatusBadRequest, "The plain HTTP request was sent to the port for HTTPS.") // the viewer is gone, or not
+			_ = v.Close()
 		}
 		c.Close()
 		return
