@@ -25,8 +25,9 @@ type framed struct{ method, target, body string }
 // reference takes the bytes of a connection apart into the requests that there
 // can be on it, by RFC 9112 and nothing else: it stops at whatever is malformed
 // or could be understood in two ways, and after a request with a transfer coding
-// or of HTTP/1.0, which must be the last. Lines may end in LF alone, and folded
-// lines count as one, as the RFC lets a server choose.
+// or of HTTP/1.0, which must be the last. Lines may end in LF alone, folded lines count
+// as one, and empty lines before a request are nothing, as the RFC lets a server
+// choose.
 func reference(in string) (all []framed) {
 	for {
 		r, rest, last, ok := cutRequest(in)
@@ -46,7 +47,7 @@ func cutLine(in string) (line, rest string, ok bool) {
 }
 
 func cutRequest(in string) (r framed, rest string, last, ok bool) {
-	line, rest, ok := cutLine(in)
+	line, rest, ok := cutLine(strings.TrimLeft(in, "\r\n"))
 	parts := strings.Split(line, " ")
 	if !ok || len(parts) != 3 || !isToken(parts[0]) || parts[2] != "HTTP/1.1" && parts[2] != "HTTP/1.0" {
 		return r, "", false, false
@@ -251,6 +252,7 @@ var sieges = []string{
 	"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
 	"POST /a HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
 	"GET http://h/a#b HTTP/1.1\nHost: h\n\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nPUT /\xff%0d%0a HTTP/1.1\r\nHost: h\r\nX:\r\n y\r\n\r\n",
+	"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
 	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02", "GET /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
 }
 
