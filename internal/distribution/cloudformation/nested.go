@@ -12,7 +12,8 @@ const (
 	stackType    = "AWS::CloudFormation::Stack"
 	samStackType = "AWS::Serverless::Application"
 
-	maxNested = 10 // stacks in stacks
+	maxNested = 10  // stacks in stacks
+	maxStacks = 500 // nested ones of a template: each may be there many times
 )
 
 // TemplateURLs returns where the templates of a template's nested stacks are, as
@@ -64,7 +65,7 @@ func (r *resolver) nested(id string) *resolver {
 		return c
 	}
 	r.children[id] = nil
-	if k := r.kind(id); len(r.o.Templates) == 0 || k != stackType && k != samStackType || strings.Count(r.stack, ".") > maxNested {
+	if k := r.kind(id); len(r.o.Templates) == 0 || k != stackType && k != samStackType || strings.Count(r.stack, ".") > maxNested || r.stacks == maxStacks {
 		return nil
 	}
 	tree := r.o.Templates[r.templateURL(id)]
@@ -73,6 +74,7 @@ func (r *resolver) nested(id string) *resolver {
 	}
 	o := r.o
 	o.Parameters, o.StackName = nil, ""
+	r.stacks++
 	c := newResolver(tree, o)
 	c.session, c.parent, c.id = r.session, r, id
 	c.stack, c.prefix = strings.TrimPrefix(r.stack+"."+id, "."), r.prefix+"Resources."+id+"."

@@ -1,6 +1,7 @@
 package cloudformation
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -167,5 +168,13 @@ func TestNestedStacks(t *testing.T) {
 	self := tree(t, `{"Resources": {"Me": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": "me"}}, "D": {"Type": "AWS::CloudFront::Distribution", "Properties": {"A": 1}}}}`)
 	if found, _, err := Resolve(self, []string{distributionType}, Options{Templates: map[string]any{"me": self}}); err != nil || len(found) < 2 || len(found) > 20 {
 		t.Errorf("%d found (%v)", len(found), err)
+	}
+	wide := make([]string, 20)
+	for i := range wide {
+		wide[i] = fmt.Sprintf(`"Me%d": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": "me"}}`, i)
+	}
+	many := tree(t, `{"Resources": {`+strings.Join(wide, ",")+`, "D": {"Type": "AWS::CloudFront::Distribution", "Properties": {"A": 1}}}}`)
+	if found, _, err := Resolve(many, []string{distributionType}, Options{Templates: map[string]any{"me": many}}); err != nil || len(found) != maxStacks+1 {
+		t.Errorf("%d found of one that is in itself many times (%v)", len(found), err)
 	}
 }

@@ -238,6 +238,7 @@ type session struct {
 	steps    int
 	active   map[string]bool // what is being resolved, to find circles
 	symbols  []symbol        // what each of the marks stands for
+	stacks   int             // nested ones
 }
 
 func newResolver(tree any, o Options) *resolver {

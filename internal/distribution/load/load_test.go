@@ -62,7 +62,7 @@ func TestShapes(t *testing.T) {
 		{"without an ID, by name", "x.json", `{"CachePolicyConfig": ` + policyBody + `}`, nil, []string{"mine"}, nil},
 		{"list-cache-policies", "x", `{"CachePolicyList": {"MaxItems": 100, "Quantity": 2, "Items": [{"Type": "managed", "CachePolicy": {}}, {"Type": "custom", "CachePolicy": {"Id": "p", "CachePolicyConfig": ` + policyBody + `}}]}}`, nil, []string{"p"}, nil},
 		{"our policies alone", "x", `{"CachePolicies": [{"Id": "p", "CachePolicyConfig": ` + policyBody + `}]}`, nil, []string{"p"}, nil},
-		{"get-origin-request-policy", "x", `{"ETag": "E", "OriginRequestPolicy": {"Id": "p", "OriginRequestPolicyConfig": {"Name": "n", "Nmae": "m"}}}`, nil, nil, []string{"OriginRequestPolicy.OriginRequestPolicyConfig.Nmae: not a known property"}},
+		{"get-origin-request-policy", "x", `{"ETag": "E", "OriginRequestPolicy": {"Id": "p", "OriginRequestPolicyConfig": {"Name": "n", "Names": "m"}}}`, nil, nil, []string{"OriginRequestPolicy.OriginRequestPolicyConfig.Names: not a known property"}},
 		{"get-response-headers-policy-config", "x", `{"ResponseHeadersPolicyConfig": {"CustomHeadersConfig": {"Items": [{"Heder": "x"}]}}}`, nil, nil, []string{"ResponseHeadersPolicyConfig.CustomHeadersConfig.Items[0].Heder: not a known property"}},
 		{"get-origin-access-control", "x", `{"OriginAccessControl": {"Id": "E"}}`, nil, nil, []string{"OriginAccessControl: is not used"}},
 		{"YAML documents", "x.yaml", "Id: E1\nDistributionConfig: " + strings.ReplaceAll(config, "\n\t", "") + "\n---\nId: E2\nDistributionConfig: " + strings.ReplaceAll(config, "\n\t", "") + "\n", []string{"E1", "E2"}, nil, nil},
