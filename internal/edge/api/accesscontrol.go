@@ -52,6 +52,8 @@ func judgeAccessControl(_ *state, _, config configured) error {
 	switch {
 	case a.Name == "":
 		return refuse(InvalidArgument, "The parameter Name must not be empty")
+	case len(a.Name) > 64 || len(a.Description) > 256:
+		return refuse(InvalidArgument, "The parameter Name may have 64 characters, and Description 256; they have %d and %d", len(a.Name), len(a.Description))
 	case a.SigningProtocol != "sigv4":
 		return refuse(InvalidArgument, "The parameter SigningProtocol is not valid: %q", clip(a.SigningProtocol))
 	case !oneOf(a.SigningBehavior, "never", "always", "no-override"):

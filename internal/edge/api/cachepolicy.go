@@ -38,6 +38,9 @@ func readCachePolicy(body []byte) (configured, error) {
 	if err == nil {
 		err = required(t, "cachePolicyConfig", "Name", "MinTTL")
 	}
+	if parameters, ok := t["ParametersInCacheKeyAndForwardedToOrigin"].(tree); ok && err == nil {
+		err = required(parameters, "cachePolicyConfig.parametersInCacheKeyAndForwardedToOrigin", "EnableAcceptEncodingGzip", "HeadersConfig", "CookiesConfig", "QueryStringsConfig")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +68,27 @@ func judgeCachePolicy(_ *state, _, config configured) error {
 		return refuse(InvalidArgument, "The parameter CookiesConfig is not valid")
 	case !selects(k.QueryStringsConfig.QueryStringBehavior, k.QueryStringsConfig.QueryStrings):
 		return refuse(InvalidArgument, "The parameter QueryStringsConfig is not valid")
+	}
+	return uncached(p.CachePolicyConfig)
+}
+
+// uncached refuses a cache key for what is never cached.
+func uncached(p distribution.CachePolicyConfig) error {
+	k := p.Parameters
+	if p.MaxTTL == nil || *p.MaxTTL != 0 {
+		return nil
+	}
+	for _, set := range []struct {
+		member string
+		is     bool
+	}{
+		{"HeaderBehavior", !oneOf(k.HeadersConfig.HeaderBehavior, "", "none")}, {"CookieBehavior", !oneOf(k.CookiesConfig.CookieBehavior, "", "none")},
+		{"QueryStringBehavior", !oneOf(k.QueryStringsConfig.QueryStringBehavior, "", "none")},
+		{"EnableAcceptEncodingGzip", k.EnableAcceptEncodingGzip}, {"EnableAcceptEncodingBrotli", k.EnableAcceptEncodingBrotli},
+	} {
+		if set.is {
+			return refuse(InvalidArgument, "The parameter %s is invalid for policy with caching disabled.", set.member)
+		}
 	}
 	return nil
 }

@@ -93,13 +93,25 @@ func testCLIDistributions(t *testing.T, cli string) {
 	}
 	made := strings.Fields(want(`E[A-Z0-9]{13}\tInProgress\tE[A-Z0-9]{13}`, "create-distribution", "--origin-domain-name", "site.s3.amazonaws.com", "--default-root-object", "index.html",
 		"--query", "[Distribution.Id, Distribution.Status, ETag]"))
-	id, etag := made[0], made[2]
+	id := made[0]
 	// The CLI asks again after a minute, so wait for what it would see at once.
 	deployed := func() bool {
 		return strings.Contains(send(t, s, "GET", "/2020-05-31/distribution/"+id, "").body, "<Status>Deployed</Status>")
 	}
 	eventually(t, "deployment", deployed)
 	want(``, "wait", "distribution-deployed", "--id", id)
+	// The CLI asks for the version by itself.
+	etag := want(`E[A-Z0-9]{13}`, "update-distribution", "--id", id, "--default-root-object", "start.html", "--query", "ETag")
+	copied := strings.Fields(want(`E[A-Z0-9]{13}\tTrue\tstart.html`, "copy-distribution", "--primary-distribution-id", id, "--if-match", etag, "--staging", "--caller-reference", "copy",
+		"--query", "Distribution.[Id, DistributionConfig.Staging, DistributionConfig.DefaultRootObject]"))
+	if copied[0] == id {
+		t.Errorf("the copy of %s is itself", id)
+	}
+	want(`E[A-Z0-9]{13}`, "create-cloud-front-origin-access-identity", "--cloud-front-origin-access-identity-config", "CallerReference=r,Comment=c", "--query", "CloudFrontOriginAccessIdentity.Id")
+	const monitored = "MonitoringSubscription.RealtimeMetricsSubscriptionConfig.RealtimeMetricsSubscriptionStatus"
+	want("Enabled", "create-monitoring-subscription", "--distribution-id", id, "--monitoring-subscription", "RealtimeMetricsSubscriptionConfig={RealtimeMetricsSubscriptionStatus=Enabled}", "--query", monitored)
+	want("Enabled", "get-monitoring-subscription", "--distribution-id", id, "--query", monitored)
+	want("0", "list-field-level-encryption-configs", "--query", "FieldLevelEncryptionList.Quantity")
 	config := want(`(?s)\{.*\}`, "get-distribution-config", "--id", id, "--query", "DistributionConfig", "--output", "json")
 	file := filepath.Join(t.TempDir(), "config.json")
 	if err := os.WriteFile(file, []byte(strings.Replace(config, `"Enabled": true`, `"Enabled": false`, 1)), 0o600); err != nil {

@@ -78,6 +78,11 @@ func (k kind) admit(s *state, id string, was, config configured) error {
 			return refuse(k.word+"AlreadyExists", "There is one with the name %q already: %s", clip(config.title()), r.key.id)
 		}
 	}
+	for _, e := range config.elements() {
+		if n := len([]rune(e.text)); e.name == "Comment" && n > maxComment {
+			return refuse(InvalidArgument, "The parameter Comment has %d characters, at most %d are allowed", n, maxComment)
+		}
+	}
 	return k.judge(s, was, config)
 }
 

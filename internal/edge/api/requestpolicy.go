@@ -1,6 +1,10 @@
 package api
 
-import "github.com/freshet/freshet/internal/distribution"
+import (
+	"strings"
+
+	"github.com/freshet/freshet/internal/distribution"
+)
 
 // requestPolicy is an origin request policy's configuration.
 type requestPolicy struct {
@@ -58,6 +62,11 @@ func judgeRequestPolicy(_ *state, _, config configured) error {
 		return refuse(InvalidArgument, "The parameter CookiesConfig is not valid")
 	case !selects(queries.QueryStringBehavior, queries.QueryStrings):
 		return refuse(InvalidArgument, "The parameter QueryStringsConfig is not valid")
+	}
+	for _, name := range headers.Headers {
+		if headers.HeaderBehavior != "allExcept" && oneOf(strings.ToLower(name), "authorization", "accept-encoding") {
+			return refuse(InvalidArgument, "The parameter Headers contains %s that is not allowed: a cache policy forwards it", name)
+		}
 	}
 	return nil
 }

@@ -59,6 +59,11 @@ func judgeResponsePolicy(_ *state, _, config configured) error {
 	if n := len(p.CustomHeaders); n > maxCustomHeaders {
 		return refuse("TooManyCustomHeadersInResponseHeadersPolicy", "The policy has %d custom headers, at most %d are allowed", n, maxCustomHeaders)
 	}
+	for _, rule := range []func(responsePolicy) error{crossOrigin, securityHeaders, otherHeaders} {
+		if err := rule(p); err != nil {
+			return err
+		}
+	}
 	if s := p.SecurityHeadersConfig; s != nil {
 		if c := s.ContentSecurityPolicy; c != nil && len(c.ContentSecurityPolicy) > maxCSP {
 			return refuse("TooLongCSPInResponseHeadersPolicy", "The content security policy has %d characters, at most %d are allowed", len(c.ContentSecurityPolicy), maxCSP)

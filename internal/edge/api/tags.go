@@ -24,6 +24,9 @@ func tagsOf(v any) ([]Tag, error) {
 func settled(tags []Tag) ([]Tag, error) {
 	slices.SortFunc(tags, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
 	for i, t := range tags {
+		if strings.HasPrefix(strings.ToLower(t.Key), "aws:") {
+			return nil, refuse(InvalidTagging, "The tagging specified is not valid: the key %q begins with aws:, which is Amazon's", clip(t.Key))
+		}
 		if t.Key == "" || len(t.Key) > 128 || len(t.Value) > 256 || i > 0 && tags[i-1].Key == t.Key {
 			return nil, refuse(InvalidTagging, "The tagging specified is not valid: the key %q is missing, too long, there twice, or its value too long", clip(t.Key))
 		}
@@ -72,7 +75,7 @@ func (h *handler) untag(c call) (reply, error) {
 	if err := f.end(err); err != nil {
 		return reply{}, err
 	}
-	return h.changeTags(c, func(old []Tag) ([]Tag, error) { //nolint:unparam // tagging can fail
+	return h.changeTags(c, func(old []Tag) ([]Tag, error) {
 		return slices.DeleteFunc(slices.Clone(old), func(t Tag) bool { return slices.Contains(gone, t.Key) }), nil
 	})
 }
