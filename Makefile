@@ -7,6 +7,8 @@ GOLANGCI_LINT_VERSION := v2.15.0
 LINT := bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
 FUZZTIME ?= 10s
 SOAKS ?= 10
+HTTP_CACHE_TESTS_VERSION := 0.4.5
+HTTP_CACHE_TESTS := bin/http-cache-tests-$(HTTP_CACHE_TESTS_VERSION)
 
 # The go command keeps its caches below HOME, which some CI systems do not set.
 ifeq ($(strip $(HOME)),)
@@ -15,7 +17,7 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## build bin/freshet, one file without cgo
@@ -55,6 +57,17 @@ programs: ## install the programs that tests call, on Debian and its kin
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@scripts/each-fuzz-target $(FUZZTIME) </dev/null
+
+# Not part of test: it takes Node.js and npm, which nothing else here does.
+.PHONY: conformance
+conformance: $(HTTP_CACHE_TESTS) ## the HTTP caching suite of cache-tests.fyi against the program; takes Node.js
+	FRESHET_HTTP_CACHE_TESTS='$(CURDIR)/$(HTTP_CACHE_TESTS)/node_modules/http-cache-tests' \
+		go test -v -count=1 -run '^TestConformance$$' ./internal/e2e </dev/null
+
+$(HTTP_CACHE_TESTS):
+	@mkdir -p bin
+	npm install --prefix $@.part --ignore-scripts --no-audit --no-fund --loglevel=error http-cache-tests@$(HTTP_CACHE_TESTS_VERSION)
+	mv $@.part $@
 
 .PHONY: bench
 bench: ## every benchmark; those of internal/e2e are of the whole program

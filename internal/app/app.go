@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,14 +33,15 @@ import (
 
 // Options are what one run adds to the configuration.
 type Options struct {
-	Dir       string                 // mirrored into the bucket and watched; empty for none
-	Ephemeral bool                   // keep nothing: the data directory is a temporary one
-	Report    func([]journal.Record) // told of every step of every change; called concurrently
-	Mirrored  func(mirror.Summary)   // told each time Dir and the bucket are equal
-	Reread    <-chan struct{}        // asks to read the distributions' files anew at once; nil: only when they change
-	Changed   func(Reread)           // told when files that were read anew had changed something
-	Problem   func(error)            // told of what went wrong and did not end the run; called concurrently
-	Log       *slog.Logger
+	Dir        string                 // mirrored into the bucket and watched; empty for none
+	Ephemeral  bool                   // keep nothing: the data directory is a temporary one
+	FilesFirst bool                   // the first distribution of the configuration's files, not that of the bucket, answers hosts that none has
+	Report     func([]journal.Record) // told of every step of every change; called concurrently
+	Mirrored   func(mirror.Summary)   // told each time Dir and the bucket are equal
+	Reread     <-chan struct{}        // asks to read the distributions' files anew at once; nil: only when they change
+	Changed    func(Reread)           // told when files that were read anew had changed something
+	Problem    func(error)            // told of what went wrong and did not end the run; called concurrently
+	Log        *slog.Logger
 }
 
 // Endpoints is where to reach what runs.
@@ -55,6 +57,7 @@ type Endpoints struct {
 	Region       string `json:"region"`
 	Bucket       string `json:"bucket"`
 	Distribution string `json:"distribution"`
+	First        string `json:"first,omitempty"` // ID of the distribution that answers hosts that none has; empty: that of the bucket
 }
 
 // Format prints the addresses and hides the keys, also where Endpoints is
@@ -228,7 +231,7 @@ func (u *Up) openEdge(context.Context) (err error) {
 		return err
 	}
 	u.edge, err = edge.New(edge.Config{
-		Distributions: u.catalog.Distributions(), First: u.distribution.ID, Resolve: u.resolve, Origins: u.origins(),
+		Distributions: u.catalog.Distributions(), First: cmp.Or(u.First, u.distribution.ID), Resolve: u.resolve, Origins: u.origins(),
 		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog, Observer: u.recorder,
 		Function: u.scripts.find,
 	})
@@ -342,6 +345,7 @@ func (u *Up) announce(context.Context) error {
 		Region:       u.cfg.Region,
 		Bucket:       u.cfg.Bucket,
 		Distribution: u.identity.Distribution,
+		First:        u.First,
 	}
 	if u.tlsListener != nil {
 		u.EdgeTLS, u.Authority = "https://"+u.tlsListener.Addr().String(), u.data.path(trustFile)

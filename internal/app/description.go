@@ -82,6 +82,9 @@ func (u *Up) openDescription(context.Context) (err error) {
 	if u.described, err = describe(u.cfg, u.opts.Log); err != nil {
 		return err
 	}
+	if all := u.described.distributions; u.opts.FilesFirst && len(all) > 0 {
+		u.First = all[0].ID
+	}
 	u.scripts = newScripts(u.described.scripts)
 	u.note(description{}, u.described)
 	return nil

@@ -42,7 +42,7 @@ type planCmd struct {
 // described is where the distributions are described, for commands that need not
 // know the CDN.
 type described struct {
-	Distribution []string          `placeholder:"[ID=]FILE" sep:"none" help:"What aws cloudfront get-distribution or get-distribution-config printed, a CloudFormation template, a cdk.out directory, or YAML with the same names (default: distributions in the configuration, or else the distribution of freshet up). Custom cache policies are read from files given in the same way. May be given several times."`
+	Distribution []string          `placeholder:"[ID=]FILE" sep:"none" help:"What aws cloudfront get-distribution or get-distribution-config printed, a CloudFormation template, a cdk.out directory, or YAML with the same names (default: distributions in the configuration; plan and explain without those: the distribution of freshet up). With up, the first is what answers at the address of the edge itself. Custom cache policies are read from files given in the same way. May be given several times."`
 	Parameter    map[string]string `placeholder:"NAME=VALUE" help:"Parameter of a template. May be given several times."`
 	KVS          map[string]string `name:"kvs" placeholder:"ID=FILE" help:"JSON file with the pairs of a template's key value store, by its logical ID or name, where cdk.out does not have them. May be given several times."`
 	Resource     map[string]string `placeholder:"ID=NAME" help:"Name that a resource of a template has in AWS, such as SiteBucket=www-example-com. May be given several times."`

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ SIGHUP. What is broken is said, and what was there before goes on.
 Examples:
   freshet up ./site
   freshet up ./site --distribution cdk.out --resource SiteBucket397A1860=site
+  freshet up --distribution site.yaml --ephemeral
   freshet up --ephemeral --s3 127.0.0.1:0 --edge 127.0.0.1:0 --api 127.0.0.1:0 --json
   curl -i http://127.0.0.1:8080/
 
@@ -100,7 +102,7 @@ func (c *upCmd) Run(ctx context.Context, t terminal, r *root) error {
 	show := newTicker(t.out, c.JSON)
 	defer show.close()
 	opts := app.Options{
-		Dir: c.Dir, Ephemeral: c.Ephemeral, Log: r.logger(t), Report: show.records,
+		Dir: c.Dir, Ephemeral: c.Ephemeral, FilesFirst: len(c.Distribution) > 0, Log: r.logger(t), Report: show.records,
 		Mirrored: func(s mirror.Summary) { show.note(mirrored(c.Dir, s)) },
 		Problem:  func(err error) { _, _ = fmt.Fprintf(t.err, "freshet: %v\n", err) },
 		Reread:   reread, Changed: func(r app.Reread) { show.note(rereadLine(r)) },
@@ -136,7 +138,7 @@ func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Dura
 	lines := []string{
 		fmt.Sprintf("freshet is up (%d ms), %s", took.Milliseconds(), kept),
 		"",
-		"  edge   " + e.Edge + "   what viewers see; distribution " + e.Distribution,
+		"  edge   " + e.Edge + "   what viewers see; distribution " + cmp.Or(e.First, e.Distribution),
 		"  s3     " + e.S3 + "   bucket " + e.Bucket,
 		"  api    " + e.API + "   CloudFront",
 		"",
