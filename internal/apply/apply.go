@@ -61,20 +61,20 @@ func Send(ctx context.Context, d cdn.Driver, inv freshet.Invalidation, r Retry) 
 
 // retry runs try as r says. What comes back is try's own error, not the
 // library's wrapping of it, or the reason why ctx is done.
-func retry(ctx context.Context, try func() (freshet.Receipt, error), r Retry, notify backoff.Notify) (freshet.Receipt, error) {
-	receipt, err := try() // time counts from here: before it fails, a driver may wait for room
+func retry[T any](ctx context.Context, try func() (T, error), r Retry, notify backoff.Notify) (T, error) {
+	got, err := try() // time counts from here: before it fails, a driver may wait for room
 	if err == nil {
-		return receipt, nil
+		return got, nil
 	}
 	failed := true
 	options := []backoff.RetryOption{backoff.WithBackOff(r.backoff()), backoff.WithMaxElapsedTime(r.For), backoff.WithNotify(notify)}
 	if r.For <= 0 {
 		options = append(options, backoff.WithMaxTries(1))
 	}
-	receipt, err = backoff.Retry(ctx, func() (freshet.Receipt, error) {
+	got, err = backoff.Retry(ctx, func() (T, error) {
 		if failed {
 			failed = false
-			return receipt, err
+			return got, err
 		}
 		return try()
 	}, options...)
@@ -85,7 +85,16 @@ func retry(ctx context.Context, try func() (freshet.Receipt, error), r Retry, no
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = context.Cause(ctx)
 	}
-	return receipt, err
+	return got, err
+}
+
+// Profiles asks the CDN for its distributions until it answers, refuses for good,
+// or r.For is over. r.Each is not called.
+func Profiles(ctx context.Context, d cdn.Driver, r Retry) ([]freshet.Profile, error) {
+	return retry(ctx, func() ([]freshet.Profile, error) {
+		profiles, err := d.Profiles(ctx)
+		return profiles, classify(err)
+	}, r, nil)
 }
 
 // classify tells the retry loop which errors to give up on and how long the CDN

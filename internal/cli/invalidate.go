@@ -161,6 +161,9 @@ func (c *sending) driver(ctx context.Context, r *root, distribution string) (cdn
 	return quota.New(quota.Config{Driver: d, Default: cloudfront.Quota()}).Lane(quota.Bulk), distribution, err
 }
 
+// askedFor is how long a question is asked again that nothing is sent without.
+const askedFor = 30 * time.Second
+
 // ofRunning returns the driver of the running freshet, and whether it has a
 // distribution. Without a name its own is meant.
 func ofRunning(ctx context.Context, running app.Running, distribution string) (d cdn.Driver, has bool, err error) {
@@ -176,14 +179,14 @@ func ofRunning(ctx context.Context, running app.Running, distribution string) (d
 	if distribution == "" || distribution == running.Distribution {
 		return d, true, nil
 	}
-	profiles, err := d.Profiles(ctx)
+	profiles, err := apply.Profiles(ctx, d, apply.Retry{For: askedFor})
 	return d, slices.ContainsFunc(profiles, func(p freshet.Profile) bool { return p.Distribution == distribution }), err
 }
 
 // profileOf asks for the distribution's limits, and takes CloudFront's where the
 // credentials do not allow to list distributions.
 func profileOf(ctx context.Context, d cdn.Driver, id string) (freshet.Profile, error) {
-	all, err := d.Profiles(ctx)
+	all, err := apply.Profiles(ctx, d, apply.Retry{For: askedFor})
 	if err != nil && cdn.ClassOf(err) != cdn.Denied {
 		return freshet.Profile{}, err
 	}
