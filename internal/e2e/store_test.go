@@ -131,6 +131,9 @@ func TestAWSCLIKeyValueStores(t *testing.T) {
 		command := exec.Command(awsCLI(t), append([]string{"--endpoint-url", f.API, "--output", "text", "cloudfront"}, args...)...)
 		command.Env = f.environ()
 		out, err := command.CombinedOutput()
+		if strings.Contains(string(out), "argument operation: Invalid choice") {
+			t.Skipf("this AWS CLI is older than key value stores, which the Go SDK's tests cover: %s", args[0])
+		}
 		if err != nil {
 			t.Fatalf("aws %v: %v\n%s", args, err, out)
 		}

@@ -40,6 +40,9 @@ func TestAnUrgentChangeOvertakesBulk(t *testing.T) {
 	l.start()
 	l.put(many...)
 	<-gate.asked
+	for _, c := range many {
+		l.last(c, journal.Planned)
+	}
 	urgent := put("index.html", 1000)
 	l.put(urgent)
 	l.last(urgent, journal.Verified)
