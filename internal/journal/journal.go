@@ -59,8 +59,7 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Journal, error) {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	for name, kv := range map[string]*jetstream.KeyValue{"PLANS": &j.plans, "DEAD": &j.dead, "INVENTORY": &j.inventory} {
-		*kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: 1, Storage: jetstream.FileStorage})
-		if err != nil {
+		if *kv, err = keep(ctx, js, name); err != nil {
 			return nil, fmt.Errorf("open the journal: %s: %w", name, err)
 		}
 	}

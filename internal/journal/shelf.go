@@ -4,15 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// keepMarkers is how long a marker stands in the place of a deleted value. The
-// store needs it until it has written by itself that the value is gone, which it
-// does every few minutes.
-const keepMarkers = 24 * time.Hour
 
 // Shelf keeps the last JSON value of each of its keys, for ever. Its methods may
 // be called concurrently.
@@ -23,10 +17,7 @@ type Shelf struct {
 
 // OpenShelf creates the shelf called name, in capital letters, or finds it again.
 func OpenShelf(ctx context.Context, js jetstream.JetStream, name string) (*Shelf, error) {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, History: 1, Storage: jetstream.FileStorage})
-	if err == nil {
-		err = kv.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(keepMarkers))
-	}
+	kv, err := keep(ctx, js, name)
 	if err != nil {
 		return nil, fmt.Errorf("open the shelf %s: %w", name, err)
 	}
@@ -40,14 +31,8 @@ func (s *Shelf) Put(ctx context.Context, key string, value []byte) error {
 }
 
 // Delete removes what is under key, if anything is, and returns when that is
-// synced to disk. It leaves a marker, since what is purged comes back when the
-// process is killed soon after.
-func (s *Shelf) Delete(ctx context.Context, key string) error {
-	if err := s.kv.Delete(ctx, key); err != nil {
-		return fmt.Errorf("remove from %s: %w", s.kv.Bucket(), err)
-	}
-	return nil
-}
+// synced to disk.
+func (s *Shelf) Delete(ctx context.Context, key string) error { return remove(ctx, s.kv, key) }
 
 // All calls apply for every value that is there, oldest first, and returns the
 // first error of apply.

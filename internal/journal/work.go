@@ -36,7 +36,7 @@ func (j *Journal) SavePlan(ctx context.Context, w Work) error {
 
 // FinishPlan forgets an unfinished plan. It may be called twice.
 func (j *Journal) FinishPlan(ctx context.Context, w Work) error {
-	return j.remove(ctx, j.plans, w.name())
+	return remove(ctx, j.plans, w.name())
 }
 
 // Plans returns the unfinished plans in the order in which they were saved.
@@ -91,7 +91,7 @@ func (j *Journal) Revive(ctx context.Context, w Work) error {
 	if err := j.SavePlan(ctx, w); err != nil {
 		return err
 	}
-	return j.remove(ctx, j.dead, w.name())
+	return remove(ctx, j.dead, w.name())
 }
 
 // Seen is what was last verified of an object.
@@ -138,7 +138,7 @@ func (j *Journal) Inventory(ctx context.Context) (map[[2]string]Seen, error) {
 	inventory := make(map[[2]string]Seen, len(list))
 	for _, s := range list {
 		if s.Gone && time.Since(s.At) > keepGone {
-			if err := j.remove(ctx, j.inventory, inventoryKey(s.Origin, s.Key)); err != nil {
+			if err := remove(ctx, j.inventory, inventoryKey(s.Origin, s.Key)); err != nil {
 				return nil, err
 			}
 			continue
@@ -164,18 +164,23 @@ func put(ctx context.Context, kv jetstream.KeyValue, key string, v any) error {
 	return nil
 }
 
-// remove purges the subject under the key instead of deleting the key, which
-// would leave a marker behind for each plan there ever was.
-func (j *Journal) remove(ctx context.Context, kv jetstream.KeyValue, key string) error {
-	return purge(ctx, j.js, kv, key)
+// keepMarkers is how long a marker stands in the place of a removed value. The
+// store needs it until it has written by itself that the value is gone, which it
+// does every two to three minutes.
+const keepMarkers = 15 * time.Minute
+
+// keep opens or makes the bucket called name, which keeps the last value of each
+// key, and the markers of what was removed only for a while.
+func keep(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {
+	return js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: name, History: 1, Storage: jetstream.FileStorage, LimitMarkerTTL: keepMarkers,
+	})
 }
 
-func purge(ctx context.Context, js jetstream.JetStream, kv jetstream.KeyValue, key string) error {
-	s, err := js.Stream(ctx, "KV_"+kv.Bucket())
-	if err != nil {
-		return fmt.Errorf("remove from %s: %w", kv.Bucket(), err)
-	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject("$KV."+kv.Bucket()+"."+key)); err != nil {
+// remove returns when the removal is synced to disk. It leaves a marker, since
+// what is only purged comes back when the process is killed soon after.
+func remove(ctx context.Context, kv jetstream.KeyValue, key string) error {
+	if err := kv.Purge(ctx, key, jetstream.PurgeTTL(keepMarkers)); err != nil {
 		return fmt.Errorf("remove from %s: %w", kv.Bucket(), err)
 	}
 	return nil
