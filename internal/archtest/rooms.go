@@ -67,10 +67,15 @@ var House = []Room{
 	// The doors.
 	{Dir: "internal/config", Kind: Door, May: []string{"*"}, Not: []string{"internal/cdn/*"}, Doors: []string{"internal/app", "internal/cli"}},
 	{Dir: "internal/server", Kind: Door, May: []string{"*"}, Doors: []string{"internal/app", "internal/cli"}},
+	{Dir: "internal/lambda", Kind: Door, May: []string{
+		".", "internal/source/*", "internal/distribution", "internal/route", "internal/plan", "internal/survey",
+		"internal/cdn", "internal/cdn/cloudfront", "internal/quota", "internal/quota/dynamo", "internal/apply",
+	}, Doors: []string{"cmd/freshet-lambda"}},
 	{Dir: "internal/app", Kind: Door, May: []string{"*"}, Doors: []string{"internal/cli"}},
 	{Dir: "internal/cli", Kind: Door, May: []string{"*"}, Doors: []string{"cmd/freshet"}},
 	{Dir: "internal/archtest", Kind: Door},
 	{Dir: "cmd/freshet", Kind: Door, May: []string{"internal/cli"}},
+	{Dir: "cmd/freshet-lambda", Kind: Door, May: []string{"internal/lambda"}},
 }
 
 // Limits that hold in every room.

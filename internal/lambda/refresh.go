@@ -1,0 +1,291 @@
+package lambda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/apply"
+	"github.com/freshet/freshet/internal/cdn"
+	"github.com/freshet/freshet/internal/plan"
+	"github.com/freshet/freshet/internal/quota"
+	"github.com/freshet/freshet/internal/source/batch"
+)
+
+type object struct{ origin, key string }
+
+// refresh has everything invalidated that the changes make stale, and notes the
+// messages of those for which that was not accepted.
+func (r *run) refresh(ctx context.Context, arrived []batch.Change) {
+	byBucket := make(map[string][]freshet.Change)
+	messages := make(map[object][]string)
+	for _, c := range arrived {
+		o := object{c.Origin, c.Key}
+		messages[o] = append(messages[o], c.At.Message)
+		if r.done.has(c.ID()) {
+			r.meter.add(repeated, 1)
+			continue
+		}
+		byBucket[c.Origin] = append(byBucket[c.Origin], c.Change)
+	}
+	failed := func(changes []freshet.Change, err error) {
+		told := make(map[string]bool)
+		for _, c := range changes {
+			for _, m := range messages[object{c.Origin, c.Key}] {
+				if !told[m] {
+					told[m] = true
+					r.fail(m, err)
+				}
+			}
+		}
+	}
+	if len(r.cfg.Distributions) > 0 && len(byBucket) > 0 {
+		var all []freshet.Change
+		for _, changes := range byBucket {
+			all = append(all, changes...)
+		}
+		byBucket = map[string][]freshet.Change{"": all}
+	}
+	for bucket, changes := range byBucket {
+		at, err := r.sites.of(ctx, bucket)
+		if err != nil {
+			failed(changes, err)
+			continue
+		}
+		r.batch(ctx, at, changes, failed)
+	}
+}
+
+// batch takes changes from the route to the CDN's acceptance.
+func (r *run) batch(ctx context.Context, at *site, arrived []freshet.Change, failed func([]freshet.Change, error)) {
+	latest, superseded := freshet.Latest(arrived)
+	targets, unrouted := at.router.Targets(latest, nil)
+	for _, u := range unrouted {
+		r.log.Info("nothing to invalidate", "bucket", u.Origin, "key", u.Key, "reason", u.Reason)
+	}
+	if r.mail.again {
+		targets = r.uncovered(ctx, latest, targets)
+	}
+	in := plan.Input{Changes: latest, Superseded: superseded, Targets: targets, Unrouted: unrouted, Profiles: at.profiles, Terms: &r.cfg.Plan, Live: true}
+	plans, err := r.plans(in, failed)
+	if err != nil {
+		failed(latest, err)
+		return
+	}
+	lost := make(map[object]bool)
+	for _, p := range plans {
+		for _, o := range r.send(ctx, at, p, failed) {
+			lost[o] = true
+		}
+	}
+	for _, c := range slices.Concat(latest, superseded) {
+		if !lost[object{c.Origin, c.Key}] {
+			r.done.add(c.ID())
+		}
+	}
+}
+
+// plans makes one plan, unless that is against the guard rails: then one for each
+// half, so that what is refused does not take the rest with it.
+func (r *run) plans(in plan.Input, failed func([]freshet.Change, error)) ([]freshet.Plan, error) {
+	made, err := plan.Make(in)
+	var refused *plan.Refused
+	switch {
+	case err == nil:
+		return []freshet.Plan{made}, nil
+	case !errors.As(err, &refused):
+		return nil, err
+	case len(in.Changes) == 1:
+		failed(in.Changes, err)
+		return nil, nil
+	}
+	var all []freshet.Plan
+	for _, half := range [][]freshet.Change{in.Changes[:len(in.Changes)/2], in.Changes[len(in.Changes)/2:]} {
+		part := in
+		part.Changes, part.Superseded, part.Unrouted = half, nil, nil
+		part.Targets = slices.DeleteFunc(slices.Clone(in.Targets), func(t freshet.Target) bool {
+			return !slices.ContainsFunc(half, func(c freshet.Change) bool { return c.Origin == t.Origin && c.Key == t.Key })
+		})
+		plans, err := r.plans(part, failed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, plans...)
+	}
+	return all, nil
+}
+
+// send sends the requests of a plan, those of several distributions beside each
+// other, and returns the objects of those that were not accepted.
+func (r *run) send(ctx context.Context, at *site, p freshet.Plan, failed func([]freshet.Change, error)) (lost []object) {
+	lane := quota.Live
+	if len(p.Invalidations) > len(at.profiles) {
+		lane = quota.Bulk
+	}
+	changes := make(map[object]freshet.Change, len(p.Changes))
+	for _, c := range p.Changes {
+		changes[object{c.Origin, c.Key}] = c
+	}
+	var mu sync.Mutex
+	var sending sync.WaitGroup
+	for _, inv := range p.Invalidations {
+		r.meter.add(planned, 1)
+		sending.Go(func() {
+			receipt, err := r.one(ctx, lane, inv)
+			if err == nil {
+				r.accepted(inv, receipt)
+				r.within(ctx, at, inv, receipt, changes)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if cdn.ClassOf(err) == cdn.NotFound {
+				r.sites.forget()
+			}
+			concerned := make(map[object]bool)
+			var these []freshet.Change
+			for _, t := range inv.Targets {
+				if o := (object{t.Origin, t.Key}); !concerned[o] {
+					concerned[o] = true
+					these = append(these, changes[o])
+					lost = append(lost, o)
+				}
+			}
+			failed(these, err)
+		})
+	}
+	sending.Wait()
+	return lost
+}
+
+// one sends a request until it is accepted, refused for good, or the function's
+// time is up.
+func (r *run) one(ctx context.Context, lane quota.Lane, inv freshet.Invalidation) (freshet.Receipt, error) {
+	return apply.Send(ctx, r.broker.Lane(lane), inv, apply.Retry{For: time.Hour, Each: func(_ freshet.Invalidation, err error) {
+		r.log.Warn("will try again", "distribution", inv.Distribution, "err", err)
+	}})
+}
+
+// within measures how long the changes took to be accepted and, where that is
+// waited for, to be completed.
+func (r *run) within(ctx context.Context, at *site, inv freshet.Invalidation, receipt freshet.Receipt, changes map[object]freshet.Change) {
+	var oldest time.Time
+	for _, t := range inv.Targets {
+		if c := changes[object{t.Origin, t.Key}]; !c.Time.IsZero() && (oldest.IsZero() || c.Time.Before(oldest)) {
+			oldest = c.Time
+		}
+	}
+	if oldest.IsZero() {
+		return
+	}
+	r.meter.observe(acceptedWithin, time.Since(oldest))
+	if r.cfg.Wait != WaitCompleted {
+		return
+	}
+	var profile freshet.Profile
+	for _, p := range at.profiles {
+		if p.Distribution == inv.Distribution {
+			profile = p
+		}
+	}
+	if _, err := apply.Wait(ctx, r.broker, receipt, profile); err != nil {
+		r.log.Warn("accepted, but not seen completed", "distribution", inv.Distribution, "invalidation", receipt.ID, "err", err)
+		return
+	}
+	r.meter.observe(freshWithin, time.Since(oldest))
+}
+
+// uncovered leaves out the targets that an invalidation covers which was taken
+// after their change: the messages were delivered before, and how SQS puts them
+// together is not the same each time, so neither are the caller references.
+func (r *run) uncovered(ctx context.Context, changes []freshet.Change, targets []freshet.Target) []freshet.Target {
+	const most = 100
+	times := make(map[object]time.Time, len(changes))
+	for _, c := range changes {
+		times[object{c.Origin, c.Key}] = c.Time
+	}
+	oldest := make(map[string]time.Time)
+	for _, t := range targets {
+		at := times[object{t.Origin, t.Key}]
+		if at.IsZero() {
+			continue // nobody knows what came after it
+		}
+		if o, ok := oldest[t.Distribution]; !ok || at.Before(o) {
+			oldest[t.Distribution] = at
+		}
+	}
+	covered := make(map[int]bool)
+	for distribution, from := range oldest {
+		taken, err := r.world.CDN.Since(ctx, distribution, from, most)
+		if err != nil {
+			r.log.Warn("cannot see what was invalidated before; it may be invalidated twice", "distribution", distribution, "err", err)
+			continue
+		}
+		for i, t := range targets {
+			changed := times[object{t.Origin, t.Key}]
+			for _, s := range taken {
+				if t.Distribution == distribution && !changed.IsZero() && s.At.After(changed) && slices.ContainsFunc(s.Patterns, func(p freshet.Pattern) bool {
+					return p.Covers(t.Pattern.Prefix()) && (p.IsWildcard() || !t.Pattern.IsWildcard())
+				}) {
+					covered[i] = true
+					break
+				}
+			}
+		}
+	}
+	var left []freshet.Target
+	for i, t := range targets {
+		if !covered[i] {
+			left = append(left, t)
+		}
+	}
+	if n := len(targets) - len(left); n > 0 {
+		r.meter.add(repeated, n)
+		r.log.Info("invalidated before", "targets", n)
+	}
+	return left
+}
+
+// order invalidates what somebody asked for.
+func (r *run) order(ctx context.Context, o order) (receipts []freshet.Receipt, err error) {
+	if len(o.Changes) > 0 {
+		r.refresh(ctx, o.changes(r.id))
+		return nil, r.failed[o.message]
+	}
+	distributions := r.cfg.Distributions
+	if o.Distribution != "" {
+		distributions = []string{o.Distribution}
+	}
+	if len(distributions) == 0 {
+		return nil, fmt.Errorf("invalidate %s: neither the event nor %s names a distribution", o.Invalidate[0], EnvDistributions)
+	}
+	reference := o.Reference
+	if reference == "" {
+		reference = r.id + o.message
+	}
+	var all []error
+	for _, d := range distributions {
+		profile := cloudFrontProfile(d, r.cfg)
+		for _, part := range profile.Split(o.patterns()) {
+			inv := freshet.Invalidation{Distribution: d, Patterns: part, CallerReference: freshet.CallerReferenceOf(d, []freshet.Sum{sumOf(reference)}, part, 0)}
+			receipt, err := r.one(ctx, quota.Live, inv)
+			if err != nil {
+				all = append(all, err)
+				continue
+			}
+			r.accepted(inv, receipt)
+			if o.Wait {
+				if receipt, err = apply.Wait(ctx, r.broker, receipt, profile); err != nil {
+					all = append(all, err)
+					continue
+				}
+			}
+			receipts = append(receipts, receipt)
+		}
+	}
+	return receipts, errors.Join(all...)
+}
