@@ -121,10 +121,11 @@ func (c *Config) check() error {
 			complain("codecommit[%d]: it needs a repository and a bucket", i)
 		}
 	}
-	for name, err := range map[string]error{"routes": c.Routes.Check(), "plan": c.Plan.Check()} {
-		if err != nil {
-			complain("%s: %w", name, err)
-		}
+	if err := c.Routes.Check(); err != nil {
+		complain("routes: %w", err)
+	}
+	if err := c.Plan.Check(); err != nil {
+		complain("plan: %w", err)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("the configuration of the function: %w", err)

@@ -1,8 +1,10 @@
 package lambda
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -60,12 +62,12 @@ func (r *run) job(ctx context.Context, j *job) error {
 		return nil
 	}
 	in := &codepipeline.PutJobSuccessResultInput{JobId: &j.ID}
-	if len(pending) > 0 {
-		token, err := json.Marshal(pending)
+	if pending != nil {
+		token, err := pending.token()
 		if err != nil {
-			return fmt.Errorf("write the continuation token: %w", err)
+			return err
 		}
-		in.ContinuationToken = aws.String(string(token))
+		in.ContinuationToken = &token
 	}
 	if _, err := r.world.Jobs.PutJobSuccessResult(ctx, in); err != nil {
 		return fmt.Errorf("tell CodePipeline of job %s: %w", j.ID, err)
@@ -73,37 +75,61 @@ func (r *run) job(ctx context.Context, j *job) error {
 	return nil
 }
 
-// pendingInvalidation is what a continuation token holds.
+// continuation is what a continuation token holds: the job goes on under another
+// ID then.
+type continuation struct {
+	Reference string                `json:"r"`           // of the order
+	Pending   []pendingInvalidation `json:"p,omitempty"` // empty: the order is to be given again, which invalidates nothing again
+}
+
 type pendingInvalidation struct {
 	Distribution string `json:"d"`
 	ID           string `json:"i"`
 }
 
-// work returns the invalidations that are not completed yet.
-func (r *run) work(ctx context.Context, j *job) (pending []pendingInvalidation, err error) {
+// maxToken is what CodePipeline takes.
+// https://docs.aws.amazon.com/codepipeline/latest/APIReference/API_PutJobSuccessResult.html
+const maxToken = 2048
+
+func (c continuation) token() (string, error) {
+	text, err := json.Marshal(c)
+	if err == nil && len(text) > maxToken {
+		c.Pending = nil
+		text, err = json.Marshal(c)
+	}
+	if err != nil {
+		return "", fmt.Errorf("write the continuation token: %w", err)
+	}
+	return string(text), nil
+}
+
+// work returns what is left to do when the time is over; nil if that is nothing.
+func (r *run) work(ctx context.Context, j *job) (*continuation, error) {
+	next := &continuation{Reference: "codepipeline " + j.ID}
 	if token := j.Data.ContinuationToken; token != "" {
-		if err := json.Unmarshal([]byte(token), &pending); err != nil {
+		if err := json.Unmarshal([]byte(token), next); err != nil {
 			return nil, fmt.Errorf("read the continuation token %q: %w", clip(token, 200), err)
 		}
-	} else {
+	}
+	if len(next.Pending) == 0 {
 		o, err := parameters(j.Data.ActionConfiguration.Configuration.UserParameters)
 		if err != nil {
 			return nil, err
 		}
-		if o.Reference == "" {
-			o.Reference = "codepipeline " + j.ID
-		}
-		o.Wait = false
+		o.Wait, o.Reference = false, cmp.Or(o.Reference, next.Reference)
 		receipts, err := r.order(ctx, o)
-		if err != nil {
+		if err = errors.Join(err, r.failed[""]); err != nil {
+			if ctx.Err() != nil {
+				return next, nil
+			}
 			return nil, err
 		}
 		for _, receipt := range receipts {
-			pending = append(pending, pendingInvalidation{receipt.Distribution, receipt.ID})
+			next.Pending = append(next.Pending, pendingInvalidation{receipt.Distribution, receipt.ID})
 		}
 	}
 	var left []pendingInvalidation
-	for _, p := range pending {
+	for _, p := range next.Pending {
 		receipt := freshet.Receipt{Distribution: p.Distribution, ID: p.ID, State: freshet.Accepted}
 		if _, err := apply.Wait(ctx, r.broker, receipt, cloudFrontProfile(p.Distribution, r.cfg)); err != nil {
 			if ctx.Err() == nil {
@@ -112,7 +138,11 @@ func (r *run) work(ctx context.Context, j *job) (pending []pendingInvalidation, 
 			left = append(left, p)
 		}
 	}
-	return left, nil
+	if len(left) == 0 {
+		return nil, nil
+	}
+	next.Pending = left
+	return next, nil
 }
 
 // parameters reads the user parameters of an action: what a direct invocation has

@@ -13,11 +13,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/apply"
 	"github.com/freshet/freshet/internal/cdn"
 	"github.com/freshet/freshet/internal/cdn/cloudfront"
 	"github.com/freshet/freshet/internal/quota"
@@ -27,7 +32,7 @@ import (
 // CDN is what the function asks of CloudFront; *cloudfront.Driver has it.
 type CDN interface {
 	cdn.Driver
-	Since(ctx context.Context, distribution string, from time.Time, most int) ([]cloudfront.Sent, error)
+	Since(ctx context.Context, distribution string, from time.Time, most int, known map[string][]freshet.Pattern) ([]cloudfront.Sent, error)
 }
 
 // Handler answers invocations, one after the other, as Lambda calls them.
@@ -109,6 +114,9 @@ type run struct {
 	id     string // of the request
 	mail   mail
 	failed map[string]error // by SQS message ID; "" outside SQS
+
+	mu       sync.Mutex
+	receipts []freshet.Receipt
 }
 
 // letters does what the events say, and answers which of them have to come again.
@@ -153,10 +161,10 @@ func (r *run) fail(message string, err error) {
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 func (r *run) answer() ([]byte, error) {
 	if len(r.mail.messages) == 0 {
-		if err := r.failed[""]; err != nil {
-			return nil, err
+		if len(r.failed) > 0 {
+			return nil, errors.Join(slices.Collect(maps.Values(r.failed))...)
 		}
-		return []byte(`{}`), nil
+		return r.receipt()
 	}
 	type failure struct {
 		ItemIdentifier string `json:"itemIdentifier"`
@@ -182,19 +190,59 @@ func (r *run) answer() ([]byte, error) {
 	return text, nil
 }
 
-// receiptOf is what is said of an invalidation in the log.
+// receipt is what somebody is told who has invoked the function and waits.
+func (r *run) receipt() ([]byte, error) {
+	type receipt struct {
+		Distribution string               `json:"distribution"`
+		ID           string               `json:"id"`
+		State        freshet.ReceiptState `json:"state"`
+	}
+	answer := struct {
+		Invalidations []receipt `json:"invalidations"`
+	}{[]receipt{}}
+	for _, given := range r.receipts {
+		answer.Invalidations = append(answer.Invalidations, receipt{given.Distribution, given.ID, given.State})
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return nil, fmt.Errorf("answer: %w", err)
+	}
+	return text, nil
+}
+
+// accepted notes what the CDN has taken.
 func (r *run) accepted(inv freshet.Invalidation, receipt freshet.Receipt) {
+	r.mu.Lock()
+	r.receipts = append(r.receipts, receipt)
+	r.mu.Unlock()
 	r.meter.add(sent, 1)
 	r.meter.add(patterns, len(inv.Patterns))
 	r.log.Info("accepted", "distribution", inv.Distribution, "invalidation", receipt.ID, "caller_reference", inv.CallerReference,
 		"paths", len(inv.Patterns), "first", inv.Patterns[0], "objects", len(inv.Targets))
 }
 
+// completed waits for what was accepted to be completed, and notes it.
+func (r *run) completed(ctx context.Context, receipt freshet.Receipt, profile freshet.Profile) (freshet.Receipt, error) {
+	done, err := apply.Wait(ctx, r.broker, receipt, profile)
+	if err != nil {
+		return receipt, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.receipts {
+		if given := &r.receipts[i]; given.Distribution == done.Distribution && given.ID == done.ID {
+			*given = done
+		}
+	}
+	return done, nil
+}
+
+// clip keeps at most so many bytes.
 func clip(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // left is the time until ctx ends, or a minute.

@@ -3,6 +3,7 @@ package lambda
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,61 +65,103 @@ type orderedChange struct {
 type kind int
 
 const (
-	unknown kind = iota
-	objects      // s3event reads it
-	queued       // a batch of SQS
-	topic        // SNS around something
-	bus          // EventBridge, about anything but objects
+	objects   kind = iota // s3event reads it, or says what is wrong with it
+	queued                // a batch of SQS
+	topic                 // records of SNS
+	published             // one message of SNS
+	bus                   // EventBridge, about anything but objects
 	ordered
 	pipelineJob
+	unknown
 )
 
-// shape has the properties by which kinds are told apart.
-type shape struct {
-	Records []struct {
-		EventSource  string          `json:"eventSource"`
-		EventSourceS string          `json:"EventSource"`
-		MessageID    string          `json:"messageId"`
-		Body         *string         `json:"body"`
-		SNS          *snsMessage     `json:"Sns"`
-		Attributes   json.RawMessage `json:"attributes"`
-	} `json:"Records"`
-	Source     string          `json:"source"`
-	DetailType *string         `json:"detail-type"`
-	Freshet    *order          `json:"freshet"`
-	Job        json.RawMessage `json:"CodePipeline.job"`
-	Type       string          `json:"Type"`
-	Message    *string         `json:"Message"`
-	Event      string          `json:"Event"`
-	EventName  string          `json:"eventName"`
+// record has the properties by which the records of a list are told apart. What
+// does not fit is left empty, so that it is nobody's problem but the record's.
+type record struct {
+	MessageID      string
+	Group          string // of a FIFO queue
+	Body           *string
+	Queued         bool // by SQS
+	DeliveredTwice bool
+	SNS            json.RawMessage
 }
 
-type snsMessage struct {
-	Message string `json:"Message"`
-}
-
-func (s *shape) kind() kind {
-	switch {
-	case len(s.Job) > 0:
-		return pipelineJob
-	case s.Freshet != nil:
-		return ordered
-	case s.DetailType != nil && s.Source == "aws.s3":
-		return objects
-	case s.DetailType != nil:
-		return bus
-	case s.Type == "Notification" && s.Message != nil:
-		return topic
-	case s.Event == "s3:TestEvent", s.EventName != "":
-		return objects
-	case len(s.Records) == 0:
-		return unknown
-	case s.Records[0].Body != nil:
-		return queued
-	case s.Records[0].SNS != nil:
-		return topic
+func readRecord(text []byte) (r record) {
+	var fields struct {
+		MessageID      json.RawMessage `json:"messageId"`
+		EventSource    json.RawMessage `json:"eventSource"`
+		EventSourceARN json.RawMessage `json:"eventSourceARN"`
+		Body           json.RawMessage `json:"body"`
+		Attributes     json.RawMessage `json:"attributes"`
+		SNS            json.RawMessage `json:"Sns"`
 	}
-	return objects
+	if json.Unmarshal(text, &fields) != nil {
+		return r // no object at all: whoever reads it says so
+	}
+	var attributes struct {
+		ApproximateReceiveCount string
+		MessageGroupID          string `json:"MessageGroupId"`
+	}
+	_ = json.Unmarshal(fields.Attributes, &attributes) // what is missing there is not needed
+	received, _ := strconv.Atoi(attributes.ApproximateReceiveCount)
+	r = record{MessageID: textOf(fields.MessageID), SNS: fields.SNS, DeliveredTwice: received > 1}
+	r.Queued = textOf(fields.EventSource) == "aws:sqs" || len(fields.Body) > 0
+	if strings.HasSuffix(textOf(fields.EventSourceARN), ".fifo") {
+		r.Group = attributes.MessageGroupID // other queues have groups, too, but no order to keep
+	}
+	_ = json.Unmarshal(fields.Body, &r.Body)
+	return r
+}
+
+// textOf is a JSON string, or empty.
+func textOf(text json.RawMessage) (s string) {
+	if json.Unmarshal(text, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// kindOf tells what an object is by the names only one kind has. The records are
+// those of a list that is queued or of a topic.
+func kindOf(fields map[string]json.RawMessage) (k kind, records []record) {
+	has := func(name string) bool { _, ok := fields[name]; return ok }
+	switch {
+	case has("CodePipeline.job"):
+		return pipelineJob, nil
+	case has("freshet"):
+		return ordered, nil
+	case has("detail-type") && textOf(fields["source"]) == "aws.s3":
+		return objects, nil
+	case has("detail-type"):
+		return bus, nil
+	case textOf(fields["Type"]) == "Notification" && has("Message"):
+		return published, nil
+	case has("Records"):
+		var list []json.RawMessage
+		if json.Unmarshal(fields["Records"], &list) != nil {
+			return objects, nil
+		}
+		return kindOfList(list)
+	case has("Type") && has("Message"), has("Messages"), has("Body") && has("MessageId"), has("Event"), has("s3"):
+		return objects, nil
+	}
+	return unknown, nil
+}
+
+// kindOfList takes a list for what any of its records is: one that is damaged
+// beyond recognition must not hide what its neighbours are.
+func kindOfList(list []json.RawMessage) (k kind, records []record) {
+	for _, text := range list {
+		r := readRecord(text)
+		records = append(records, r)
+		switch {
+		case r.Queued:
+			k = queued
+		case r.SNS != nil && k != queued:
+			k = topic
+		}
+	}
+	return k, records
 }
 
 // open finds out what an event is and unpacks it. Parts that cannot be read are
@@ -140,43 +183,83 @@ func (u unpacking) value(text []byte, at batch.Place, depth int) error {
 	if depth > s3event.MaxEnvelopes {
 		return fmt.Errorf("it stands in more than %d envelopes", s3event.MaxEnvelopes)
 	}
-	var s shape
-	if err := json.Unmarshal(text, &s); err != nil && !bytes.HasPrefix(text, []byte("[")) {
-		return fmt.Errorf("it is no JSON object: %w", err)
+	if bytes.HasPrefix(text, []byte("[")) {
+		return u.array(text, at, depth)
 	}
-	switch s.kind() {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil {
+		return u.objectsOf(text, at) // lines of JSON, or none
+	}
+	k, records := kindOf(fields)
+	switch k {
 	case queued:
-		return u.queue(s, text, at, depth)
+		u.queue(records, at, depth)
+		return nil
 	case topic:
-		return u.topic(s, at, depth)
+		u.topic(records, at, depth)
+		return nil
+	case published:
+		return u.message(text, at, depth)
 	case bus:
 		n := notice{message: at.Message}
 		if err := json.Unmarshal(text, &n); err != nil {
 			return fmt.Errorf("read an event of EventBridge: %w", err)
 		}
 		u.notices = append(u.notices, n)
+		return nil
 	case ordered:
-		o := *s.Freshet
-		o.message = at.Message
-		if err := o.check(); err != nil {
-			return err
-		}
-		u.orders = append(u.orders, o)
+		return u.order(fields["freshet"], at)
 	case pipelineJob:
-		if depth > 0 {
-			return fmt.Errorf("a job of CodePipeline came through a queue: let the pipeline invoke the function")
-		}
-		u.job = new(job)
-		if err := json.Unmarshal(s.Job, u.job); err != nil {
-			return fmt.Errorf("read a job of CodePipeline: %w", err)
-		}
-	case objects:
-		return u.objectsOf(text, at)
+		return u.pipeline(fields["CodePipeline.job"], depth)
 	case unknown:
-		if bytes.HasPrefix(text, []byte("[")) {
-			return u.objectsOf(text, at)
+		return unknownShape(fields)
+	}
+	return u.objectsOf(text, at)
+}
+
+// array unpacks what EventBridge's pipes and people put together.
+func (u unpacking) array(text []byte, at batch.Place, depth int) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(text, &list); err != nil {
+		return u.objectsOf(text, at)
+	}
+	for i, element := range list {
+		if r := readRecord(element); r.Queued {
+			u.queue([]record{r}, at, depth)
+			continue
 		}
-		return unknownShape(text)
+		here := at.Inside(fmt.Sprintf("[%d]", i))
+		if err := u.value(element, here, depth+1); err != nil {
+			u.problem(here, err)
+		}
+	}
+	return nil
+}
+
+func (u unpacking) order(text []byte, at batch.Place) error {
+	o := order{message: at.Message}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // a word that is misspelt is a wish that is not met
+	if err := decoder.Decode(&o); err != nil {
+		return fmt.Errorf("read freshet: %w", err)
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	u.orders = append(u.orders, o)
+	return nil
+}
+
+func (u unpacking) pipeline(text []byte, depth int) error {
+	if depth > 0 {
+		return errors.New("a job of CodePipeline came through a queue: let the pipeline invoke the function")
+	}
+	u.job = new(job)
+	if err := json.Unmarshal(text, u.job); err != nil {
+		return fmt.Errorf("read a job of CodePipeline: %w", err)
+	}
+	if u.job.ID == "" {
+		return errors.New("read a job of CodePipeline: it has no id")
 	}
 	return nil
 }
@@ -209,51 +292,40 @@ func (u unpacking) objectsOf(text []byte, at batch.Place) error {
 
 // queue unpacks a batch of SQS. A body that cannot be read is a problem of its
 // message alone.
-func (u unpacking) queue(s shape, text []byte, at batch.Place, depth int) error {
-	for i, record := range s.Records {
+func (u unpacking) queue(records []record, at batch.Place, depth int) {
+	for i, r := range records {
 		here := at.Inside(fmt.Sprintf("Records[%d]", i))
-		if record.MessageID != "" {
-			here = batch.Place{Message: record.MessageID}
+		if at.Message == "" && r.MessageID != "" { // the outermost one is what can be answered for
+			here = batch.Place{Message: r.MessageID}
+			u.messages = append(u.messages, message{r.MessageID, r.Group})
 		}
-		var attributes struct {
-			ApproximateReceiveCount string
-			MessageGroupID          string `json:"MessageGroupId"`
-		}
-		if len(record.Attributes) > 0 {
-			_ = json.Unmarshal(record.Attributes, &attributes) // what is missing there is not needed
-		}
-		if n, _ := strconv.Atoi(attributes.ApproximateReceiveCount); n > 1 {
-			u.again = true
-		}
-		if record.MessageID != "" {
-			u.messages = append(u.messages, message{record.MessageID, attributes.MessageGroupID})
-		}
-		if record.Body == nil {
-			u.problem(here, fmt.Errorf("the message has no body"))
+		u.again = u.again || r.DeliveredTwice
+		if r.Body == nil {
+			u.problem(here, errors.New("it is no message of SQS with a body"))
 			continue
 		}
-		if err := u.value([]byte(*record.Body), here, depth+1); err != nil {
+		if err := u.value([]byte(*r.Body), here, depth+1); err != nil {
 			u.problem(here, err)
 		}
 	}
-	return nil
 }
 
-func (u unpacking) topic(s shape, at batch.Place, depth int) error {
-	if s.Message != nil {
-		return u.value([]byte(*s.Message), at, depth+1)
-	}
-	for i, record := range s.Records {
+func (u unpacking) topic(records []record, at batch.Place, depth int) {
+	for i, r := range records {
 		here := at.Inside(fmt.Sprintf("Records[%d]", i))
-		if record.SNS == nil {
-			u.problem(here, fmt.Errorf("the record is none of SNS like its neighbours"))
-			continue
-		}
-		if err := u.value([]byte(record.SNS.Message), here, depth+1); err != nil {
+		if err := u.message(r.SNS, here, depth); err != nil {
 			u.problem(here, err)
 		}
 	}
-	return nil
+}
+
+// message unpacks one of SNS.
+func (u unpacking) message(text []byte, at batch.Place, depth int) error {
+	var m struct{ Message *string }
+	if len(text) == 0 || json.Unmarshal(text, &m) != nil || m.Message == nil {
+		return errors.New("it is no message of SNS")
+	}
+	return u.value([]byte(*m.Message), at, depth+1)
 }
 
 func (u unpacking) problem(at batch.Place, err error) {
@@ -261,9 +333,7 @@ func (u unpacking) problem(at batch.Place, err error) {
 }
 
 // unknownShape says what was seen in place of what could have been.
-func unknownShape(text []byte) error {
-	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(text, &fields) // it has been read before
+func unknownShape(fields map[string]json.RawMessage) error {
 	names := slices.Sorted(maps.Keys(fields))
 	for i, name := range names {
 		names[i] = clip(name, 40)

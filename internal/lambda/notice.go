@@ -101,7 +101,7 @@ func (r *run) function(ctx context.Context, n notice) ([]order, error) {
 	case call == "UpdateAlias":
 		return orders, nil
 	case call == "UpdateFunctionCode" || call == "UpdateFunctionConfiguration":
-		if err := r.updated(ctx, name); err != nil {
+		if answers, err := r.updated(ctx, name); err != nil || !answers {
 			return nil, err
 		}
 		return orders, nil
@@ -119,10 +119,11 @@ func functionName(name string) string {
 	return name
 }
 
-// updated waits until the function's new code answers.
-func (r *run) updated(ctx context.Context, name string) error {
+// updated waits until the function's new code answers, and returns false if it
+// never will.
+func (r *run) updated(ctx context.Context, name string) (answers bool, err error) {
 	if r.world.Updates == nil {
-		return fmt.Errorf("the function %s was updated, but there is no client to see when that is done", name)
+		return false, fmt.Errorf("the function %s was updated, but there is no client to see when that is done", name)
 	}
 	waiter := lambda.NewFunctionUpdatedV2Waiter(r.world.Updates)
 	limit := r.left(ctx)
@@ -131,11 +132,11 @@ func (r *run) updated(ctx context.Context, name string) error {
 		if asked == nil && out.Configuration != nil && out.Configuration.LastUpdateStatus == ltypes.LastUpdateStatusFailed {
 			r.log.Error("the function's update failed, so its old code answers still: nothing is invalidated", "function", name,
 				"reason", aws.ToString(out.Configuration.LastUpdateStatusReason), "code", string(out.Configuration.LastUpdateStatusReasonCode))
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("wait for the update of the function %s: %w", name, err)
+		return false, fmt.Errorf("wait for the update of the function %s: %w", name, err)
 	}
-	return nil
+	return true, nil
 }
 
 // reactions are the orders of those parts of the configuration that match.

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -35,17 +36,18 @@ func (o order) patterns() []freshet.Pattern {
 	return all
 }
 
-// changes are told apart from earlier ones of the same objects by the reference,
-// or else by the request. They have no time, or they were others when the request
+// reference tells this order from others like it. A message of SQS is delivered
+// again in another request; whatever else is, in the same one.
+func (o order) reference(request string) string {
+	return cmp.Or(o.Reference, o.message, request)
+}
+
+// changes are told apart from earlier ones of the same objects by the reference. They have no time, or they were others when the request
 // is delivered again.
 func (o order) changes(request string) []batch.Change {
-	version := o.Reference
-	if version == "" {
-		version = request + o.message
-	}
 	all := make([]batch.Change, len(o.Changes))
 	for i, c := range o.Changes {
-		all[i].Change = freshet.Change{Origin: c.Bucket, Key: c.Key, Op: freshet.OpPut, Version: version + c.Version, Cause: "order"}
+		all[i].Change = freshet.Change{Origin: c.Bucket, Key: c.Key, Op: freshet.OpPut, Version: o.reference(request) + " " + c.Version, Cause: "order"}
 		if c.Deleted {
 			all[i].Op = freshet.OpDelete
 		}

@@ -26,8 +26,9 @@ func (r *run) refresh(ctx context.Context, arrived []batch.Change) {
 	for _, c := range arrived {
 		o := object{c.Origin, c.Key}
 		messages[o] = append(messages[o], c.At.Message)
-		if r.done.has(c.ID()) {
+		if r.done.has(c.Sum()) {
 			r.meter.add(repeated, 1)
+			r.mail.again = true // so were its neighbours, perhaps
 			continue
 		}
 		byBucket[c.Origin] = append(byBucket[c.Origin], c.Change)
@@ -68,60 +69,38 @@ func (r *run) batch(ctx context.Context, at *site, arrived []freshet.Change, fai
 		r.log.Info("nothing to invalidate", "bucket", u.Origin, "key", u.Key, "reason", u.Reason)
 	}
 	if r.mail.again {
-		targets = r.uncovered(ctx, latest, targets)
+		var err error
+		if targets, err = r.uncovered(ctx, latest, targets); err != nil {
+			failed(latest, err)
+			return
+		}
 	}
 	in := plan.Input{Changes: latest, Superseded: superseded, Targets: targets, Unrouted: unrouted, Profiles: at.profiles, Terms: &r.cfg.Plan, Live: true}
-	plans, err := r.plans(in, failed)
+	lost := make(map[object]bool)
+	lose := func(changes []freshet.Change, err error) {
+		for _, c := range changes {
+			lost[object{c.Origin, c.Key}] = true
+		}
+		failed(changes, err)
+	}
+	plans, err := plans(in, lose)
 	if err != nil {
 		failed(latest, err)
 		return
 	}
-	lost := make(map[object]bool)
 	for _, p := range plans {
-		for _, o := range r.send(ctx, at, p, failed) {
-			lost[o] = true
-		}
+		r.send(ctx, at, p, lose)
 	}
 	for _, c := range slices.Concat(latest, superseded) {
 		if !lost[object{c.Origin, c.Key}] {
-			r.done.add(c.ID())
+			r.done.add(c.Sum())
 		}
 	}
-}
-
-// plans makes one plan, unless that is against the guard rails: then one for each
-// half, so that what is refused does not take the rest with it.
-func (r *run) plans(in plan.Input, failed func([]freshet.Change, error)) ([]freshet.Plan, error) {
-	made, err := plan.Make(in)
-	var refused *plan.Refused
-	switch {
-	case err == nil:
-		return []freshet.Plan{made}, nil
-	case !errors.As(err, &refused):
-		return nil, err
-	case len(in.Changes) == 1:
-		failed(in.Changes, err)
-		return nil, nil
-	}
-	var all []freshet.Plan
-	for _, half := range [][]freshet.Change{in.Changes[:len(in.Changes)/2], in.Changes[len(in.Changes)/2:]} {
-		part := in
-		part.Changes, part.Superseded, part.Unrouted = half, nil, nil
-		part.Targets = slices.DeleteFunc(slices.Clone(in.Targets), func(t freshet.Target) bool {
-			return !slices.ContainsFunc(half, func(c freshet.Change) bool { return c.Origin == t.Origin && c.Key == t.Key })
-		})
-		plans, err := r.plans(part, failed)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, plans...)
-	}
-	return all, nil
 }
 
 // send sends the requests of a plan, those of several distributions beside each
-// other, and returns the objects of those that were not accepted.
-func (r *run) send(ctx context.Context, at *site, p freshet.Plan, failed func([]freshet.Change, error)) (lost []object) {
+// other, and tells failed of the changes of those that were not accepted.
+func (r *run) send(ctx context.Context, at *site, p freshet.Plan, failed func([]freshet.Change, error)) {
 	lane := quota.Live
 	if len(p.Invalidations) > len(at.profiles) {
 		lane = quota.Bulk
@@ -152,14 +131,12 @@ func (r *run) send(ctx context.Context, at *site, p freshet.Plan, failed func([]
 				if o := (object{t.Origin, t.Key}); !concerned[o] {
 					concerned[o] = true
 					these = append(these, changes[o])
-					lost = append(lost, o)
 				}
 			}
 			failed(these, err)
 		})
 	}
 	sending.Wait()
-	return lost
 }
 
 // one sends a request until it is accepted, refused for good, or the function's
@@ -192,69 +169,17 @@ func (r *run) within(ctx context.Context, at *site, inv freshet.Invalidation, re
 			profile = p
 		}
 	}
-	if _, err := apply.Wait(ctx, r.broker, receipt, profile); err != nil {
+	if _, err := r.completed(ctx, receipt, profile); err != nil {
 		r.log.Warn("accepted, but not seen completed", "distribution", inv.Distribution, "invalidation", receipt.ID, "err", err)
 		return
 	}
 	r.meter.observe(freshWithin, time.Since(oldest))
 }
 
-// uncovered leaves out the targets that an invalidation covers which was taken
-// after their change: the messages were delivered before, and how SQS puts them
-// together is not the same each time, so neither are the caller references.
-func (r *run) uncovered(ctx context.Context, changes []freshet.Change, targets []freshet.Target) []freshet.Target {
-	const most = 100
-	times := make(map[object]time.Time, len(changes))
-	for _, c := range changes {
-		times[object{c.Origin, c.Key}] = c.Time
-	}
-	oldest := make(map[string]time.Time)
-	for _, t := range targets {
-		at := times[object{t.Origin, t.Key}]
-		if at.IsZero() {
-			continue // nobody knows what came after it
-		}
-		if o, ok := oldest[t.Distribution]; !ok || at.Before(o) {
-			oldest[t.Distribution] = at
-		}
-	}
-	covered := make(map[int]bool)
-	for distribution, from := range oldest {
-		taken, err := r.world.CDN.Since(ctx, distribution, from, most)
-		if err != nil {
-			r.log.Warn("cannot see what was invalidated before; it may be invalidated twice", "distribution", distribution, "err", err)
-			continue
-		}
-		for i, t := range targets {
-			changed := times[object{t.Origin, t.Key}]
-			for _, s := range taken {
-				if t.Distribution == distribution && !changed.IsZero() && s.At.After(changed) && slices.ContainsFunc(s.Patterns, func(p freshet.Pattern) bool {
-					return p.Covers(t.Pattern.Prefix()) && (p.IsWildcard() || !t.Pattern.IsWildcard())
-				}) {
-					covered[i] = true
-					break
-				}
-			}
-		}
-	}
-	var left []freshet.Target
-	for i, t := range targets {
-		if !covered[i] {
-			left = append(left, t)
-		}
-	}
-	if n := len(targets) - len(left); n > 0 {
-		r.meter.add(repeated, n)
-		r.log.Info("invalidated before", "targets", n)
-	}
-	return left
-}
-
 // order invalidates what somebody asked for.
 func (r *run) order(ctx context.Context, o order) (receipts []freshet.Receipt, err error) {
 	if len(o.Changes) > 0 {
-		r.refresh(ctx, o.changes(r.id))
-		return nil, r.failed[o.message]
+		return r.objects(ctx, o)
 	}
 	distributions := r.cfg.Distributions
 	if o.Distribution != "" {
@@ -263,15 +188,11 @@ func (r *run) order(ctx context.Context, o order) (receipts []freshet.Receipt, e
 	if len(distributions) == 0 {
 		return nil, fmt.Errorf("invalidate %s: neither the event nor %s names a distribution", o.Invalidate[0], EnvDistributions)
 	}
-	reference := o.Reference
-	if reference == "" {
-		reference = r.id + o.message
-	}
 	var all []error
 	for _, d := range distributions {
 		profile := cloudFrontProfile(d, r.cfg)
 		for _, part := range profile.Split(o.patterns()) {
-			inv := freshet.Invalidation{Distribution: d, Patterns: part, CallerReference: freshet.CallerReferenceOf(d, []freshet.Sum{sumOf(reference)}, part, 0)}
+			inv := freshet.Invalidation{Distribution: d, Patterns: part, CallerReference: freshet.CallerReferenceOf(d, []freshet.Sum{sumOf(o.reference(r.id))}, part, 0)}
 			receipt, err := r.one(ctx, quota.Live, inv)
 			if err != nil {
 				all = append(all, err)
@@ -279,7 +200,7 @@ func (r *run) order(ctx context.Context, o order) (receipts []freshet.Receipt, e
 			}
 			r.accepted(inv, receipt)
 			if o.Wait {
-				if receipt, err = apply.Wait(ctx, r.broker, receipt, profile); err != nil {
+				if receipt, err = r.completed(ctx, receipt, profile); err != nil {
 					all = append(all, err)
 					continue
 				}
@@ -288,4 +209,23 @@ func (r *run) order(ctx context.Context, o order) (receipts []freshet.Receipt, e
 		}
 	}
 	return receipts, errors.Join(all...)
+}
+
+// objects invalidates what is stale with the objects that an order names. Errors
+// are noted at its message, as those of other changes are.
+func (r *run) objects(ctx context.Context, o order) ([]freshet.Receipt, error) {
+	before := len(r.receipts)
+	r.refresh(ctx, o.changes(r.id))
+	receipts := slices.Clone(r.receipts[before:])
+	if !o.Wait || r.failed[o.message] != nil {
+		return receipts, nil
+	}
+	for i, receipt := range receipts {
+		done, err := r.completed(ctx, receipt, cloudFrontProfile(receipt.Distribution, r.cfg))
+		if err != nil {
+			return nil, err
+		}
+		receipts[i] = done
+	}
+	return receipts, nil
 }

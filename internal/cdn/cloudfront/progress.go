@@ -90,8 +90,10 @@ type Sent struct {
 
 // Since lists what was invalidated at a distribution from a moment on, the
 // newest first, at most the newest so many: what changed before one of these was
-// taken, and is covered by it, needs no other.
-func (d *Driver) Since(ctx context.Context, distribution string, from time.Time, most int) ([]Sent, error) {
+// taken, and is covered by it, needs no other. The patterns of those in known are
+// not asked for; those that were asked for are put there, also before an error,
+// so that another try goes on where this one ended.
+func (d *Driver) Since(ctx context.Context, distribution string, from time.Time, most int, known map[string][]freshet.Pattern) ([]Sent, error) {
 	var sent []Sent
 	err := d.list(ctx, distribution, func(summary types.InvalidationSummary) bool {
 		s := Sent{ID: aws.ToString(summary.Id), At: aws.ToTime(summary.CreateTime)}
@@ -105,16 +107,24 @@ func (d *Driver) Since(ctx context.Context, distribution string, from time.Time,
 		return nil, err
 	}
 	for i := range sent {
-		got, err := d.get(ctx, distribution, sent[i].ID)
-		if err != nil {
-			return nil, wrap("read the invalidation "+sent[i].ID+" of "+distribution, err)
+		if _, ok := known[sent[i].ID]; !ok {
+			got, err := d.get(ctx, distribution, sent[i].ID)
+			if err != nil {
+				return nil, wrap("read the invalidation "+sent[i].ID+" of "+distribution, err)
+			}
+			known[sent[i].ID] = patternsOf(got)
 		}
-		if got == nil || got.InvalidationBatch == nil || got.InvalidationBatch.Paths == nil {
-			continue
-		}
-		for _, path := range got.InvalidationBatch.Paths.Items {
-			sent[i].Patterns = append(sent[i].Patterns, freshet.Pattern(path))
-		}
+		sent[i].Patterns = known[sent[i].ID]
 	}
 	return sent, nil
+}
+
+func patternsOf(i *types.Invalidation) (patterns []freshet.Pattern) {
+	if i == nil || i.InvalidationBatch == nil || i.InvalidationBatch.Paths == nil {
+		return nil
+	}
+	for _, path := range i.InvalidationBatch.Paths.Items {
+		patterns = append(patterns, freshet.Pattern(path))
+	}
+	return patterns
 }

@@ -91,7 +91,8 @@ func TestSince(t *testing.T) {
 		{before, 2, 2},
 		{time.Now().Add(time.Minute), 100, 0},
 	} {
-		sent, err := d.Since(t.Context(), "E1PLAIN", c.from, c.most)
+		known := make(map[string][]freshet.Pattern)
+		sent, err := d.Since(t.Context(), "E1PLAIN", c.from, c.most, known)
 		got := make(map[freshet.Pattern]bool)
 		for _, s := range sent {
 			got[s.Patterns[0]] = true
@@ -101,6 +102,21 @@ func TestSince(t *testing.T) {
 		}
 		if err != nil || len(got) != c.want {
 			t.Errorf("got %v, %v, want %d", got, err, c.want)
+		}
+		if len(known) != c.want {
+			t.Errorf("known are %v, want %d", known, c.want)
+		}
+		for id := range known {
+			known[id] = []freshet.Pattern{"/known"} // and is not asked for
+		}
+		sent, err = d.Since(t.Context(), "E1PLAIN", c.from, c.most, known)
+		for _, s := range sent {
+			if s.Patterns[0] != "/known" {
+				t.Errorf("%s was asked for again: %v", s.ID, s.Patterns)
+			}
+		}
+		if err != nil || len(sent) != c.want {
+			t.Errorf("again: %v, %v", sent, err)
 		}
 	}
 }
