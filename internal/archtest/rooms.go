@@ -24,6 +24,7 @@ var House = []Room{
 	{Dir: "internal/inventory", Kind: Pure, May: []string{"."}},
 	{Dir: "internal/inventory/lines", Kind: Pure},
 	{Dir: "internal/plan", Kind: Pure, May: []string{".", "internal/inventory", "internal/plan/cover"}},
+	{Dir: "internal/awssetup", Kind: Pure},
 	{Dir: "internal/plan/cover", Kind: Pure, May: []string{".", "internal/inventory"}},
 
 	// The rim: talks to the world, decides nothing.

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
+	"github.com/freshet/freshet/internal/awssetup"
 	"github.com/freshet/freshet/internal/config"
 )
 
@@ -39,6 +40,7 @@ type root struct {
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
+	AWS        awsCmd        `cmd:"" name:"aws" help:"Set freshet up in an AWS account."`
 	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
 	Chaos      chaosCmd      `cmd:"" help:"Have calls of the running CloudFront API go wrong on purpose."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check or show the configuration."`
@@ -92,6 +94,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	code := -1
 	parser, err := kong.New(&r,
 		kong.Name("freshet"), kong.Description(description), kong.Writers(stdout, stderr),
+		kong.Vars{"awsName": awssetup.DefaultName},
 		kong.Exit(func(c int) { code = c; panic(exitNow{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t, &r),

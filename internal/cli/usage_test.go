@@ -27,6 +27,11 @@ func TestWrongUsage(t *testing.T) {
 		{"up --driver=pigeon", `"pigeon"`},
 		{"up /no/such/directory", "/no/such/directory"},
 		{"--no-such-flag", "--no-such-flag"},
+		{"aws policy --bucket=b.ucket --account=1 --region=eu-west-1", `account: "1"`},
+		{"aws policy --bucket=A --account=123456789012 --region=eu-west-1", `bucket: "A"`},
+		{"aws policy --kind=all --bucket=b.ucket --account=123456789012 --region=eu-west-1", "kind"},
+		{"aws policy --account=123456789012 --region=eu-west-1", "--bucket"},
+		{"aws template --format=pulumi", "pulumi"},
 		{"nonsense", "nonsense"},
 	}
 	for _, tt := range tests {
@@ -49,7 +54,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "function test --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "function test --help", "aws policy --help", "aws template --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())

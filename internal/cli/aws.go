@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"io"
+
+	"github.com/freshet/freshet/internal/awssetup"
+)
+
+type awsCmd struct {
+	Policy   awsPolicyCmd   `cmd:"" help:"Print a least-privilege policy, as IAM takes it."`
+	Template awsTemplateCmd `cmd:"" help:"Print a template that sets everything up."`
+}
+
+// awsSite is what is set up.
+type awsSite struct {
+	Bucket       string   `required:"" placeholder:"BUCKET" help:"Bucket whose changes are followed."`
+	Distribution []string `short:"d" placeholder:"ID" help:"Distribution, or tenant (dt_…), in front of it. May be given several times (default: those that the function finds by their origins)."`
+	Name         string   `default:"${awsName}" help:"Of the function, its role, its queue and its log group."`
+	Table        string   `placeholder:"NAME" help:"DynamoDB table in which functions that run at the same time share CloudFront's quota."`
+	FunctionConf string   `name:"function-config" placeholder:"PLACE" help:"Where the function's configuration is: ssm:NAME, s3://BUCKET/KEY, or a file in its zip."`
+	CodePipeline bool     `name:"codepipeline" help:"The function is an action of CodePipeline."`
+	Repository   []string `placeholder:"NAME" help:"CodeCommit repository whose differences the function reads. May be given several times."`
+}
+
+func (a awsSite) site() awssetup.Site {
+	return awssetup.Site{
+		Name: a.Name, Bucket: a.Bucket, Distributions: a.Distribution, Table: a.Table, Config: a.FunctionConf,
+		CodePipeline: a.CodePipeline, CodeCommit: a.Repository,
+	}
+}
+
+type awsPolicyCmd struct {
+	Kind      string `default:"role" enum:"role,trust,queue,invoke" help:"Of what: ${enum}. The function's role, who may take the role, the queue that the bucket notifies, or the function that the bucket invokes without a queue."`
+	awsSite   `embed:""`
+	Account   string `required:"" placeholder:"ID" help:"Account."`
+	Region    string `required:"" env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION" help:"Region of the bucket."`
+	Partition string `placeholder:"NAME" help:"aws, aws-cn or aws-us-gov (default: the region's)."`
+	Managed   bool   `help:"Hold --kind role against the limit of managed policies, 6,144 characters, and not of inline ones, 10,240."`
+}
+
+// Help is shown below the flags.
+func (awsPolicyCmd) Help() string {
+	return `The policy is one line without white space around it, so that a shell and Terraform can pass it
+on as it is. It names the bucket, the distribution, the queue and the log group, and nothing else.
+
+Examples:
+  freshet aws policy --bucket www --distribution E2EXAMPLE1234 --account 123456789012 --region eu-west-1
+  freshet aws policy --kind queue --bucket www --account 123456789012 --region eu-west-1 > queue.json`
+}
+
+// Run prints the policy.
+func (c *awsPolicyCmd) Run(t terminal) error {
+	site := c.site()
+	site.Account, site.Region, site.Partition = c.Account, c.Region, c.Partition
+	site = site.WithDefaults()
+	if err := site.Check(); err != nil {
+		return exitError{exitUsage, err}
+	}
+	policy, limit := site.RolePolicy(), awssetup.RoleInline
+	switch c.Kind {
+	case "trust":
+		policy, limit = site.TrustPolicy(), awssetup.AssumeRole
+	case "queue":
+		policy, limit = site.QueuePolicy(), awssetup.QueuePolicy
+	case "invoke":
+		policy, limit = site.InvokePolicy(), awssetup.FunctionRule
+	default:
+		if c.Managed {
+			limit = awssetup.Managed
+		}
+	}
+	text, err := policy.Text(limit)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(t.out, text+"\n")
+	return err
+}
+
+type awsTemplateCmd struct {
+	Format string `default:"cloudformation" enum:"cloudformation" help:"${enum}."`
+}
+
+// Help is shown below the flags.
+func (awsTemplateCmd) Help() string {
+	return `The template makes a queue with a dead-letter queue, the function with its role and log group, and
+alarms. The bucket's notification rule it makes only together with the bucket; for a bucket that is
+there already, its output NextStep says the command.
+
+Examples:
+  freshet aws template > freshet.json
+  aws cloudformation deploy --template-file freshet.json --stack-name freshet --capabilities CAPABILITY_IAM \
+    --parameter-overrides BucketName=www DistributionId=E2EXAMPLE1234 CodeBucket=code CodeKey=freshet-lambda.zip`
+}
+
+// Run prints the template.
+func (c *awsTemplateCmd) Run(t terminal) error {
+	text, err := awssetup.Template()
+	if err != nil {
+		return err
+	}
+	_, err = t.out.Write(text)
+	return err
+}
