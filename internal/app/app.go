@@ -217,7 +217,7 @@ func (u *Up) openCatalog(ctx context.Context) error {
 	}
 	u.catalog, err = api.OpenCatalog(ctx, api.CatalogConfig{
 		Shelf: shelf, BuiltIn: u.builtIn(u.described), Deploy: time.Duration(u.cfg.Deploy),
-		Apply: u.serve,
+		Apply: u.serve, Publishing: u.publishing,
 	})
 	if err == nil {
 		u.scripts.published, u.scripts.stored = u.catalog.Function, u.catalog.Store
@@ -277,7 +277,7 @@ func (u *Up) router(all []distribution.Distribution) (*route.Router, error) {
 	for _, rule := range idle {
 		u.opts.Log.Warn("a rule names none of the distributions here, and rests", "rule", rule)
 	}
-	router, err := route.New(all, rules)
+	router, err := route.NewWith(all, rules, u.scripts.routing())
 	if err != nil {
 		return nil, fmt.Errorf("prepare routing: %w", err)
 	}

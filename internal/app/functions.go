@@ -24,8 +24,9 @@ type scripts struct {
 	published  func(arn string) (api.LiveFunction, bool) // nil for none
 	stored     func(arn string) (api.Store, bool)        // key value stores of the published ones; nil for none
 
-	mu   sync.Mutex
-	kept map[string]compiled // by ARN, what was compiled last of the published ones
+	mu      sync.Mutex
+	kept    map[string]compiled        // by ARN, what was compiled last of the published ones
+	choices map[string]function.Choice // by ARN, what any version of the code could choose
 }
 
 // script is a function with its key value store, nil for none.
@@ -44,7 +45,7 @@ type compiled struct {
 }
 
 func newScripts(configured map[string]script) *scripts {
-	s := &scripts{kept: make(map[string]compiled)}
+	s := &scripts{kept: make(map[string]compiled), choices: make(map[string]function.Choice)}
 	s.configured.Store(&configured)
 	return s
 }

@@ -44,10 +44,6 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 	} else if err := p.load(cfg.Distributions); err != nil {
 		return nil, err
 	}
-	var err error
-	if p.Router, err = route.New(p.Distributions, cfg.Routes); err != nil {
-		return nil, fmt.Errorf("prepare routing: %w", err)
-	}
 	silent := slog.New(slog.DiscardHandler)
 	scripts, err := readScripts(cfg.Functions, silent)
 	if err == nil {
@@ -58,6 +54,9 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 		return nil, err
 	}
 	p.scripts = newScripts(scripts)
+	if p.Router, err = route.NewWith(p.Distributions, cfg.Routes, p.scripts.routing()); err != nil {
+		return nil, fmt.Errorf("prepare routing: %w", err)
+	}
 	return p, nil
 }
 

@@ -20,6 +20,7 @@ type Program struct {
 	runtime  Runtime
 	body     *goja.Program
 	findings []Finding
+	choice   Choice
 	// alone is set if the code seems to change what all runs of a machine share,
 	// such as Array.prototype. Each run then gets a machine of its own, which takes
 	// some hundred microseconds. Runs that share a machine cannot change it, so
@@ -58,7 +59,7 @@ func Compile(name string, code []byte, rt Runtime) (*Program, error) {
 	}
 	p := &Program{name: name, runtime: rt, idle: make(chan *machine, maxIdle)}
 	x := examine(bare, rt)
-	p.findings, p.alone = x.findings, x.alone
+	p.findings, p.alone, p.choice = x.findings, x.alone, choiceOf(bare)
 	if !x.handler {
 		return nil, fail("there is no function handler")
 	}
@@ -83,6 +84,9 @@ func (p *Program) Runtime() Runtime { return p.runtime }
 // Findings are the places where the code uses what CloudFront's runtime is not
 // known to have, in the order of the code.
 func (p *Program) Findings() []Finding { return p.findings }
+
+// Choice is where runs may send requests.
+func (p *Program) Choice() Choice { return p.choice }
 
 // The wrapper makes everything that a function declares local to one call, and
 // holds the counter that its statements count down. The names are changed to

@@ -45,18 +45,30 @@ func (s *site) stop() Stop {
 }
 
 func (s *site) explainOrigins(bucket, key string) (all []OriginStop) {
+	feeds := s.feeds
 	for _, o := range s.Config.Origins {
 		stop := OriginStop{ID: o.ID, DomainName: o.DomainName, OriginPath: o.OriginPath}
-		f := newFeed(s, o)
-		switch {
-		case f == nil:
+		switch _, is := o.Bucket(); {
+		case !is:
 			stop.Reason = "is no bucket"
-		case f.bucket != bucket:
-			stop.Reason = "is bucket " + f.bucket
+		case feeds[0].bucket != bucket:
+			stop.Reason, feeds = "is bucket "+feeds[0].bucket, feeds[1:]
 		default:
-			stop.Feeds, stop.Reason = f.explain(s, key)
+			stop.Feeds, stop.Reason = feeds[0].explain(s, key)
+			feeds = feeds[1:]
 		}
 		all = append(all, stop)
+	}
+	for _, f := range feeds { // that functions make
+		if f.bucket == bucket {
+			stop := OriginStop{ID: f.ID, DomainName: f.DomainName, OriginPath: f.OriginPath}
+			stop.Feeds, stop.Reason = f.explain(s, key)
+			stop.Reason += ": a function at the edge may make this of the origin"
+			if f.anyPath {
+				stop.Reason += ", with any origin path"
+			}
+			all = append(all, stop)
+		}
 	}
 	return all
 }

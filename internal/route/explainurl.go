@@ -248,7 +248,14 @@ func (r *Router) candidates(s *site, i int, a asked) (all []Candidate) {
 	}
 	for _, f := range s.feeds {
 		if f.leads[i] {
-			r.objects(s, f.feed, a, add)
+			r.objects(s, f.feed, a, func(c Candidate) {
+				c.Reason += f.chosen[i]
+				add(c)
+				if f.anyPath {
+					c.Key, c.open = "{path...}/"+c.Key, true
+					add(c)
+				}
+			})
 		}
 	}
 	for j := range r.rules.derived {

@@ -22,6 +22,7 @@ type finder struct {
 	weight  int  // of reason
 	reason  string
 	ways    []way
+	rest    string   // of the key, below the origin path asked last
 	paths   []string // of the key pathsOf, relative to the origin path asked last
 	pathsOf string
 	rewrote []ruled
@@ -113,12 +114,23 @@ func (f *finder) stop(s *stop) {
 
 // atOrigin finds the targets that viewers reach through one origin.
 func (f *finder) atOrigin(s *site, fd *fed) {
-	key, ok := fd.under(f.change.Key)
+	rest, ok := fd.under(f.change.Key)
 	if !ok {
 		f.refuse(outsidePath, fd.outside)
 		return
 	}
-	f.ways = f.objectWays(f.ways[:0], s, fd.feed, key)
+	for ok {
+		f.below(s, fd, rest)
+		// What is below any folder may be below an origin path that may be any.
+		_, rest, ok = strings.Cut(rest, "/")
+		ok = ok && rest != "" && fd.anyPath
+	}
+}
+
+// below finds the targets of the key as rest below the origin path.
+func (f *finder) below(s *site, fd *fed, rest string) {
+	f.rest = rest
+	f.ways = f.objectWays(f.ways[:0], s, fd.feed, rest)
 	for i := range f.ways {
 		f.offer(s, fd.feed, &f.ways[i])
 	}
@@ -146,7 +158,13 @@ func (f *finder) offer(s *site, fd *feed, w *way) {
 	if reason != "" {
 		f.refuse(weight, reason)
 	} else {
-		f.addURL(&s.behaviors[i], s.ID, w, f.served(fd, w, i) && !s.behaviors[i].private())
+		b := &s.behaviors[i]
+		if fd != nil && fd.chosen[i] != "" {
+			chosen := *w
+			chosen.reason = f.join(w.reason, fd.chosen[i])
+			w = &chosen
+		}
+		f.addURL(b, s.ID, w, f.served(b, fd, w, i) && !b.private())
 		f.addRewritten(s, w, i)
 	}
 	if f.trace != nil {
@@ -169,8 +187,11 @@ func (f *finder) refusal(s *site, fd *feed, w *way, i int) (weight int, reason s
 
 // served reports whether a probe of w may expect the object. In an origin group
 // another bucket may answer before this one, or in the place of what was
-// deleted.
-func (f *finder) served(fd *feed, w *way, i int) bool {
+// deleted. Where a function chooses, a probe goes where it sends a plain request.
+func (f *finder) served(b *behavior, fd *feed, w *way, i int) bool {
+	if w.served && (b.chooses || fd.chosen[i] != "") {
+		return fd.serves(b, w, f.change.Key, f.rest)
+	}
 	return w.served && fd.first[i] && (!fd.group[i] || f.change.Op != freshet.OpDelete)
 }
 
@@ -219,7 +240,11 @@ func (f *finder) offerMany(s *site, fd *feed, w *way) {
 		reason = "no behavior of " + s.ID + " caches such a URL from this origin"
 		f.refuse(notCached, reason)
 	default:
-		f.addAll(s, runs, w.reason)
+		why := w.reason
+		if fd != nil && fd.chosen[runs[0].behavior] != "" {
+			why = f.join(why, fd.chosen[runs[0].behavior])
+		}
+		f.addAll(s, runs, why)
 		f.addRewritten(s, w, runs[0].behavior)
 	}
 	if f.trace != nil {

@@ -6,6 +6,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/freshet/freshet"
@@ -37,7 +38,13 @@ type fed struct {
 // New prepares routing. The error joins all problems with the rules and the
 // distributions, and each names the rule it is about.
 func New(distributions []distribution.Distribution, rules Rules) (*Router, error) {
-	r, err := newRouter(distributions, rules)
+	return NewWith(distributions, rules, Functions{})
+}
+
+// NewWith is New where something is known of functions. What they may do is asked
+// for here, once.
+func NewWith(distributions []distribution.Distribution, rules Rules, functions Functions) (*Router, error) {
+	r, err := newRouter(distributions, rules, functions)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +53,7 @@ func New(distributions []distribution.Distribution, rules Rules) (*Router, error
 
 // newRouter returns a router even with an error: what could not be understood
 // then has no effect, and behaviors of unknown policies cache.
-func newRouter(distributions []distribution.Distribution, rules Rules) (*Router, error) {
+func newRouter(distributions []distribution.Distribution, rules Rules, functions Functions) (*Router, error) {
 	r := &Router{stops: make(map[string][]stop)}
 	var problems []error
 	var ids []string
@@ -64,18 +71,27 @@ func newRouter(distributions []distribution.Distribution, rules Rules) (*Router,
 		problems = append(problems, err)
 		r.rules.rewrites, r.rules.derived, r.rules.groups = nil, nil, nil
 	}
-	r.connect()
+	r.connect(&functions)
 	return r, errors.Join(problems...)
 }
 
 // connect finds out which buckets feed which sites.
-func (r *Router) connect() {
+func (r *Router) connect(functions *Functions) {
 	for _, s := range r.sites {
 		for _, o := range s.Config.Origins {
 			if f := newFeed(s, o); f != nil {
-				s.feeds = append(s.feeds, fed{f, s.pages(f, r.rules.expire)})
+				s.feeds = append(s.feeds, fed{feed: f})
 				r.stops[f.bucket] = nil
 			}
+		}
+	}
+	buckets := slices.Sorted(maps.Keys(r.stops))
+	for _, s := range r.sites {
+		s.choose(functions, buckets)
+		for i := range s.feeds {
+			f := &s.feeds[i]
+			f.pages = s.pages(f.feed, r.rules.expire)
+			r.stops[f.bucket] = nil
 		}
 	}
 	for _, s := range r.sites {
@@ -156,7 +172,7 @@ func (r *Router) Own(origin, key string) []Own {
 			if path == "" || prefix != fd.prefix {
 				prefix, path = fd.prefix, freshet.KeyPaths(rest)[0]
 			}
-			if b := s.behaviorOf(path); !s.behaviors[b].caches || !fd.leads[b] {
+			if b := s.behaviorOf(path); !s.behaviors[b].caches || !fd.leads[b] || fd.chosen[b] != "" {
 				continue
 			}
 			own := Own{s.ID, path}

@@ -27,6 +27,8 @@ type behavior struct {
 	caches   bool
 	refusal  string // where it does not cache
 	rewrites bool   // a function runs before the cache is asked
+	chooses  bool   // and is known to choose among origins
+	choice   string // that some function may, for explanations; empty where none does
 	queries  string // why each URL has variants; empty where it has none
 
 	head, tail string   // what matching paths begin and end with
@@ -34,6 +36,10 @@ type behavior struct {
 	literal    bool     // head is the only path that matches
 	never      bool     // no canonical path matches
 	language   language // of matching paths
+
+	// destination is Functions.Destination of the function that chooses; nil where
+	// nobody can say.
+	destination func(path string) (o distribution.Origin, to string, ok bool)
 }
 
 // newSite prepares d. A behavior whose cache policy is unknown is part of the
@@ -163,6 +169,10 @@ type feed struct {
 	first    []bool // of those: the ones where no other origin is asked before it
 	group    []bool // of those: the ones where another is asked if it has nothing
 	refusals []string
+
+	chosen  []string // of those that only a function leads here: why, for reasons
+	anyPath bool     // a function makes the origin path, so that it may be any
+	made    bool     // it is none of the distribution's: a function makes it
 }
 
 // newFeed returns nil for an origin that is no bucket.
@@ -172,7 +182,7 @@ func newFeed(s *site, o distribution.Origin) *feed {
 		return nil
 	}
 	n := len(s.behaviors)
-	f := &feed{Origin: o, bucket: bucket, leads: make([]bool, n), first: make([]bool, n), group: make([]bool, n), refusals: make([]string, n)}
+	f := &feed{Origin: o, bucket: bucket, leads: make([]bool, n), first: make([]bool, n), group: make([]bool, n), refusals: make([]string, n), chosen: make([]string, n)}
 	f.website = strings.Contains(strings.ToLower(o.DomainName), ".s3-website")
 	if path := strings.Trim(o.OriginPath, "/"); path != "" {
 		f.prefix = keyOfPath(path) + "/"

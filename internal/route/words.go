@@ -132,6 +132,9 @@ func (b *behavior) notes() (notes []string) {
 	for _, f := range b.LambdaFunctionAssociations {
 		notes = append(notes, ranBy(f.EventType, "Lambda@Edge function "+f.LambdaFunctionARN))
 	}
+	if b.choice != "" {
+		notes = append(notes, b.choice)
+	}
 	if b.SmoothStreaming {
 		notes = append(notes, "Smooth Streaming is on: its media files cannot be invalidated")
 	}

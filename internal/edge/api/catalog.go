@@ -31,6 +31,11 @@ type CatalogConfig struct {
 	// distributions if it never becomes so. Never concurrently. Nil does nothing.
 	Apply func([]distribution.Distribution) error
 
+	// Publishing is called before a function's code is published; an error stops
+	// that. The code may come to nothing if it cannot be kept. Never concurrently
+	// with itself or Apply. Nil does nothing.
+	Publishing func(LiveFunction) error
+
 	Deploy  time.Duration    // for how long a changed distribution's status is InProgress
 	Account string           // twelve digits, in ARNs; empty is 000000000000
 	Now     func() time.Time // nil is time.Now
@@ -191,6 +196,11 @@ func (c *Catalog) put(ctx context.Context, draft func(*state) (*resource, error)
 	value, err := r.marshal()
 	if err != nil {
 		return nil, err
+	}
+	if f, ok := c.live(r); ok && c.cfg.Publishing != nil {
+		if err := c.cfg.Publishing(f); err != nil {
+			return nil, refuse(InvalidArgument, "The function cannot be published: %s", err)
+		}
 	}
 	return r, c.become(ctx, next, func(ctx context.Context) error { return c.cfg.Shelf.Put(ctx, r.key.shelfKey(), value) })
 }

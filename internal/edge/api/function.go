@@ -98,11 +98,19 @@ func (c *Catalog) Function(arn string) (LiveFunction, bool) {
 	if r == nil || c.functionARN(name) != arn {
 		return LiveFunction{}, false
 	}
-	live := r.config.(functionConfig).Live
-	if live == nil {
+	return c.live(r)
+}
+
+// live is what distributions run of r; ok is false where that is no function or
+// it was not published.
+func (c *Catalog) live(r *resource) (f LiveFunction, ok bool) {
+	made, ok := r.config.(functionConfig)
+	if !ok || made.Live == nil {
 		return LiveFunction{}, false
 	}
-	return LiveFunction{Name: name, ARN: arn, Runtime: live.Runtime, Code: slices.Clone(live.Code), Stores: slices.Clone(live.Stores)}, true
+	return LiveFunction{
+		Name: r.key.id, ARN: c.functionARN(r.key.id), Runtime: made.Live.Runtime, Code: slices.Clone(made.Live.Code), Stores: slices.Clone(made.Live.Stores),
+	}, true
 }
 
 func (c *Catalog) functionARN(name string) string { return c.arn("function/" + name) }
