@@ -64,6 +64,9 @@ var House = []Room{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
 		"internal/distribution", "internal/inventory", "internal/apply", "internal/quota",
 	}},
+	{Dir: "internal/doctor", May: []string{
+		".", "internal/cdn", "internal/cdn/cloudfront", "internal/distribution", "internal/function", "internal/route", "internal/survey",
+	}},
 
 	// The doors.
 	{Dir: "internal/config", Kind: Door, May: []string{"*"}, Not: []string{"internal/cdn/*"}, Doors: []string{"internal/app", "internal/cli"}},

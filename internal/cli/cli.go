@@ -39,6 +39,7 @@ type root struct {
 	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
+	Doctor     doctorCmd     `cmd:"" help:"Check what stands between a bucket and its viewers, and say what to do."`
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	AWS        awsCmd        `cmd:"" name:"aws" help:"Set freshet up in an AWS account."`
 	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
@@ -57,6 +58,7 @@ Examples:
   freshet invalidate '/blog/*'        clear by hand, and wait until it is done
   freshet plan event.json             see what an S3 event would invalidate
   freshet explain /blog/              see which object answers, and what removes it from the cache
+  freshet doctor --canary             check the whole way from bucket to viewer
   git diff -z --name-only HEAD~ | freshet plan -
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale.`
