@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -173,6 +174,41 @@ func (b *behavior) host(r *http.Request) string {
 		return r.Host
 	}
 	return b.keying.host(r)
+}
+
+// originHost is the host of a behavior's requests to its origin. What others may
+// get from the cache is asked for by a name of the distribution, without a port,
+// where the key does not hold the host: whoever makes up another one, which
+// reaches the distribution that answers all hosts, would decide what they get.
+func (s *site) originHost(b *behavior, r *http.Request, cached bool) string {
+	host := b.host(r)
+	if host == "" || !cached || b.keying.host(r) != "" {
+		return host
+	}
+	name := host
+	if bare, _, err := net.SplitHostPort(host); err == nil {
+		name = bare
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if s.has(name) {
+		return name
+	}
+	return cmp.Or(s.config.DomainName, usualHost(&s.config))
+}
+
+// has reports whether a host is one of the distribution's, by itself or below an
+// alias such as *.example.com.
+func (s *site) has(host string) bool {
+	if strings.EqualFold(host, s.config.DomainName) {
+		return true
+	}
+	for _, name := range s.config.Config.Aliases {
+		below, wildcard := strings.CutPrefix(strings.ToLower(name), "*")
+		if host == below || wildcard && len(host) > len(below) && strings.HasSuffix(host, below) {
+			return true
+		}
+	}
+	return false
 }
 
 // cloudFrontHeader returns one of the headers in which CloudFront tells origins

@@ -141,7 +141,7 @@ func (s *site) queryAt(b *behavior, r *http.Request, t target) query {
 	if path == "/" && s.root != "" {
 		q.path = s.root
 	}
-	q.host = b.host(r)
+	q.host = s.originHost(b, r, q.cached)
 	q.text = b.keying.query(t.text)
 	q.forwarded = b.query(t.text, q.text)
 	q.key = key{s.number, path, ""}
