@@ -66,6 +66,7 @@ type Edge struct {
 	observer  Observer                        // nil for none
 	log       *slog.Logger
 
+	orphans orphans      // fills that nobody waits for
 	filling atomic.Int64 // bytes of responses that are still arriving
 	counts  counts
 	retired atomic.Uint64 // invalidations of distributions that are served no more

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -23,6 +24,13 @@ type fill struct {
 	names  []string // of the response, with its tags once they are known; changed with site.mu held
 	tagged bool     // they are known, or there are none; changed with site.mu held
 	old    *entry   // the expired copy, if there is one; it was not invalidated when the fetch began
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	at       *underway
+	viewers  int      // who wait for it or read it; at.mu is held
+	orphaned *orphans // that it is among; nil for none; at.mu is held
 
 	ready chan struct{} // closed once the following are set
 
@@ -76,11 +84,12 @@ func (f *fill) settle(result *entry, s *stream, o outcome, shared bool) {
 
 // run carries out a fill. own are the headers to send.
 func (e *Edge) run(f *fill, q *query, own http.Header) {
+	defer f.cancel(nil)
 	defer q.site.end(f)
 	if q.asked != "" {
 		own.Set("Range", q.asked)
 	}
-	resp, err := e.ask(e.ctx, q, q.method, conditional(own, f.old))
+	resp, err := e.ask(f.ctx, q, q.method, conditional(own, f.old))
 	if err == nil && resp.StatusCode == http.StatusNotModified && f.old != nil && sameVersion(f.old.header, resp.Header) {
 		resp.close()
 		e.refresh(f, q, resp)
@@ -108,7 +117,7 @@ func (e *Edge) usable(f *fill, q *query, own http.Header, resp *response) (*resp
 	var err error
 	if resp.StatusCode == http.StatusNotModified {
 		resp.close()
-		if resp, err = e.ask(e.ctx, q, q.method, own); err != nil {
+		if resp, err = e.ask(f.ctx, q, q.method, own); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +132,7 @@ func (e *Edge) usable(f *fill, q *query, own http.Header, resp *response) (*resp
 		if f.part, f.ranged = q.take(resp); !f.ranged {
 			resp.close()
 			own.Del("Range")
-			resp, err = e.ask(e.ctx, q, q.method, own)
+			resp, err = e.ask(f.ctx, q, q.method, own)
 		}
 	}
 	if f.part == nil {
@@ -215,14 +224,14 @@ func (e *Edge) standIn(f *fill, q *query, status int) bool {
 func (e *Edge) fail(f *fill, q *query, err error) {
 	e.log.Warn("origin gave no answer", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
 	status := failureStatus(err)
-	if e.ctx.Err() == nil && e.standIn(f, q, status) {
+	if f.ctx.Err() == nil && e.standIn(f, q, status) {
 		return
 	}
 	h, body := errorPage(status, "The origin gave no usable answer.")
 	entry := f.entry(status, h, &response{Response: &http.Response{}, received: time.Now()})
 	entry.body = body
 	entry.life = q.lifetime(status, h, entry.received)
-	if e.ctx.Err() != nil {
+	if f.ctx.Err() != nil {
 		entry.life = lifetime{} // it is us who stopped
 	}
 	if entry.life.store {
@@ -285,7 +294,7 @@ func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 	for {
 		n, err := resp.read(buf)
 		if n > 0 {
-			if err := s.append(e.ctx, buf[:n]); err != nil {
+			if err := s.append(f.ctx, buf[:n]); err != nil {
 				return err
 			}
 			if !s.isWindow() {
@@ -317,6 +326,7 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 		return
 	}
+	defer q.site.part(f, &e.orphans)
 	var heard <-chan interim
 	if mine {
 		heard = q.hear()
@@ -348,6 +358,7 @@ func (e *Edge) begin(f *fill, r *http.Request, q *query) {
 	own := e.toOriginForAll(r, q)
 	q.accepts = q.behavior.keying.encodings(acceptEncoding(r))
 	q.authorized = q.behavior.authorizes(own)
+	f.ctx, f.cancel = context.WithCancelCause(e.ctx)
 	e.start(func() { e.run(f, q, own) })
 }
 

@@ -153,6 +153,9 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 	}
 	apart := !behind && (!q.behavior.collapses() || old != nil && old.life.each)
 	if f := s.fills[q.key]; f != nil && !apart && s.joinable(f) && s.serves(f, q) {
+		if !behind {
+			f.adopt()
+		}
 		return nil, f, false
 	}
 	if old != nil && old.isMark() {
@@ -164,7 +167,10 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 	s.fills[f.key] = f
 	s.running[f] = struct{}{}
 	s.begun++
-	f.begun = s.begun
+	f.begun, f.at = s.begun, s.underway
+	if !behind {
+		f.adopt()
+	}
 	return nil, f, true
 }
 
@@ -188,6 +194,10 @@ func (s *site) end(f *fill) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, f)
+	if f.orphaned != nil {
+		f.orphaned.remove(f)
+		f.orphaned = nil
+	}
 }
 
 // keep stores what a fill brought, and reports whether it may be used. It may not
