@@ -262,7 +262,8 @@ func (f *flight) remember(ctx context.Context) error {
 }
 
 // invalidated waits for an invalidation that covers the canary and was not there
-// before.
+// before. It may be that of the change before, where that one took long: whether
+// what viewers get is new, served finds out.
 func (f *flight) invalidated(ctx context.Context) error {
 	return f.poll(ctx, "no invalidation that covers "+f.trial.Path, func() (bool, error) {
 		sent, err := f.Invalidations.Since(ctx, f.site.ID, f.since, looked, f.known)

@@ -84,7 +84,11 @@ type Place struct {
 	Authority string // file with the certificate to trust there
 }
 
-// Dial makes clients, and looks for credentials without trying them.
+// credentialsWithin is how long credentials may take: they may come from another
+// program or an address that does not answer.
+const credentialsWithin = 20 * time.Second
+
+// Dial makes clients, and fetches credentials without trying them.
 func Dial(ctx context.Context, p Place) (Clients, error) {
 	options := []func(*config.LoadOptions) error{config.WithRetryMaxAttempts(2)}
 	if p.Credentials != nil {
@@ -98,7 +102,9 @@ func Dial(ctx context.Context, p Place) (Clients, error) {
 		return Clients{}, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	c := Clients{Region: cfg.Region}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+	limited, cancel := context.WithTimeout(ctx, credentialsWithin)
+	defer cancel()
+	if _, err := cfg.Credentials.Retrieve(limited); err != nil {
 		c.Credentials = fmt.Errorf("%w (%w)", ErrNoCredentials, err)
 		refused := c.Credentials
 		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, refused })
@@ -144,7 +150,7 @@ func (p Place) viewer() (func(context.Context, *distribution.Distribution, strin
 	if p.Own {
 		secure, plain := hostOf(p.EdgeTLS), hostOf(p.Edge)
 		transport.Proxy = nil
-		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			at := plain
 			if secure != "" {
 				at = secure

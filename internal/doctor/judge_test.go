@@ -60,7 +60,7 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
-func aws(code string) error { return &smithy.GenericAPIError{Code: code, Message: "said so"} }
+func errorOf(code string) error { return &smithy.GenericAPIError{Code: code, Message: "said so"} }
 
 func site(s *doctor.Seen) *doctor.Site         { return &s.Sites[0] }
 func conf(s *doctor.Seen) *distribution.Config { return &s.Sites[0].Distribution.Config }
@@ -86,17 +86,17 @@ func TestWhatIsWrong(t *testing.T) {
 		do    string
 	}{
 		{"no credentials", func(s *doctor.Seen) { s.Caller.Err = fmt.Errorf("%w (no provider)", doctor.ErrNoCredentials) }, doctor.Error, "credentials", "there are no credentials", "aws configure"},
-		{"expired", func(s *doctor.Seen) { s.Caller.Err = aws("ExpiredToken") }, doctor.Error, "credentials", "ExpiredToken: said so", "expired"},
-		{"wrong keys", func(s *doctor.Seen) { s.Caller.Err = aws("InvalidClientTokenId") }, doctor.Error, "credentials", "InvalidClientTokenId", "credentials are wrong"},
-		{"a wrong clock", func(s *doctor.Seen) { s.Caller.Err = aws("RequestTimeTooSkewed") }, doctor.Error, "credentials", "RequestTimeTooSkewed", "clock"},
+		{"expired", func(s *doctor.Seen) { s.Caller.Err = errorOf("ExpiredToken") }, doctor.Error, "credentials", "ExpiredToken: said so", "expired"},
+		{"wrong keys", func(s *doctor.Seen) { s.Caller.Err = errorOf("InvalidClientTokenId") }, doctor.Error, "credentials", "InvalidClientTokenId", "credentials are wrong"},
+		{"a wrong clock", func(s *doctor.Seen) { s.Caller.Err = errorOf("RequestTimeTooSkewed") }, doctor.Error, "credentials", "RequestTimeTooSkewed", "clock"},
 		{"no network", func(s *doctor.Seen) { s.Caller.Err = errors.New("dial tcp: refused") }, doctor.Error, "credentials", "refused", "network"},
 		{"the root user", func(s *doctor.Seen) { s.Caller.Is.ARN = "arn:aws:iam::1:root" }, doctor.Warning, "credentials", "root user", "role"},
 		{"another account", func(s *doctor.Seen) { site(s).Account = "2" }, doctor.Error, "distribution", "belongs to account 2, and the credentials to 1", "account 2"},
 
 		{"no region", func(s *doctor.Seen) { s.Region = "" }, doctor.Warning, "region", "no region is configured", "AWS_REGION=eu-west-1"},
 		{"another region", func(s *doctor.Seen) { s.Region = "us-east-1" }, doctor.Warning, "region", "in eu-west-1, and us-east-1 is configured", "AWS_REGION=eu-west-1"},
-		{"no bucket of that name", func(s *doctor.Seen) { s.Home.Err = aws("NotFound") }, doctor.Error, "region", "there is no bucket www", "typing error"},
-		{"a foreign bucket", func(s *doctor.Seen) { s.Home.Err = aws("Forbidden") }, doctor.Error, "region", "Forbidden", "s3:ListBucket"},
+		{"no bucket of that name", func(s *doctor.Seen) { s.Home.Err = errorOf("NotFound") }, doctor.Error, "region", "there is no bucket www", "typing error"},
+		{"a foreign bucket", func(s *doctor.Seen) { s.Home.Err = errorOf("Forbidden") }, doctor.Error, "region", "Forbidden", "s3:ListBucket"},
 
 		{"disabled", func(s *doctor.Seen) { conf(s).Enabled = false }, doctor.Error, "distribution", "disabled", "enable it"},
 		{"being deployed", func(s *doctor.Seen) { site(s).Status = "InProgress" }, doctor.Note, "distribution", "InProgress", "wait"},
@@ -125,7 +125,7 @@ func TestWhatIsWrong(t *testing.T) {
 		}, doctor.Warning, "errors", "new objects are not invalidated", "new_objects"},
 
 		{"a function that rewrites", func(s *doctor.Seen) { rewritten(s, nil, doctor.Rewritten{From: "/a", To: "/b.html"}) }, doctor.Warning, "functions", "rewrite makes /b.html of /a", "{url: /a, key: b.html}"},
-		{"a function that cannot be read", func(s *doctor.Seen) { rewritten(s, aws("AccessDenied")) }, doctor.Warning, "functions", "AccessDenied", "routes.rewrites"},
+		{"a function that cannot be read", func(s *doctor.Seen) { rewritten(s, errorOf("AccessDenied")) }, doctor.Warning, "functions", "AccessDenied", "routes.rewrites"},
 		{"Lambda@Edge", func(s *doctor.Seen) {
 			conf(s).DefaultCacheBehavior.LambdaFunctionAssociations = []distribution.LambdaFunctionAssociation{{EventType: "origin-request", LambdaFunctionARN: "arn:aws:lambda:us-east-1:1:function:edge:3"}}
 		}, doctor.Warning, "functions", "Lambda@Edge function", "routes.rewrites"},
@@ -135,7 +135,9 @@ func TestWhatIsWrong(t *testing.T) {
 		{"throttled", func(s *doctor.Seen) {
 			site(s).InProgress.Err = &cdn.Error{Class: cdn.Throttled, Err: errors.New("Rate exceeded")}
 		}, doctor.Warning, "quota", "Rate exceeded", "who calls"},
-		{"not allowed to look", func(s *doctor.Seen) { site(s).InProgress.Err = &cdn.Error{Class: cdn.Denied, Err: aws("AccessDenied")} }, doctor.Warning, "quota", "AccessDenied", "cloudfront:ListInvalidations"},
+		{"not allowed to look", func(s *doctor.Seen) {
+			site(s).InProgress.Err = &cdn.Error{Class: cdn.Denied, Err: errorOf("AccessDenied")}
+		}, doctor.Warning, "quota", "AccessDenied", "cloudfront:ListInvalidations"},
 
 		{"no canary", func(s *doctor.Seen) { site(s).Trial = nil }, doctor.Note, "canary", "--canary", ""},
 		{"a canary that nobody heard of", func(s *doctor.Seen) {
@@ -144,9 +146,9 @@ func TestWhatIsWrong(t *testing.T) {
 		{"a canary's end that nobody heard of", func(s *doctor.Seen) {
 			site(s).Trial.Failed, site(s).Trial.Err = "deletion invalidated", errors.New("not within 5m0s")
 		}, doctor.Warning, "canary", "deletion", "notification rules"},
-		{"a canary that is left", func(s *doctor.Seen) { site(s).Trial.Left = aws("AccessDenied") }, doctor.Warning, "canary", "freshet-canary-x.txt is left", "s3:DeleteObject"},
+		{"a canary that is left", func(s *doctor.Seen) { site(s).Trial.Left = errorOf("AccessDenied") }, doctor.Warning, "canary", "freshet-canary-x.txt is left", "s3:DeleteObject"},
 
-		{"rules that cannot be read", func(s *doctor.Seen) { s.Rules.Err = aws("AccessDenied") }, doctor.Warning, "events", "AccessDenied", "s3:GetBucketNotification"},
+		{"rules that cannot be read", func(s *doctor.Seen) { s.Rules.Err = errorOf("AccessDenied") }, doctor.Warning, "events", "AccessDenied", "s3:GetBucketNotification"},
 		{"deletions forgotten", func(s *doctor.Seen) { rule(s).Events = slices.Delete(rule(s).Events, 1, 2) }, doctor.Error, "events", "nobody is told of deletions", "s3:ObjectRemoved:*"},
 		{"expirations forgotten", func(s *doctor.Seen) { rule(s).Events = rule(s).Events[:2] }, doctor.Warning, "events", "nobody is told of lifecycle expirations", "s3:LifecycleExpiration:*"},
 		{"expirations forgotten where nothing expires", func(s *doctor.Seen) { rule(s).Events, s.Expiring.Is = rule(s).Events[:2], false }, doctor.Note, "events", "no lifecycle rule expires anything now", "s3:LifecycleExpiration:*"},
@@ -160,9 +162,9 @@ func TestWhatIsWrong(t *testing.T) {
 
 		{"a key with ~", func(s *doctor.Seen) { s.Listing.Is.Keys = append(s.Listing.Is.Keys, "u/~me/x.html") }, doctor.Warning, "keys", "1 of 3 keys cannot be invalidated exactly: u/~me/x.html (only by /u/*)", "rename"},
 		{"a key that ends in *", func(s *doctor.Seen) { s.Listing.Is = doctor.Listing{Keys: []string{"a*"}, More: true} }, doctor.Warning, "keys", "1 of the first 1 key", "wildcard"},
-		{"a bucket that cannot be listed", func(s *doctor.Seen) { s.Listing.Err = aws("AccessDenied") }, doctor.Warning, "keys", "AccessDenied", "s3:ListBucket"},
+		{"a bucket that cannot be listed", func(s *doctor.Seen) { s.Listing.Err = errorOf("AccessDenied") }, doctor.Warning, "keys", "AccessDenied", "s3:ListBucket"},
 		{"browsers keep pages", func(s *doctor.Seen) { s.Pages[0].CacheControl = "public, Max-Age=86400" }, doctor.Warning, "browsers", "1 of 1 page for more than an hour: index.html (public, Max-Age=86400)", "s-maxage"},
-		{"pages that cannot be seen", func(s *doctor.Seen) { s.Pages[0].Err = aws("Forbidden") }, doctor.Warning, "browsers", "Forbidden", "s3:GetObject"},
+		{"pages that cannot be seen", func(s *doctor.Seen) { s.Pages[0].Err = errorOf("Forbidden") }, doctor.Warning, "browsers", "Forbidden", "s3:GetObject"},
 		{"no pages", func(s *doctor.Seen) { s.Pages = nil }, doctor.Note, "browsers", "no pages", ""},
 	}
 	for _, test := range tests {
@@ -249,13 +251,13 @@ func TestWhatIsNotThere(t *testing.T) {
 		}
 	}
 	s := healthy()
-	s.Sites[0].Err = aws("NoSuchDistribution")
+	s.Sites[0].Err = errorOf("NoSuchDistribution")
 	find(t, s, doctor.Error, "distribution", "account 1 has none of this ID")
-	s.Sites[0].Err = aws("AccessDenied")
+	s.Sites[0].Err = errorOf("AccessDenied")
 	find(t, s, doctor.Error, "distribution", "cannot be read: AccessDenied")
 	s.Sites = nil
 	find(t, s, doctor.Error, "distribution", "no distribution of this account has the bucket www")
-	s.Fed.Err = aws("AccessDenied")
+	s.Fed.Err = errorOf("AccessDenied")
 	find(t, s, doctor.Error, "distribution", "cannot be listed")
 	s = healthy()
 	s.Bucket = "other"
@@ -268,7 +270,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	s = healthy()
 	s.Own, s.Region = true, ""
 	find(t, s, doctor.Note, "events", "does not apply")
-	s.Home.Err = aws("NotFound")
+	s.Home.Err = errorOf("NotFound")
 	find(t, s, doctor.Error, "region", "there is no bucket www")
 }
 

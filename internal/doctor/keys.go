@@ -17,15 +17,21 @@ func (s Seen) keys() []Finding {
 		return []Finding{{Level: Warning, Check: check, Saw: "the bucket cannot be listed: " + why(s.Listing.Err), Do: remedy(s.Listing.Err, "s3:ListBucket")}}
 	}
 	var broad []string
+	reached := 0
 	for _, key := range s.Listing.Is.Keys {
-		for _, path := range freshet.KeyPaths(s.below(key)) {
+		below, ok := s.below(key)
+		if !ok {
+			continue
+		}
+		reached++
+		for _, path := range freshet.KeyPaths(below) {
 			if p, exact := freshet.PathPattern(path); !exact {
 				broad = append(broad, fmt.Sprintf("%s (only by %s)", key, p))
 				break
 			}
 		}
 	}
-	looked := count(len(s.Listing.Is.Keys), "key")
+	looked := count(reached, "key")
 	if s.Listing.Is.More {
 		looked = "the first " + looked
 	}
@@ -44,14 +50,17 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// below is key without the origin path under which a distribution has it.
-func (s Seen) below(key string) string {
+// below is key without the origin path under which a distribution has it, and
+// whether one has it at all. Where none is known to have the bucket, all count.
+func (s Seen) below(key string) (rest string, reached bool) {
+	reached = true
 	for i := range s.Sites {
 		for _, o := range s.feeding(&s.Sites[i]) {
-			if rest, ok := strings.CutPrefix("/"+key, o.OriginPath+"/"); ok && o.OriginPath != "" {
-				return rest
+			if rest, ok := strings.CutPrefix("/"+key, o.OriginPath+"/"); ok {
+				return rest, true
 			}
+			reached = false
 		}
 	}
-	return key
+	return key, reached
 }

@@ -132,7 +132,9 @@ func (c Config) rewritten(ctx context.Context, s *Seen, d *distribution.Distribu
 	}
 	var keys []string
 	for _, key := range s.Listing.Is.Keys[:min(len(s.Listing.Is.Keys), tried)] {
-		keys = append(keys, s.below(key))
+		if below, ok := s.below(key); ok {
+			keys = append(keys, below)
+		}
 	}
 	return try(ctx, d, name, code, samples(keys, s.indexes()))
 }
