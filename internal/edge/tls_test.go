@@ -223,6 +223,71 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// Who has said all may still listen: the end of one direction goes on to the
+// other side and ends nothing else.
+func TestWebSocketHalfCloses(t *testing.T) {
+	for _, viewerFirst := range []bool{true, false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, both, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(both, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			both.Flush()
+			if !viewerFirst {
+				fmt.Fprint(conn, "all")
+				_ = conn.(*net.TCPConn).CloseWrite()
+			}
+			got, err := io.ReadAll(both)
+			if err != nil || string(got) != "question" {
+				t.Errorf("the origin got %q, %v", got, err)
+			}
+			if viewerFirst {
+				fmt.Fprint(conn, "all")
+			}
+		}))
+		t.Cleanup(server.Close)
+		e := reaching(t, Config{Origins: map[string]string{"chat.example": server.URL}}, custom(distribution.Origin{DomainName: "chat.example"}))
+		self := authority(t)
+		for _, secure := range []bool{false, true} {
+			var conn net.Conn
+			var err error
+			if secure {
+				conn, err = tls.Dial("tcp", listeningTLS(t, e, e.TLS(nil, self)), &tls.Config{RootCAs: self.Pool(), ServerName: "e1.cloudfront.localhost"})
+			} else {
+				conn, err = net.Dial("tcp", listening(t, e))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			fmt.Fprint(conn, opening)
+			in := bufio.NewReader(conn)
+			if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 101 {
+				t.Fatalf("%v, %v", resp, err)
+			}
+			say := func() {
+				fmt.Fprint(conn, "question")
+				if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+					t.Error(err)
+				}
+			}
+			if viewerFirst {
+				say()
+			}
+			if got, err := io.ReadAll(in); err != nil || string(got) != "all" {
+				t.Errorf("viewer first %v, TLS %v: the viewer got %q, %v", viewerFirst, secure, got, err)
+			}
+			if !viewerFirst {
+				say()
+			}
+			conn.Close()
+		}
+	}
+}
+
 // Closing the edge ends what passes through it.
 func TestCloseEndsTunnels(t *testing.T) {
 	server, seen := socketServer(t, http.StatusSwitchingProtocols)

@@ -44,7 +44,7 @@ func (a *asking) setUpgrade(protocol string) {
 func isHandshake(name string) bool { return strings.HasPrefix(name, "Sec-Websocket-") }
 
 // tunnel carries bytes both ways, once the origin has switched protocols, until
-// either side ends or both are silent.
+// both sides have ended, one breaks off, or both are silent.
 func (e *Edge) tunnel(w http.ResponseWriter, resp *response, protocol string) {
 	origin, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok || !strings.EqualFold(resp.Header.Get("Upgrade"), protocol) {
@@ -78,9 +78,20 @@ func (e *Edge) tunnel(w http.ResponseWriter, resp *response, protocol string) {
 	idle := time.AfterFunc(tunnelIdle, end)
 	defer idle.Stop()
 	var both sync.WaitGroup
-	both.Go(func() { defer end(); _ = carry(origin, buffered.Reader, idle) }) // either way it is over
-	both.Go(func() { defer end(); _ = carry(viewer, origin, idle) })
+	both.Go(func() { pipe(origin, buffered.Reader, idle, end) })
+	both.Go(func() { pipe(viewer, origin, idle, end) })
 	both.Wait()
+	end()
+}
+
+// pipe carries bytes one way until there are no more, and says so to where they
+// went: the other way may go on. Where that cannot be said or anything else comes
+// in between, all is over.
+func pipe(to io.Writer, from io.Reader, idle *time.Timer, end func()) {
+	half, ok := to.(interface{ CloseWrite() error })
+	if err := carry(to, from, idle); err != io.EOF || !ok || half.CloseWrite() != nil { //nolint:errorlint // the end is io.EOF itself
+		end()
+	}
 }
 
 // carry copies until the end, and puts off the end of the silence.
