@@ -65,18 +65,48 @@ const (
 	failing        = 3.0 / 4
 	faster         = 1.0 / 4
 	forgotten      = 15 * time.Minute // after which nothing is in progress any more, whoever died without telling
+	ahead          = 10 * time.Minute // that a pause, or what a request counts for, never lasts
 	bulkShare      = 0.9              // of a window; the rest is for urgent requests
 )
 
-func readBook(text []byte, revision string) (book, error) {
-	k := book{Pace: 1, Windows: make(map[string]window)}
+func readBook(text []byte, revision string, now time.Time) (book, error) {
+	k := book{Pace: 1}
 	if len(text) > 0 {
 		if err := json.Unmarshal(text, &k); err != nil {
 			return book{}, fmt.Errorf("read the quota's record: %w", err)
 		}
 	}
+	if k.Windows == nil {
+		k.Windows = make(map[string]window)
+	}
 	k.revision, k.read = revision, true
+	k.believe(now)
 	return k, nil
+}
+
+// believe drops what only a sender whose clock is far ahead can have written,
+// and which would hold up everybody until then.
+func (k *book) believe(now time.Time) {
+	far := now.Add(ahead)
+	if k.Resume.After(far) {
+		k.Resume = time.Time{}
+	}
+	k.Recent = slices.DeleteFunc(k.Recent, func(s spending) bool { return s.Until.After(far) || s.Call.After(far) })
+	for d, w := range k.Windows {
+		if w.Resume.After(far) {
+			w.Resume = time.Time{}
+		}
+		if w.Looked.After(now) {
+			w.Looked = time.Time{}
+		}
+		for id, p := range w.Known {
+			if p.At.After(now) {
+				p.At = now
+				w.Known[id] = p
+			}
+		}
+		k.Windows[d] = w
+	}
 }
 
 func (k *book) text() ([]byte, error) {
@@ -108,16 +138,16 @@ func (k *book) window(distribution string) window {
 	return w
 }
 
-// owed returns how long nothing may be sent for the rates' sake. In no second
-// is more sent than they allow; a request that is larger than what a second
-// allows is sent alone, and makes the next wait for as many seconds as it would
-// have taken.
-func (k *book) owed(q freshet.Quota, u Use, now time.Time) time.Duration {
+// owed returns how long nothing may be sent for the rates' sake, and how long no
+// wildcards. In no second is more sent than they allow; a request that is larger
+// than what a second allows is sent alone, and makes the next wait for as many
+// seconds as it would have taken.
+func (k *book) owed(q freshet.Quota, u Use, now time.Time) (all, wildcards time.Duration) {
 	until := func(s spending) time.Time { return s.Until }
-	return max(0, k.Resume.Sub(now),
+	all = max(0, k.Resume.Sub(now),
 		k.room(atOnce(q), 1, now, func(spending) int { return 1 }, func(s spending) time.Time { return s.Call }),
-		k.room(q.PatternsPerSecond, u.Patterns, now, func(s spending) int { return s.Patterns }, until),
-		k.room(q.WildcardsPerSecond, u.Wildcards, now, func(s spending) int { return s.Wildcards }, until))
+		k.room(q.PatternsPerSecond, u.Patterns, now, func(s spending) int { return s.Patterns }, until))
+	return all, k.room(q.WildcardsPerSecond, u.Wildcards, now, func(s spending) int { return s.Wildcards }, until)
 }
 
 // atOnce is how many requests may be sent after a rest, and within as many times
@@ -150,26 +180,26 @@ func (k *book) room(limit float64, n int, now time.Time, of func(spending) int, 
 	return wait
 }
 
-// fits reports whether a request has room in the window of its distribution.
-// One that is larger than the window goes when nothing else is there, and the
-// CDN decides.
-func (k *book) fits(t *ticket, now time.Time) bool {
+// fits reports whether a request has room in the window of its distribution, of
+// which sum is in progress, and whether its wildcards have. One that is larger
+// than the window goes when nothing else is there, and the CDN decides.
+func (k *book) fits(t *ticket, sum Use, now time.Time) (all, wildcards bool) {
 	w := k.window(t.inv.Distribution)
-	w.Known = maps.Clone(w.Known)
-	delete(w.Known, t.inv.CallerReference) // sent again, it counts once
 	if now.Before(w.Resume) {
-		return false
+		return false, false
 	}
-	sum := w.sum()
+	if own, again := w.Known[t.inv.CallerReference]; again && now.Sub(own.At) <= forgotten { // sent again, it counts once
+		sum = Use{sum.Patterns - own.Patterns, sum.Wildcards - own.Wildcards}
+	}
 	if sum == (Use{}) {
-		return true
+		return true, true
 	}
 	share := w.Pace
 	if t.urgency(now) == Bulk {
 		share *= bulkShare
 	}
-	return within(sum.Patterns+t.use.Patterns, t.quota.PatternsInProgress, share) &&
-		(t.use.Wildcards == 0 || within(sum.Wildcards+t.use.Wildcards, t.quota.WildcardsInProgress, share))
+	return within(sum.Patterns+t.use.Patterns, t.quota.PatternsInProgress, share),
+		t.use.Wildcards == 0 || within(sum.Wildcards+t.use.Wildcards, t.quota.WildcardsInProgress, share)
 }
 
 func within(n, limit int, share float64) bool {
@@ -180,14 +210,21 @@ func within(n, limit int, share float64) bool {
 func (k *book) reserve(t *ticket, now time.Time) {
 	inv, u := t.inv, t.use
 	k.charge(inv.CallerReference, t.quota, u, now)
+	k.tidy(now)
 	w := k.window(inv.Distribution)
-	for id, p := range w.Known {
-		if now.Sub(p.At) > forgotten {
-			delete(w.Known, id)
-		}
-	}
 	w.Known[inv.CallerReference] = progress{Use: u, At: now}
 	k.Windows[inv.Distribution] = w
+}
+
+// tidy forgets what has long been over, and distributions of which nothing is
+// worth remembering.
+func (k *book) tidy(now time.Time) {
+	for d, w := range k.Windows {
+		maps.DeleteFunc(w.Known, func(_ string, p progress) bool { return now.Sub(p.At) > forgotten })
+		if len(w.Known) == 0 && w.Pace >= 1 && w.Strikes == 0 && !w.Doubt && !now.Before(w.Resume) && now.Sub(w.Looked) >= lookAgain {
+			delete(k.Windows, d)
+		}
+	}
 }
 
 // charge counts a request that is about to be sent for the rates.
@@ -237,7 +274,7 @@ func (k *book) settle(t *ticket, receipt freshet.Receipt, failed error, now time
 		return true
 	case cdn.Busy:
 		delete(w.Known, t.inv.CallerReference)
-		alone := w.sum() == (Use{}) && now.Sub(w.Looked) < lookEvery
+		alone := w.sum(now) == (Use{}) && now.Sub(w.Looked) < lookEvery
 		w.Pace, w.Doubt = max(slowest, w.Pace/2), true
 		w.Resume = now.Add(grown(k.pauses, w.Strikes, mostFull))
 		w.Strikes++
@@ -261,7 +298,7 @@ func (k *book) accepted(w *window, t *ticket, receipt freshet.Receipt, now time.
 	if repeated {
 		return // the answer of the first time
 	}
-	if month := monthOf(now); k.Month != month {
+	if month := monthOf(now); k.Month < month { // a clock that is behind does not take the new month back
 		k.Month, k.Spent = month, 0
 	}
 	k.Spent += t.use.Patterns
@@ -286,16 +323,29 @@ const (
 
 func grown(first time.Duration, strikes, most int) time.Duration { return first << min(strikes, most) }
 
+func (k *book) knows(id string) bool {
+	for _, w := range k.Windows {
+		if _, known := w.Known[id]; known {
+			return true
+		}
+	}
+	return false
+}
+
 func (k *book) completed(id string) {
 	for _, w := range k.Windows {
 		delete(w.Known, id)
 	}
 }
 
-func (w window) sum() Use {
+// sum is what is in progress: what was not heard of for long is not, or nobody
+// would ever be sent who could tidy up.
+func (w window) sum(now time.Time) Use {
 	var sum Use
 	for _, p := range w.Known {
-		sum = sum.plus(p.Use)
+		if now.Sub(p.At) <= forgotten {
+			sum = sum.plus(p.Use)
+		}
 	}
 	return sum
 }

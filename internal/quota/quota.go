@@ -32,6 +32,7 @@ const (
 	lookEvery = 2 * time.Second // between two looks at what is in progress while there is no room
 	lookAgain = time.Minute     // how long what was seen of others is believed
 	stale     = time.Second     // age at which the record is read anew
+	storeFor  = 5 * time.Second // how long to wait for the store
 )
 
 // Config is what a Broker works with. Only Driver is needed.
@@ -49,15 +50,18 @@ type Config struct {
 // not failures to it but a sign that there was none: it goes on until its
 // context is done. Everything else is the driver's.
 type Broker struct {
-	cfg Config
+	cfg      Config
+	observer cdn.Observer  // nil if the driver is none
+	desk     chan struct{} // filled by who works with the store's record
 
-	mu      sync.Mutex
-	book    book // the store's record as it was last seen
+	mu      sync.Mutex // never held while the store or the CDN is asked
+	book    book       // the store's record as it was last seen; what it refers to never changes
 	loaded  time.Time
 	quotas  map[string]freshet.Quota
-	tickets []*ticket
+	tickets []*ticket       // in the order in which they came
 	done    map[string]bool // invalidations that were seen completed since the book was last written
-	changed chan struct{}   // closed when a ticket may have got its turn
+	looking map[string]bool // distributions of which somebody finds out what is in progress
+	timer   *time.Timer     // wakes when there may be room; nil before it is needed
 }
 
 // New returns a broker.
@@ -77,7 +81,11 @@ func New(cfg Config) *Broker {
 	if cfg.Pushed == nil {
 		cfg.Pushed = func(string, error) {}
 	}
-	return &Broker{cfg: cfg, quotas: make(map[string]freshet.Quota), done: make(map[string]bool), changed: make(chan struct{})}
+	observer, _ := cfg.Driver.(cdn.Observer)
+	return &Broker{
+		cfg: cfg, observer: observer, desk: make(chan struct{}, 1),
+		quotas: make(map[string]freshet.Quota), done: make(map[string]bool), looking: make(map[string]bool),
+	}
 }
 
 // Lane returns the broker as a driver whose requests have that urgency.
@@ -102,12 +110,21 @@ func (b *Broker) Invalidate(ctx context.Context, inv freshet.Invalidation) (fres
 func (b *Broker) Status(ctx context.Context, distribution, id string) (freshet.Receipt, error) {
 	receipt, err := b.cfg.Driver.Status(ctx, distribution, id)
 	if err == nil && receipt.State != freshet.Accepted {
-		b.mu.Lock()
-		b.done[id] = true
-		b.wake()
-		b.mu.Unlock()
+		b.completed(id)
 	}
 	return receipt, err
+}
+
+func (b *Broker) completed(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.book.knows(id) {
+		return
+	}
+	b.done[id] = true
+	b.book = b.book.clone()
+	b.book.completed(id)
+	b.wake()
 }
 
 // Profiles asks the driver, and keeps to what it says of quotas from then on.
@@ -124,11 +141,15 @@ func (b *Broker) Profiles(ctx context.Context) ([]freshet.Profile, error) {
 // Spent returns how many paths the senders of this account have been charged
 // for in the month of now, in UTC, those that were free included.
 func (b *Broker) Spent(ctx context.Context, now time.Time) (paths int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	if err := b.lock(ctx); err != nil {
+		return 0, err
+	}
+	defer b.unlock()
 	if err := b.load(ctx); err != nil {
 		return 0, err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.book.Month != monthOf(now) {
 		return 0, nil
 	}
@@ -153,54 +174,61 @@ func (b *Broker) invalidate(ctx context.Context, inv freshet.Invalidation, l Lan
 
 // await returns when t has got its turn and has been booked.
 func (b *Broker) await(ctx context.Context, t *ticket) error {
+	b.stands(t, true)
 	for {
-		wait, changed, err := b.try(ctx, t)
+		booked, err := b.try(ctx, t)
+		if ctx.Err() != nil && !booked {
+			return fmt.Errorf("wait for room at %s: %w", t.inv.Distribution, context.Cause(ctx))
+		}
 		if err != nil {
 			return &cdn.Error{Class: cdn.Unavailable, Hint: "is the place where the quota is kept reachable?", Err: fmt.Errorf("reserve room at %s: %w", t.inv.Distribution, err)}
 		}
-		if wait == 0 {
+		if booked {
 			return nil
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-changed:
-		case <-timer.C:
+		case <-t.turn:
 		case <-ctx.Done():
-			timer.Stop()
 			return fmt.Errorf("wait for room at %s: %w", t.inv.Distribution, context.Cause(ctx))
 		}
-		timer.Stop()
 	}
 }
 
-// try books t if it is its turn and there is room. Otherwise it returns how
-// long to wait, at most, unless something changes.
-func (b *Broker) try(ctx context.Context, t *ticket) (wait time.Duration, changed <-chan struct{}, err error) {
+// try books t if it is its turn and there is room. Otherwise t is told when to
+// try again.
+func (b *Broker) try(ctx context.Context, t *ticket) (booked bool, err error) {
+	if err := b.look(ctx, t); err != nil {
+		return false, err
+	}
+	if err := b.lock(ctx); err != nil {
+		return false, err
+	}
+	defer b.unlock()
+	err = b.write(ctx, func(k *book) bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		now := time.Now()
+		booked = choose(b.tickets, k, func(t *ticket) bool { return b.blind(t, now) }, now).next == t
+		if booked {
+			k.reserve(t, now)
+		}
+		return booked
+	})
+	if err != nil {
+		return false, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t.waiting = true
-	now := time.Now()
-	if now.Sub(b.loaded) >= stale {
-		b.book.read = false // others may have written
-	}
-	if err := b.look(ctx, t, now); err != nil {
-		return 0, nil, err
-	}
-	err = b.write(ctx, func(k *book) bool {
-		next, soon := choose(b.tickets, k, now)
-		if next != t {
-			wait = max(soon, time.Millisecond)
-			return false
-		}
-		wait = 0
-		k.reserve(t, now)
-		return true
-	})
-	if err == nil && wait == 0 {
-		t.waiting = false
-		b.wake() // whoever is next has another wait now
-	}
-	return wait, b.changed, err
+	t.waiting = !booked
+	b.wake()
+	return booked, nil
+}
+
+// stands notes whether t waits.
+func (b *Broker) stands(t *ticket, waiting bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.waiting = waiting
 }
 
 // settle notes what came of a request, and reports whether to send it again.
@@ -208,81 +236,65 @@ func (b *Broker) settle(ctx context.Context, t *ticket, receipt freshet.Receipt,
 	if failed != nil && cdn.ClassOf(failed).Temporary() {
 		b.cfg.Pushed(t.inv.Distribution, failed)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer b.wake()
-	// What is noted here only spares others a push-back, so its failure is none
-	// of the request's.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	err := b.write(ctx, func(k *book) bool {
-		again = k.settle(t, receipt, failed, time.Now())
-		return true
-	})
+	err := b.note(ctx, func(k *book) { again = k.settle(t, receipt, failed, time.Now()) })
 	if err != nil {
 		b.cfg.Log.Warn("could not note what came of a request", "err", err)
+		class := cdn.ClassOf(failed)
+		again = failed != nil && (class == cdn.Throttled || class == cdn.Busy)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake()
 	return again
 }
 
+// note writes what only spares others a push-back, so that its failure is none
+// of the request's.
+func (b *Broker) note(ctx context.Context, change func(*book)) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeFor)
+	defer cancel()
+	if err := b.lock(ctx); err != nil {
+		return err
+	}
+	defer b.unlock()
+	return b.write(ctx, func(k *book) bool {
+		change(k)
+		return true
+	})
+}
+
+// wake tells those who may have something to try, and itself comes again when
+// time alone may have made room. The caller holds b.mu.
 func (b *Broker) wake() {
-	close(b.changed)
-	b.changed = make(chan struct{})
+	if len(b.tickets) == 0 {
+		if b.timer != nil {
+			b.timer.Stop()
+		}
+		return
+	}
+	now := time.Now()
+	c := choose(b.tickets, &b.book, func(t *ticket) bool { return b.blind(t, now) }, now)
+	if c.next != nil {
+		c.next.tell()
+	}
+	for _, t := range c.full {
+		if b.old(now) || b.unseen(t, now) {
+			t.tell()
+		}
+	}
+	b.wakeAfter(max(c.wait, time.Millisecond))
 }
 
-// load reads the record if it was never read.
-func (b *Broker) load(ctx context.Context) error {
-	if b.book.read {
-		return nil
+func (b *Broker) wakeAfter(wait time.Duration) {
+	if b.timer != nil {
+		b.timer.Reset(wait)
+		return
 	}
-	return b.reload(ctx)
-}
-
-func (b *Broker) reload(ctx context.Context) error {
-	text, revision, err := b.cfg.Store.Load(ctx)
-	if err != nil {
-		return err
-	}
-	b.book, err = readBook(text, revision)
-	b.book.pauses, b.loaded = b.cfg.Pause, time.Now()
-	return err
-}
-
-// write changes the record, once more whenever somebody else has changed it
-// meanwhile. change returns false if there is nothing to write.
-func (b *Broker) write(ctx context.Context, change func(*book) bool) error {
-	if err := b.load(ctx); err != nil {
-		return err
-	}
-	for {
-		k := b.book.clone()
-		for id := range b.done {
-			k.completed(id)
-		}
-		write := change(&k)
-		if !write {
-			b.book.Windows = k.Windows // what was completed counts for nobody
-			return nil
-		}
-		text, err := k.text()
-		if err != nil {
-			return err
-		}
-		revision, ok, err := b.cfg.Store.Swap(ctx, text, k.revision)
-		if err != nil {
-			b.book.read = false // it may have been written or not
-			return err
-		}
-		if ok {
-			k.revision = revision
-			b.book = k
-			clear(b.done)
-			return nil
-		}
-		if err := b.reload(ctx); err != nil {
-			return err
-		}
-	}
+	b.timer = time.AfterFunc(wait, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.wake()
+	})
 }
 
 // enter lines a request up.
@@ -293,7 +305,7 @@ func (b *Broker) enter(inv freshet.Invalidation, l Lane) *ticket {
 	if !known {
 		quota = b.cfg.Default
 	}
-	t := &ticket{inv: inv, lane: l, since: time.Now(), use: useOf(inv.Patterns), quota: quota}
+	t := &ticket{inv: inv, lane: l, since: time.Now(), use: useOf(inv.Patterns), quota: quota, turn: make(chan struct{}, 1)}
 	b.tickets = append(b.tickets, t)
 	return t
 }
@@ -327,9 +339,9 @@ func (b *Broker) Waiting() int {
 func (b *Broker) InProgress() map[string]Use {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	sums := make(map[string]Use)
+	now, sums := time.Now(), make(map[string]Use)
 	for d, w := range b.book.Windows {
-		sums[d] = w.sum()
+		sums[d] = w.sum(now)
 	}
 	maps.DeleteFunc(sums, func(_ string, u Use) bool { return u == Use{} })
 	return sums
