@@ -25,6 +25,7 @@ import (
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
 	"github.com/freshet/freshet/internal/queue"
+	"github.com/freshet/freshet/internal/quota"
 	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/sigv4"
@@ -85,6 +86,7 @@ type Up struct {
 	bucket       *bucket.Bucket
 	edge         *edge.Edge
 	register     *api.Register
+	quota        *quota.Broker
 	pipeline     *pipeline.Pipeline
 	routing      atomic.Pointer[route.Router] // what the pipeline routes with
 	edgeListener net.Listener

@@ -212,6 +212,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Patience: time.Duration(u.cfg.Patience),
 		Slots:    semaphore.NewWeighted(probes),
 	}
+	u.quota = driver
 	u.pipeline = pipeline.New(pipeline.Config{
 		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
 		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,

@@ -52,7 +52,7 @@ var House = []Room{
 	{Dir: "internal/edge/compress"},
 	{Dir: "internal/edge/signed", Kind: Pure, May: []string{"internal/distribution"}},
 	{Dir: "internal/edge/s3origin", May: []string{"."}},
-	{Dir: "internal/metrics", May: []string{".", "internal/edge", "internal/edge/api", "internal/journal"}},
+	{Dir: "internal/metrics", May: []string{".", "internal/edge", "internal/edge/api", "internal/journal", "internal/quota"}},
 	{Dir: "internal/edge/api", May: []string{".", "internal/distribution", "internal/sigv4"}},
 
 	// The conductor.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/freshet/freshet/internal/edge"
+	"github.com/freshet/freshet/internal/quota"
 )
 
 // Recorder is told of everything and keeps count. All methods may be called
@@ -40,6 +41,13 @@ func New() *Recorder {
 type Gauges struct {
 	Edge    func() edge.Stats
 	Waiting func() (changes uint64, err error) // in the queue
+	Quota   Quota                              // nil: requests are not held back
+}
+
+// Quota is who keeps requests back until the CDN has room for them.
+type Quota interface {
+	Waiting() int                     // requests that wait for room
+	InProgress() map[string]quota.Use // by distribution; those with nothing in progress may be left out
 }
 
 // Ask adds what is not counted here but asked for. It may be called once.
@@ -59,6 +67,12 @@ func (r *Recorder) Ask(g Gauges) error {
 		if err := r.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
+	}
+	if g.Quota == nil {
+		return nil
+	}
+	if err := r.registry.Register(&room{r, g.Quota}); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
 	}
 	return nil
 }

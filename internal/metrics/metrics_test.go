@@ -20,6 +20,7 @@ import (
 	"github.com/freshet/freshet/internal/function"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/metrics"
+	"github.com/freshet/freshet/internal/quota"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,11 +31,28 @@ func recorder(t *testing.T) *metrics.Recorder {
 	err := r.Ask(metrics.Gauges{
 		Edge:    func() edge.Stats { return edge.Stats{Objects: 3, Bytes: 4096, Evictions: 7, Patterns: 2} },
 		Waiting: func() (uint64, error) { return 5, nil },
+		Quota:   full{},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// full is a quota with little room left.
+type full struct{}
+
+func (full) Waiting() int { return 4 }
+
+func (full) InProgress() map[string]quota.Use {
+	return map[string]quota.Use{"E8": {Patterns: 2990, Wildcards: 15}, "E9": {Patterns: 1}}
+}
+
+// How much of the quotas is in use is told of each distribution.
+func TestRoomIsTold(t *testing.T) {
+	wantLines(t, scrape(t, recorder(t)), "freshet_quota_waiting 4",
+		`freshet_quota_in_progress{distribution="E8",kind="exact"} 2975`, `freshet_quota_in_progress{distribution="E8",kind="wildcard"} 15`,
+		`freshet_quota_in_progress{distribution="E9",kind="exact"} 1`, `freshet_quota_in_progress{distribution="E9",kind="wildcard"} 0`)
 }
 
 func scrape(t *testing.T, r *metrics.Recorder) string {
