@@ -127,7 +127,7 @@ func picture(s metrics.Snapshot) []string {
 	}
 	lines := []string{
 		fmt.Sprintf("%s  %s requests/s  hit ratio %s  %s/s to viewers  %s fetches/s from origins", s.Time.Local().Format("15:04:05"), rate(s.Requests), ratio, bytesOf(int64(s.Bytes)), rate(s.Fetches)),
-		fmt.Sprintf("stored %d objects, %s  evicted %s/s  changes under way %s", s.StoredObjects, bytesOf(int64(s.StoredBytes)), rate(s.Evictions), waiting),
+		fmt.Sprintf("stored %d objects, %s of %s  evicted %s/s  changes under way %s", s.StoredObjects, bytesOf(int64(s.StoredBytes)), bytesOf(int64(s.Capacity)), rate(s.Evictions), waiting),
 	}
 	var results []string
 	for _, name := range slices.Sorted(maps.Keys(s.Results)) {

@@ -13,7 +13,7 @@ func snapshot() metrics.Snapshot {
 	done, ratio, waiting := at.Add(12*time.Millisecond), 0.925, uint64(3)
 	return metrics.Snapshot{
 		Time: at, Seconds: 1, Requests: 1234.5, Results: map[string]float64{"Miss": 92.5, "Hit": 1142}, HitRatio: &ratio, Bytes: 2.5e6, Fetches: 93,
-		StoredObjects: 17, StoredBytes: 4096, Evictions: 0.25, Waiting: &waiting,
+		StoredObjects: 17, StoredBytes: 4096, Capacity: 64e6, Evictions: 0.25, Waiting: &waiting,
 		Hottest: []metrics.Path{{Distribution: "E1", Path: "/a%20b", Requests: 1000, HitRatio: 1, Bytes: 2e6}, {Path: "/nobody", Requests: 0.1}},
 		Invalidations: []metrics.Invalidation{
 			{ID: "I2", Distribution: "E1", Status: "InProgress", Paths: []string{"/b", "/c*"}, Created: at},
@@ -28,7 +28,7 @@ func snapshot() metrics.Snapshot {
 
 func TestPicture(t *testing.T) {
 	want := `03:04:05  1234.5 requests/s  hit ratio 92.5%  2.5 MB/s to viewers  93.0 fetches/s from origins
-stored 17 objects, 4.1 kB  evicted 0.2/s  changes under way 3
+stored 17 objects, 4.1 kB of 64.0 MB  evicted 0.2/s  changes under way 3
 Hit 1142.0/s  Miss 92.5/s
 
 REQUESTS/S  HITS    BYTES/S  DISTRIBUTION  PATH

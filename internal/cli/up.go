@@ -26,6 +26,7 @@ type upCmd struct {
 	TLSCert   []string      `name:"tls-cert" placeholder:"FILE" sep:"none" help:"PEM file of a certificate for --tls, which viewers get who ask for a name that it holds; the authority's are for the others. May be given several times, each with its --tls-key. Files that change are read again."`
 	TLSKey    []string      `name:"tls-key" placeholder:"FILE" sep:"none" help:"PEM file of the key of the certificate in the same place."`
 	Drain     time.Duration `placeholder:"TIME" help:"For how long answers that are under way go on when it ends (default 10s)."`
+	Memory    config.Size   `placeholder:"SIZE" help:"What the responses take at most that the edge holds, such as 64MiB (default 256MiB)."`
 	API       string        `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string        `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string        `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
@@ -71,6 +72,9 @@ func (c *upCmd) apply(cfg *config.Config) {
 		}
 	}
 	c.describe(cfg)
+	if c.Memory != 0 {
+		cfg.Memory = c.Memory
+	}
 	if c.Drain != 0 {
 		cfg.Drain = config.Duration(c.Drain)
 	}

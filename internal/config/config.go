@@ -46,6 +46,7 @@ type Config struct {
 	Retry        Duration      `yaml:"retry" json:"retry"`                                   // how long a request that fails for a while is worth another try
 	Patience     Duration      `yaml:"patience" json:"patience"`
 	Drain        Duration      `yaml:"drain" json:"drain"`       // for how long answers that are under way go on when everything stops
+	Memory       Size          `yaml:"memory" json:"memory"`     // that responses take at most which the edge holds
 	Deploy       Duration      `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
 	Complete     Duration      `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
 	Quota        string        `yaml:"quota" json:"quota"`       // which of CloudFront's quotas the API holds clients to
@@ -132,6 +133,9 @@ const (
 	DriverEdge       = "edge"       // straight onto the embedded edge
 )
 
+// leastMemory holds a few objects, so that it is a cache.
+const leastMemory = 1 << 20
+
 // Default returns what holds when nothing is set.
 func Default() Config {
 	return Config{
@@ -145,6 +149,7 @@ func Default() Config {
 		Retry:    Duration(2 * time.Minute),
 		Patience: Duration(5 * time.Second),
 		Drain:    Duration(10 * time.Second),
+		Memory:   256 << 20,
 		Deploy:   Duration(500 * time.Millisecond),
 		Quota:    string(api.QuotaNone),
 		Distribution: Distribution{
@@ -231,6 +236,9 @@ func (c Config) Check() error {
 	}
 	if c.Retry < 0 || c.Patience < 0 || c.Drain < 0 || c.Deploy < 0 || c.Complete < 0 {
 		complain("retry, patience, drain, deploy, complete: must not be negative")
+	}
+	if c.Memory < leastMemory {
+		complain("memory: %s is too little, at least %s are needed", c.Memory, Size(leastMemory))
 	}
 	for i, d := range c.Distributions {
 		if d.File == "" {

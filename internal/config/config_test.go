@@ -111,7 +111,8 @@ func TestCheckFindsEverythingThatIsWrong(t *testing.T) {
 		{"TTLs all the same", func(c *Config) {
 			c.Distribution.MinTTL, c.Distribution.DefaultTTL, c.Distribution.MaxTTL = 5, 5, 5
 		}, nil},
-		{"all at once", func(c *Config) { *c = Config{} }, []string{"data: ", "s3: ", "edge: ", "api: ", "bucket: ", "region: ", "driver: ", "quota: "}},
+		{"all at once", func(c *Config) { *c = Config{} }, []string{"data: ", "s3: ", "edge: ", "api: ", "bucket: ", "region: ", "driver: ", "quota: ", "memory: "}},
+		{"too little memory", func(c *Config) { c.Memory = 1<<20 - 1 }, []string{"memory: "}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,7 +46,8 @@ func soakFor(t *testing.T) time.Duration {
 
 // soakConfig makes a copy of each query string, so that there is more to keep
 // than there is memory, and has what says nothing expire soon.
-const soakConfig = `distribution:
+const soakConfig = `memory: 64MiB
+distribution:
   QueryString: true
   DefaultTTL: 2
 `

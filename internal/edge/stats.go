@@ -10,6 +10,7 @@ type Stats struct {
 	Errors      uint64 // answers with a status of 400 or more
 	Objects     int    // stored, including copies that are invalid and not swept yet
 	Bytes       uint64 // they take, overhead included
+	Capacity    uint64 // bytes that they may take
 	Evictions   uint64 // copies that had to make room for others
 	Epoch       uint64 // invalidations so far, over all distributions
 	Patterns    int    // remembered, over all distributions
@@ -37,7 +38,7 @@ func (e *Edge) count(o outcome) {
 func (e *Edge) Stats() Stats {
 	st := Stats{
 		Hits: e.counts.hits.Load(), Misses: e.counts.misses.Load(), RefreshHits: e.counts.refreshHits.Load(),
-		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(), Evictions: e.store.evicted.Load(),
+		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(), Evictions: e.store.evicted.Load(), Capacity: uint64(e.limit),
 	}
 	st.Epoch = e.retired.Load()
 	for _, s := range e.serving().sites {

@@ -58,6 +58,8 @@ func (r *Recorder) Ask(g Gauges) error {
 			func() float64 { return float64(g.Edge().Objects) }),
 		prometheus.NewGaugeFunc(gauge("freshet_edge_stored_bytes", "Memory that the responses take which the edge holds."),
 			func() float64 { return float64(g.Edge().Bytes) }),
+		prometheus.NewGaugeFunc(gauge("freshet_edge_capacity_bytes", "Memory that the responses may take which the edge holds."),
+			func() float64 { return float64(g.Edge().Capacity) }),
 		prometheus.NewGaugeFunc(gauge("freshet_edge_remembered_patterns", "Invalidated patterns that the edge still has to compare with."),
 			func() float64 { return float64(g.Edge().Patterns) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts(gauge("freshet_edge_evictions_total", "Responses that had to make room for others.")),

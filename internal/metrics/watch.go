@@ -26,10 +26,11 @@ type Snapshot struct {
 	Evictions     float64            `json:"evictions_per_second"`
 	StoredObjects int                `json:"stored_objects"`
 	StoredBytes   uint64             `json:"stored_bytes"`
-	Waiting       *uint64            `json:"queue_waiting"` // changes accepted and neither verified nor dead; nil if the queue gives no answer
-	Hottest       []Path             `json:"hottest"`       // most asked for in the last Window, most first
-	Invalidations []Invalidation     `json:"invalidations"` // newest first
-	Changes       []Change           `json:"changes"`       // newest first
+	Capacity      uint64             `json:"capacity_bytes"` // that they may take
+	Waiting       *uint64            `json:"queue_waiting"`  // changes accepted and neither verified nor dead; nil if the queue gives no answer
+	Hottest       []Path             `json:"hottest"`        // most asked for in the last Window, most first
+	Invalidations []Invalidation     `json:"invalidations"`  // newest first
+	Changes       []Change           `json:"changes"`        // newest first
 }
 
 // Window is for how long a request counts for the hottest paths.
@@ -176,7 +177,7 @@ func (w *watch) snapshot(now time.Time) Snapshot {
 	w.before = c
 	s := Snapshot{
 		Time: now, Seconds: c.at.Sub(before.at).Seconds(), Results: make(map[string]float64),
-		StoredObjects: c.stored.Objects, StoredBytes: c.stored.Bytes,
+		StoredObjects: c.stored.Objects, StoredBytes: c.stored.Bytes, Capacity: c.stored.Capacity,
 	}
 	rate := func(now, before uint64) float64 { return per(now-before, s.Seconds) }
 	for i := range c.results {
