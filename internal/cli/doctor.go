@@ -22,6 +22,7 @@ type doctorCmd struct {
 	Bucket       string        `placeholder:"NAME" help:"Bucket (default: that of the running freshet, or the one behind --distribution)."`
 	Distribution string        `placeholder:"ID" help:"Distribution (default: that of the running freshet, or those that have --bucket as an origin)."`
 	Endpoint     string        `name:"endpoint-url" aliases:"endpoint" placeholder:"URL" help:"CloudFront API (default: that of the running freshet, or AWS). AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL_STS say where the others are."`
+	Function     string        `placeholder:"NAME" help:"Lambda function that invalidates: look at it as well."`
 	Canary       bool          `help:"Put a small object into the bucket, change it and remove it, and see that each change reaches the edge."`
 	Within       time.Duration `default:"5m" help:"How long a canary may take."`
 	Keys         int           `default:"1000" placeholder:"N" help:"Look at so many keys of the bucket."`
@@ -32,7 +33,7 @@ type doctorCmd struct {
 func (doctorCmd) Help() string {
 	return `Looks at credentials, region, the distribution, its origins and what answers in front, TTLs,
 cached errors, functions before the cache, invalidations in progress, the bucket's notification
-rules, its keys, and what browsers are told. Nothing is changed, but for the object of --canary.
+rules, its keys, what browsers are told, and with --function the Lambda function. Nothing is changed, but for the object of --canary.
 
 With a freshet running on the data directory that is what is examined, unless --endpoint-url or
 --distribution names another. Otherwise the credentials are those that the AWS CLI would use.
@@ -40,7 +41,7 @@ With a freshet running on the data directory that is what is examined, unless --
 Examples:
   freshet doctor
   freshet doctor --canary
-  freshet doctor --bucket www --canary --within 10m
+  freshet doctor --bucket www --function invalidate --canary --within 10m
   freshet doctor --distribution E2EXAMPLE1234 --json | jq '.[] | select(.level != "ok")'
 
 Exit codes: 0 nothing is worse than a note, 1 there are warnings or errors, 2 wrong usage.`
@@ -67,7 +68,7 @@ func (c *doctorCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	examined.Routes, examined.Canary, examined.Within, examined.Keys = cfg.Routes, c.Canary, c.Within, c.Keys
+	examined.Routes, examined.Canary, examined.Within, examined.Keys, examined.Function = cfg.Routes, c.Canary, c.Within, c.Keys, c.Function
 	if examined.Code, err = codeOf(cfg); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	cf "github.com/aws/aws-sdk-go-v2/service/cloudfront"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -61,6 +62,7 @@ type Invalidations interface {
 type Clients struct {
 	CloudFront    CloudFront
 	S3            Bucket
+	Lambda        Lambda
 	STS           STS // nil for a running freshet, which has none
 	Invalidations Invalidations
 	// Fetch is a viewer's GET of a distribution's path.
@@ -125,6 +127,7 @@ func Dial(ctx context.Context, p Place) (Clients, error) {
 	})
 	if !p.Own {
 		c.STS = sts.NewFromConfig(cfg)
+		c.Lambda = lambda.NewFromConfig(cfg)
 	}
 	driver, err := cloudfront.New(ctx, cloudfront.Config{Endpoint: p.CloudFront, Credentials: cfg.Credentials})
 	if err != nil {

@@ -80,5 +80,5 @@ func Judge(s Seen) []Finding {
 			}
 		}
 	}
-	return slices.Concat(findings, s.events(), s.keys(), s.browsers())
+	return slices.Concat(findings, s.events(), s.worker(), s.keys(), s.browsers())
 }

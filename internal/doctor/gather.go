@@ -25,6 +25,7 @@ type Config struct {
 	Clients
 	Bucket       string // empty: the one behind the distribution
 	Distribution string // ID; empty: those that the bucket feeds
+	Function     string // name of the Lambda function that invalidates; empty: not looked at
 	Own          bool   // all of it is of a running freshet up
 	Routes       route.Rules
 	Code         map[string]Code // of functions that the API does not show, by ARN
@@ -67,7 +68,7 @@ func ask[T any](ctx context.Context, c *Config, doing string, question func(cont
 // gather asks about everything. What is asked later depends on what was found
 // before only where there is nothing to ask about otherwise.
 func gather(ctx context.Context, c Config) Seen {
-	s := Seen{Own: c.Own, Bucket: c.Bucket, Wanted: c.Distribution, Region: c.Region, Routes: c.Routes}
+	s := Seen{Own: c.Own, Bucket: c.Bucket, Wanted: c.Distribution, Region: c.Region, Routes: c.Routes, Function: c.Function}
 	if !c.Own {
 		s.Caller = ask(ctx, &c, "credentials", c.caller)
 	}
@@ -89,6 +90,9 @@ func gather(ctx context.Context, c Config) Seen {
 	}
 	if s.Bucket != "" {
 		c.bucket(ctx, &s)
+	}
+	if c.Function != "" && !c.Own {
+		s.Worker = ask(ctx, &c, "function "+c.Function, func(ctx context.Context) (Worker, error) { return c.lambda(ctx, c.Function, s.Home.Is) })
 	}
 	for i := range s.Sites {
 		if site := &s.Sites[i]; site.Err == nil {

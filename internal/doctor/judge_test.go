@@ -69,6 +69,14 @@ func viewerRequest(s *doctor.Seen, name string) {
 	conf(s).DefaultCacheBehavior.FunctionAssociations = []distribution.FunctionAssociation{{EventType: "viewer-request", FunctionARN: "arn:aws:cloudfront::1:function/" + name}}
 }
 
+// fed names a Lambda function in which nothing is wrong.
+func fed(s *doctor.Seen) *doctor.Worker {
+	if s.Function == "" {
+		s.Function, s.Worker.Is = "inv", doctor.Worker{State: "Active", Update: "Successful", Reserved: new(int32(1)), Sources: []doctor.Feed{{ARN: "arn:q", State: "Enabled"}}}
+	}
+	return &s.Worker.Is
+}
+
 func rewritten(s *doctor.Seen, err error, all ...doctor.Rewritten) {
 	viewerRequest(s, "rewrite")
 	site(s).Rewritten = map[string]doctor.Answer[[]doctor.Rewritten]{"arn:aws:cloudfront::1:function/rewrite": {Is: all, Err: err}}
@@ -160,6 +168,14 @@ func TestWhatIsWrong(t *testing.T) {
 			rule(s).Events = rule(s).Events[1:]
 		}, doctor.Warning, "events", `uploads are told of only for keys that end in ".html", or begin with "img/"`, "routes.sources"},
 
+		{"no such Lambda function", func(s *doctor.Seen) { s.Function, s.Worker.Err = "inv", errorOf("ResourceNotFoundException") }, doctor.Error, "lambda", "inv: there is no such function in eu-west-1", "name"},
+		{"a Lambda function that may not be read", func(s *doctor.Seen) { s.Function, s.Worker.Err = "inv", errorOf("AccessDeniedException") }, doctor.Warning, "lambda", "AccessDeniedException", "lambda:GetFunction"},
+		{"a Lambda function that failed", func(s *doctor.Seen) { fed(s).State, fed(s).Reason = "Failed", "no role" }, doctor.Error, "lambda", "its state is Failed (no role)", "deploy"},
+		{"a failed update", func(s *doctor.Seen) { fed(s).Update = "Failed" }, doctor.Warning, "lambda", "last update failed", "deploy"},
+		{"no concurrency", func(s *doctor.Seen) { fed(s).Reserved = new(int32(0)) }, doctor.Error, "lambda", "never runs", "raise"},
+		{"a disabled mapping", func(s *doctor.Seen) { fed(s).Sources[0].State = "Disabled" }, doctor.Error, "lambda", "of arn:q is Disabled", "enable"},
+		{"no dead letters", func(s *doctor.Seen) { fed(s).Sources = nil }, doctor.Warning, "lambda", "no dead-letter target", "queue"},
+
 		{"a key with ~", func(s *doctor.Seen) { s.Listing.Is.Keys = append(s.Listing.Is.Keys, "u/~me/x.html") }, doctor.Warning, "keys", "1 of 3 keys cannot be invalidated exactly: u/~me/x.html (only by /u/*)", "rename"},
 		{"a key that ends in *", func(s *doctor.Seen) { s.Listing.Is = doctor.Listing{Keys: []string{"a*"}, More: true} }, doctor.Warning, "keys", "1 of the first 1 key", "wildcard"},
 		{"a bucket that cannot be listed", func(s *doctor.Seen) { s.Listing.Err = errorOf("AccessDenied") }, doctor.Warning, "keys", "AccessDenied", "s3:ListBucket"},
@@ -194,7 +210,9 @@ func TestWhatIsWrong(t *testing.T) {
 // What seems wrong and is not.
 func TestWhatIsRight(t *testing.T) {
 	for name, right := range map[string]func(*doctor.Seen){
-		"EventBridge": func(s *doctor.Seen) { s.Rules.Is = doctor.Notifications{EventBridge: true} },
+		"a Lambda function":     func(s *doctor.Seen) { fed(s) },
+		"one with dead letters": func(s *doctor.Seen) { fed(s).Sources, s.Worker.Is.DeadLetters = nil, true },
+		"EventBridge":           func(s *doctor.Seen) { s.Rules.Is = doctor.Notifications{EventBridge: true} },
 		"single events that make up all": func(s *doctor.Seen) {
 			rule(s).Events = append(rule(s).Events[:1], "s3:ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "s3:LifecycleExpiration:*")
 		},

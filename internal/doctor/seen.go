@@ -28,6 +28,8 @@ type Seen struct {
 	Expiring Answer[bool] // whether the bucket's lifecycle rules expire anything
 	Listing  Answer[Listing]
 	Pages    []Page
+	Function string // the Lambda function that invalidates; empty: not looked at
+	Worker   Answer[Worker]
 	Sites    []Site
 }
 

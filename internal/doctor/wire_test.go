@@ -106,7 +106,7 @@ func TestAgainstMoto(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return doctor.Examine(ctx, doctor.Config{Clients: clients, Bucket: "www"})
+		return doctor.Examine(ctx, doctor.Config{Clients: clients, Bucket: "www", Function: "inv"})
 	}
 	want := func(findings []doctor.Finding, level doctor.Level, check, saw string) {
 		t.Helper()
@@ -122,6 +122,7 @@ func TestAgainstMoto(t *testing.T) {
 	want(first, doctor.Error, "distribution", "no distribution of this account has the bucket www")
 	want(first, doctor.Error, "events", "nobody is told of uploads")
 	want(first, doctor.Note, "events", "no lifecycle rule expires anything now")
+	want(first, doctor.Error, "lambda", "inv: there is no such function in eu-west-1")
 	want(first, doctor.Warning, "keys", "1 of 2 keys cannot be invalidated exactly: ~me.css (only by /*)")
 	want(first, doctor.Warning, "browsers", "index.html (max-age=7200)")
 
