@@ -183,7 +183,8 @@ func stampOf(file string) string {
 
 // follow keeps what runs as the distributions' files say, until ctx is done.
 func (u *Up) follow(ctx context.Context) error {
-	f := &follower{read: u.reread, stamp: stampOf, asked: u.opts.Reread, problem: func(err error) {
+	f := &follower{read: u.reload, stamp: stampOf, asked: u.opts.Reread, problem: func(err error) {
+		u.recorder.Reloaded(time.Now(), false)
 		if u.opts.Problem != nil {
 			u.opts.Problem(err)
 			return
@@ -202,6 +203,15 @@ func (u *Up) follow(ctx context.Context) error {
 	}
 	f.run(ctx)
 	return nil
+}
+
+// reload is reread, of whose success the metrics tell. What fails may still be on
+// its way, which the follower finds out.
+func (u *Up) reload(ctx context.Context) (files []string, err error) {
+	if files, err = u.reread(ctx); err == nil {
+		u.recorder.Reloaded(time.Now(), true)
+	}
+	return files, err
 }
 
 // watchFolders watches the folders of files, since what is written by renaming

@@ -25,6 +25,7 @@ type Recorder struct {
 
 	distributions distributions
 	news          news
+	reloads       reloads
 	watched       watched
 }
 
@@ -34,6 +35,7 @@ func New() *Recorder {
 	r.registry.MustRegister(buildInfo(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.registry.MustRegister(r.requests.all()...)
 	r.registry.MustRegister(r.changes.all()...)
+	r.registry.MustRegister(r.reloads.all()...)
 	return r
 }
 
