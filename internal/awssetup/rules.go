@@ -3,7 +3,6 @@ package awssetup
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -107,10 +106,4 @@ func (r Rule) String() string {
 	}
 	fmt.Fprintf(&b, " to %s", r.To)
 	return b.String()
-}
-
-// same reports whether two rules say the same, in whatever order.
-func (r Rule) same(o Rule) bool {
-	return r.ID == o.ID && r.To == o.To && r.Prefix == o.Prefix && r.Suffix == o.Suffix &&
-		slices.Equal(slices.Sorted(slices.Values(r.Events)), slices.Sorted(slices.Values(o.Events)))
 }

@@ -7,8 +7,11 @@ import (
 )
 
 type awsCmd struct {
-	Policy   awsPolicyCmd   `cmd:"" help:"Print a least-privilege policy, as IAM takes it."`
-	Template awsTemplateCmd `cmd:"" help:"Print a template that sets everything up."`
+	Install   awsInstallCmd   `cmd:"" help:"Set up all that keeps a distribution fresh behind a bucket."`
+	Status    awsStatusCmd    `cmd:"" help:"Show what of it there is, and what waits."`
+	Uninstall awsUninstallCmd `cmd:"" help:"Take away what install made."`
+	Policy    awsPolicyCmd    `cmd:"" help:"Print a least-privilege policy, as IAM takes it."`
+	Template  awsTemplateCmd  `cmd:"" help:"Print a template that sets everything up."`
 }
 
 // awsSite is what is set up.

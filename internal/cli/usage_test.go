@@ -31,6 +31,8 @@ func TestWrongUsage(t *testing.T) {
 		{"aws policy --bucket=A --account=123456789012 --region=eu-west-1", `bucket: "A"`},
 		{"aws policy --kind=all --bucket=b.ucket --account=123456789012 --region=eu-west-1", "kind"},
 		{"aws policy --account=123456789012 --region=eu-west-1", "--bucket"},
+		{"aws install --bucket=www --zip=/no/such.zip", "/no/such.zip"},
+		{"aws install --distribution=E1", "--bucket"},
 		{"aws template --format=pulumi", "pulumi"},
 		{"nonsense", "nonsense"},
 	}
@@ -54,7 +56,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "function test --help", "aws policy --help", "aws template --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())
