@@ -17,11 +17,20 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## build bin/freshet, one file without cgo
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/freshet ./cmd/freshet
+
+.PHONY: lambda
+lambda: ## bin/freshet-lambda-arm64.zip and -amd64.zip, the same bytes each time
+	@scripts/lambda-zips bin
+
+# Not part of test: it compiles everything twice more.
+.PHONY: lambda-twice
+lambda-twice: ## build the zips from nothing as well, and compare
+	@scripts/lambda-zips --twice bin
 
 .PHONY: test
 test: programs check lint test-race ## all that CI runs; installs what the tests need if it may

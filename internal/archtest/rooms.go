@@ -81,6 +81,7 @@ var House = []Room{
 	{Dir: "internal/archtest", Kind: Door},
 	{Dir: "cmd/freshet", Kind: Door, May: []string{"internal/cli"}},
 	{Dir: "cmd/freshet-lambda", Kind: Door, May: []string{"internal/lambda"}},
+	{Dir: "scripts", Kind: Door},
 }
 
 // Limits that hold in every room.
