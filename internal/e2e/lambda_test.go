@@ -141,6 +141,7 @@ func TestLambdaErrors(t *testing.T) {
 	if again := rt.deliver(t, []letter{f.letter(1, "b"), {id: "bad", body: "?"}}, patience); len(again) != 1 || again[0].id != "bad" {
 		t.Errorf("got %+v\n%s", again, fn.out.String())
 	}
+	fn.await(t, `"CloudWatchMetrics"`, 3)
 	if n := strings.Count(fn.out.String(), `"CloudWatchMetrics"`); n != 3 {
 		t.Errorf("%d lines of metrics:\n%s", n, fn.out.String())
 	}
