@@ -37,7 +37,7 @@ type Config struct {
 	TLSPort       int               // to which viewers are sent where HTTPS is required; 0 for 443
 
 	MemoryLimit   int64         // bytes for stored responses, overhead included; 0 for 256 MiB
-	LargestObject int64         // bytes of the largest body stored; 0 for 32 MiB; larger ones are passed through
+	LargestObject int64         // bytes of the largest body stored; 0 for a quarter of MemoryLimit, or 32 MiB if that is more; larger ones are passed through
 	OriginTimeout time.Duration // for the first byte of a response and between any two; 0 for CloudFront's 30 s
 	PoP           string        // for X-Amz-Cf-Pop; empty for LCL50-C1
 	Log           *slog.Logger  // nil for none
@@ -66,8 +66,8 @@ type Edge struct {
 	observer  Observer                        // nil for none
 	log       *slog.Logger
 
-	orphans orphans      // fills that nobody waits for
-	filling atomic.Int64 // bytes of responses that are still arriving
+	orphans orphans // fills that nobody waits for
+	room    room    // beside the store
 	counts  counts
 	retired atomic.Uint64 // invalidations of distributions that are served no more
 	sweeps  chan struct{} // asks for a sweep
@@ -95,7 +95,8 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{
 		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
+		room: room{limit: c.MemoryLimit, over: windowSize},
+		pop:  c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
 	if err := e.firstServed(c); err != nil {
 		return nil, err
@@ -105,15 +106,19 @@ func New(c Config) (*Edge, error) {
 	return e, nil
 }
 
+// maxObject is the largest object that may be stored, however much memory there
+// is: the store counts an entry's bytes in 32 bits.
+const maxObject = 2 << 30
+
 func (c Config) withDefaults() Config {
 	if c.MemoryLimit <= 0 {
 		c.MemoryLimit = 256 << 20
 	}
 	if c.LargestObject <= 0 {
-		c.LargestObject = 32 << 20
+		c.LargestObject = max(c.MemoryLimit/4, 32<<20)
 	}
 	// An object must fit into the store to be of use there.
-	c.LargestObject = min(c.LargestObject, c.MemoryLimit)
+	c.LargestObject = min(c.LargestObject, c.MemoryLimit, maxObject)
 	if c.OriginTimeout <= 0 {
 		c.OriginTimeout = 30 * time.Second
 	}

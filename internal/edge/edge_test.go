@@ -125,8 +125,14 @@ func doContext(ctx context.Context, e http.Handler, method, target string, heade
 
 // serve records an answer, and in the header Test-Aborted whether it was broken
 // off.
-func serve(e http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
-	w = httptest.NewRecorder()
+func serve(e http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	serveInto(w, e, r)
+	return w
+}
+
+// serveInto is serve with a recorder of one's own.
+func serveInto(w *httptest.ResponseRecorder, e http.Handler, r *http.Request) {
 	defer func() {
 		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
 			w.Header().Set("Test-Aborted", "yes")
@@ -135,7 +141,6 @@ func serve(e http.Handler, r *http.Request) (w *httptest.ResponseRecorder) {
 		}
 	}()
 	e.ServeHTTP(final{w}, r)
-	return w
 }
 
 // final records what comes after interim responses, which a ResponseRecorder

@@ -28,7 +28,8 @@ type entry struct {
 	status int
 	header http.Header
 	body   []byte
-	part   *part // nil: body is the whole
+	claim  *claim // on the room beside the store; nil for a small body
+	part   *part  // nil: body is the whole
 
 	received time.Time
 	age      time.Duration // it had when it was received
@@ -94,6 +95,8 @@ func (e *entry) size() int64 { return int64(len(e.body)) }
 
 // copyPart writes a part of the body to w.
 func (e *entry) copyPart(_ context.Context, w io.Writer, s span) error {
+	e.claim.enter()
+	defer e.claim.leave()
 	_, err := w.Write(e.body[s.offset : s.offset+s.length])
 	return err
 }

@@ -164,7 +164,7 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	}
 	q.site.tag(f, q.site.tags(merged))
 	entry := f.entry(f.old.status, merged, resp)
-	entry.key, entry.body, entry.part = f.key, f.old.body, f.old.part
+	entry.key, entry.body, entry.claim, entry.part = f.key, f.old.body, f.old.claim, f.old.part
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
 	entry.life = q.lifetime(entry.status, judged, resp.received)
@@ -248,8 +248,10 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 		q.compress(head.header, resp)
 	}
 	head.life = q.lifetime(head.status, resp.Header, head.received)
-	kept := head.life.store && resp.ContentLength <= e.largest && e.filling.Load() < e.limit
+	kept := head.life.store && resp.ContentLength <= e.largest && e.room.admits(resp.ContentLength)
 	s := newStream(resp.ContentLength, !kept)
+	s.claim = &claim{room: &e.room, users: 1}
+	defer s.claim.arrived()
 	s.unread = func() { resp.cancel(errNoReaders) }
 	if !kept {
 		q.supersede(f, head)
@@ -264,6 +266,9 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	case err == nil && kept:
 		whole := f.copy(head)
 		whole.body = s.whole() // which is not all of a window
+		if int64(cap(whole.body)) > e.room.over {
+			whole.claim = s.claim
+		}
 		if s.isWindow() || !q.site.keep(whole) {
 			q.supersede(f, head)
 		}
@@ -286,24 +291,19 @@ func (q *query) supersede(f *fill, head *entry) {
 }
 
 // takeIn reads the body to its end. A body that turns out larger than what is
-// stored goes on to those who are reading it, but nobody else may join.
+// stored, or than there is room for, goes on to those who are reading it, but
+// nobody else may join.
 func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
-	var held int64
-	defer func() { e.filling.Add(-held) }()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := resp.read(buf)
 		if n > 0 {
+			if !s.reserve(n, e.largest) {
+				q.site.leave(f)
+				s.openWindow()
+			}
 			if err := s.append(f.ctx, buf[:n]); err != nil {
 				return err
-			}
-			if !s.isWindow() {
-				held += int64(n)
-				e.filling.Add(int64(n))
-				if held > e.largest {
-					q.site.leave(f)
-					s.openWindow()
-				}
 			}
 		}
 		if err == io.EOF { //nolint:errorlint // the end of a body is io.EOF itself; wrapped, it is a failure

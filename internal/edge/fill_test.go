@@ -350,8 +350,8 @@ func TestLargeObjectsPassThrough(t *testing.T) {
 					t.Errorf("%d bytes, header %v", w.Body.Len(), w.Header())
 				}
 				synctest.Wait()
-				if e.Stats().Objects != 0 || e.filling.Load() != 0 {
-					t.Errorf("stored %d objects, %d bytes filling", e.Stats().Objects, e.filling.Load())
+				if e.Stats().Objects != 0 || e.room.small.Load()+e.room.large.Load() != 0 {
+					t.Errorf("stored %d objects, %d bytes filling", e.Stats().Objects, e.room.small.Load()+e.room.large.Load())
 				}
 			})
 		})

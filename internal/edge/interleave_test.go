@@ -104,7 +104,9 @@ type trial struct {
 	e        *Edge
 	d        distribution.Distribution
 	memory   int64
-	records  int // that are remembered of invalidations
+	largest  int64 // body that is stored
+	beside   int64 // bytes of bodies larger than 512 that may be held beside the store
+	records  int   // that are remembered of invalidations
 	code     Functions
 	removals []removal
 	waiting  []*visit
@@ -160,6 +162,8 @@ func newTrial(t *rapid.T, code Functions) *trial {
 		w.places = append(w.places, pageOfErrors)
 	}
 	w.d = trialDistribution(page)
+	w.largest = rapid.SampledFrom([]int64{0, 0, 1500}).Draw(t, "largest")
+	w.beside = rapid.SampledFrom([]int64{w.memory, w.memory, 5000}).Draw(t, "beside")
 	w.records = rapid.SampledFrom([]int{3, maxRecords, maxRecords}).Draw(t, "records")
 	w.open(t) // after which nothing may be drawn before somebody closes it
 	return w
@@ -193,11 +197,12 @@ func trialDistribution(page bool) distribution.Distribution {
 const stripFunction = `function handler(event) { event.request.uri = event.request.uri.slice(3); return event.request; }`
 
 func (w *trial) open(t *rapid.T) {
-	e, err := New(Config{Distributions: []distribution.Distribution{w.d}, Resolve: through(w.o), MemoryLimit: w.memory, Function: w.code})
+	e, err := New(Config{Distributions: []distribution.Distribution{w.d}, Resolve: through(w.o), MemoryLimit: w.memory, LargestObject: w.largest, Function: w.code})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.multiple = 512
+	e.room.over, e.room.limit = 512, w.beside
 	e.serving().sites[0].epochs.limit = w.records
 	w.e = e
 }
@@ -570,6 +575,9 @@ func (w *trial) finish(t *rapid.T) {
 	w.check(t)
 	if len(w.waiting) > 0 {
 		t.Fatalf("%d requests have no answer, such as %+v", len(w.waiting), *w.waiting[0])
+	}
+	if small, large := w.e.room.small.Load(), w.e.room.large.Load(); small != 0 || large != 0 {
+		t.Fatalf("%d and %d bytes are taken beside the store although nobody uses anything", small, large)
 	}
 	if err := w.e.Invalidate("E1", []freshet.Pattern{"/*"}); err != nil {
 		t.Fatal(err)

@@ -161,6 +161,9 @@ func (s *site) join(q *query, now time.Time, behind bool) (stored *entry, f *fil
 	if old != nil && old.isMark() {
 		old = nil
 	}
+	if old != nil {
+		old.claim.enter()
+	}
 	f.old, f.names, f.tagged = old, q.names(s.root), s.tagHeader == ""
 	f.key = key{q.key.site, strings.Clone(q.key.url), q.key.variant} // not the whole request line
 	f.kept = f.key
@@ -191,6 +194,9 @@ func (s *site) leave(f *fill) {
 // end forgets a fill that has stored what it will store.
 func (s *site) end(f *fill) {
 	s.leave(f)
+	if f.old != nil {
+		f.old.claim.leave()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, f)

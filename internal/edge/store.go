@@ -21,6 +21,7 @@ func newStore(limit uint64) (*store, error) {
 		MaximumWeight: limit,
 		Weigher:       func(_ key, e *entry) uint32 { return e.weight() },
 		OnAtomicDeletion: func(d otter.DeletionEvent[key, *entry]) {
+			d.Value.claim.removed()
 			if d.WasEvicted() {
 				s.evicted.Add(1)
 			}
@@ -45,7 +46,10 @@ func (s *store) peek(k key) *entry {
 	return e.Value
 }
 
-func (s *store) put(e *entry) { s.cache.Set(e.key, e) }
+func (s *store) put(e *entry) {
+	e.claim.stored()
+	s.cache.Set(e.key, e)
+}
 
 // drop removes e, but not an entry that has replaced it.
 func (s *store) drop(e *entry) {
@@ -61,6 +65,7 @@ func (s *store) drop(e *entry) {
 func (s *store) replace(e, next *entry) {
 	s.cache.ComputeIfPresent(e.key, func(now *entry) (*entry, otter.ComputeOp) {
 		if now == e {
+			next.claim.stored()
 			return next, otter.WriteOp
 		}
 		return now, otter.CancelOp

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,10 +18,12 @@ import (
 type stream struct {
 	length int64  // as announced by the origin; -1 if it was not
 	unread func() // called when the last reader of a window has gone; may be nil, must not block
+	claim  *claim // of the buffer; nil if it is not counted
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change
 	window  bool
+	bulky   bool          // body may lie in the buffer that was kept before
 	base    int64         // offset of body[0]
 	waited  time.Duration // by readers of a full window, for those who are behind
 	from    int64         // base when that began to count
@@ -45,6 +48,7 @@ type reader struct {
 	s      *stream
 	offset int64
 	behind bool // too far, so that it gets no more
+	closed bool
 }
 
 // reader adds a reader at the beginning of the body. There is none, and the
@@ -56,6 +60,7 @@ func (s *stream) reader() *reader {
 		return nil
 	}
 	r := &reader{s: s}
+	s.claim.enter()
 	s.readers[r] = struct{}{}
 	return r
 }
@@ -68,6 +73,11 @@ func (r *reader) close() {
 	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.closed = true
+	r.s.claim.leave()
 	delete(r.s.readers, r)
 	if r.s.window && len(r.s.readers) == 0 && r.s.unread != nil {
 		r.s.unread()
@@ -81,8 +91,9 @@ func (s *stream) wake() {
 	s.changed = make(chan struct{})
 }
 
-// append adds p, of which it keeps nothing. It waits while the window is full,
-// and fails when nobody is left for whom the bytes would be.
+// append adds p, of which it keeps nothing, and for which there is room in a
+// buffer. It waits while the window is full, and fails when nobody is left for
+// whom the bytes would be.
 func (s *stream) append(ctx context.Context, p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,13 +104,13 @@ func (s *stream) append(ctx context.Context, p []byte) error {
 		}
 		s.slide()
 		if len(s.body) < windowSize {
+			s.shrink()
 			break
 		}
 		if err := s.makeRoom(ctx); err != nil {
 			return err
 		}
 	}
-	s.reserve(len(p))
 	s.body = append(s.body, p...)
 	s.wake()
 	return nil
@@ -167,16 +178,49 @@ func (s *stream) slide() {
 	}
 }
 
-// reserve doubles the buffer, but not beyond the announced length, so that a
-// large announcement alone takes no memory. s.mu is held.
-func (s *stream) reserve(n int) {
-	if s.window || s.length < 0 || cap(s.body)-len(s.body) >= n {
+// shrink gives up the buffer from before the window, once what is still needed
+// of it is little. s.mu is held.
+func (s *stream) shrink() {
+	if !s.bulky {
 		return
 	}
-	toCome := int(min(s.length-int64(len(s.body)), int64(len(s.body))))
-	bigger := make([]byte, len(s.body), len(s.body)+max(n, toCome))
+	s.bulky = false
+	s.body = slices.Clone(s.body)
+	s.claim.resize(0)
+}
+
+// reserve makes the buffer large enough for n more bytes. It reports false if that
+// would be more than most, or if there is no room beside the store. In a window
+// there always is.
+func (s *stream) reserve(n int, most int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	need := int64(len(s.body) + n)
+	switch {
+	case s.window || need <= int64(cap(s.body)):
+		return true
+	case need > most:
+		return false
+	}
+	size := min(s.roomy(need), most)
+	if !s.claim.resize(size) {
+		return false
+	}
+	bigger := make([]byte, len(s.body), size)
 	copy(bigger, s.body)
 	s.body = bigger
+	return true
+}
+
+// roomy is how large to make a buffer that needs so many bytes: doubled, but not
+// beyond the announced length, so that a large announcement alone takes no memory;
+// where none is known, large ones grow by a quarter. s.mu is held.
+func (s *stream) roomy(need int64) int64 {
+	have := int64(len(s.body))
+	if need <= s.length {
+		return max(need, min(2*have, s.length))
+	}
+	return max(need, have+min(have, max(have/4, windowSize)))
 }
 
 // wait gives s.mu up until something changes.
@@ -196,7 +240,7 @@ func (s *stream) wait(ctx context.Context) error {
 func (s *stream) openWindow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.window = true
+	s.window, s.bulky = true, true
 	s.wake()
 }
 
@@ -224,6 +268,7 @@ func (s *stream) whole() []byte {
 	defer s.mu.Unlock()
 	if cap(s.body) > len(s.body)+len(s.body)/16 {
 		s.body = append(make([]byte, 0, len(s.body)), s.body...)
+		s.claim.resize(int64(len(s.body)))
 	}
 	return s.body
 }
@@ -244,6 +289,7 @@ func (r *reader) copyPart(ctx context.Context, w io.Writer, s span) error {
 		if err != nil {
 			return err
 		}
+		p = p[:min(len(p), windowSize)] // so that what was kept before a window is let go of soon
 		if s.length > 0 {
 			p = p[:min(int64(len(p)), s.length)]
 			s.length -= int64(len(p))
