@@ -154,13 +154,14 @@ func outcomeOf(resp *response, err error) int {
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*response, error) {
 	cleared := false
+	over := o.transport
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		resp, err := o.askOnce(ctx, q, a)
+		resp, err := o.askOnce(ctx, over, q, a)
 		e.fetched(q, began, resp, err)
 		if errors.Is(err, errLeftover) && !cleared && failsOver(a.method) && ctx.Err() == nil {
 			o.hangUp() // on the others, which may be no better
-			cleared = true
+			cleared, over = true, o.apart()
 			attempt--
 			continue
 		}
@@ -170,7 +171,7 @@ func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*r
 	}
 }
 
-func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response, error) {
+func (o *origin) askOnce(parent context.Context, over http.RoundTripper, q *query, a asking) (*response, error) {
 	began := time.Now()
 	ctx, cancel := context.WithCancelCause(parent)
 	waiting := &patience{lasts: o.patience, timer: time.AfterFunc(o.patience, func() { cancel(errOriginSlow) })}
@@ -184,7 +185,7 @@ func (o *origin) askOnce(parent context.Context, q *query, a asking) (*response,
 		return nil, err
 	}
 	var left leftovers
-	resp, err := left.judge(o.transport.RoundTrip(r.WithContext(left.watch(hearing(ctx, a.told)))))
+	resp, err := left.judge(over.RoundTrip(r.WithContext(left.watch(hearing(ctx, a.told)))))
 	waiting.end()
 	if err == nil {
 		err = sound(resp)

@@ -51,6 +51,17 @@ func (o *origin) hangUp() {
 	}
 }
 
+// apart is a transport to the same origin that shares no connection with anyone.
+func (o *origin) apart() http.RoundTripper {
+	t, ok := o.transport.(*http.Transport)
+	if !ok {
+		return o.transport
+	}
+	alone := t.Clone()
+	alone.DisableKeepAlives = true
+	return alone
+}
+
 // endpoint is where an origin listens.
 type endpoint struct {
 	scheme, address string
