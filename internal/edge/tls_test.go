@@ -227,7 +227,9 @@ func TestWebSocket(t *testing.T) {
 // other side and ends nothing else.
 func TestWebSocketHalfCloses(t *testing.T) {
 	for _, viewerFirst := range []bool{true, false} {
+		heard := make(chan struct{}) // for each conversation, when the origin's part is over
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			defer func() { heard <- struct{}{} }()
 			conn, both, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -283,6 +285,7 @@ func TestWebSocketHalfCloses(t *testing.T) {
 			if !viewerFirst {
 				say()
 			}
+			<-heard
 			conn.Close()
 		}
 	}
