@@ -172,7 +172,7 @@ func (f *flight) fly(ctx context.Context) {
 		{stepChanged, func(ctx context.Context) error { return errors.Join(f.remember(ctx), f.put(ctx, second)) }},
 		{stepInvalidated, f.invalidated},
 		{stepCompleted, f.completed},
-		{stepFresh, func(ctx context.Context) error { return f.served(ctx, second) }},
+		{stepFresh, func(ctx context.Context) error { return f.fresh(ctx, second) }},
 		{stepDeleted, func(ctx context.Context) error { return errors.Join(f.remember(ctx), f.remove(ctx)) }},
 		{stepCleared, f.invalidated},
 	}
@@ -262,8 +262,8 @@ func (f *flight) remember(ctx context.Context) error {
 }
 
 // invalidated waits for an invalidation that covers the canary and was not there
-// before. It may be that of the change before, where that one took long: whether
-// what viewers get is new, served finds out.
+// before. It may be that of the change before, where that one took long, which
+// fresh finds out.
 func (f *flight) invalidated(ctx context.Context) error {
 	return f.poll(ctx, "no invalidation that covers "+f.trial.Path, func() (bool, error) {
 		sent, err := f.Invalidations.Since(ctx, f.site.ID, f.since, looked, f.known)
@@ -277,6 +277,25 @@ func (f *flight) invalidated(ctx context.Context) error {
 		return false, err
 	})
 }
+
+// fresh wants the path to be answered with body, after one more invalidation where
+// the one that was seen was that of the change before.
+func (f *flight) fresh(ctx context.Context, body string) error {
+	stale := f.served(ctx, body)
+	if stale == nil {
+		return nil
+	}
+	f.before = append(f.before, f.sent.ID)
+	ctx, cancel := context.WithTimeout(ctx, late)
+	defer cancel()
+	if f.invalidated(ctx) != nil || f.completed(ctx) != nil {
+		return stale
+	}
+	return f.served(ctx, body)
+}
+
+// late is how long after one invalidation that of the next change may come.
+const late = 30 * time.Second
 
 func (f *flight) completed(ctx context.Context) error {
 	return f.poll(ctx, f.sent.ID+" is in progress", func() (bool, error) {
