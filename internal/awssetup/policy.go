@@ -108,12 +108,15 @@ func (s Site) tableStatement() Statement {
 // TablePolicy is the part of RolePolicy that comes with the table.
 func (s Site) TablePolicy() Policy { return policy(s.tableStatement()) }
 
+// tenantPrefix begins the IDs of distribution tenants.
+const tenantPrefix = "dt_"
+
 // cloudFront is what the function may do there. Distributions can be listed only
 // all together; who names them does not need it.
 func (s Site) cloudFront() []Statement {
 	var own, tenants []string
 	for _, d := range s.Distributions {
-		if strings.HasPrefix(d, "dt_") {
+		if strings.HasPrefix(d, tenantPrefix) {
 			tenants = append(tenants, d)
 		} else {
 			own = append(own, d)
