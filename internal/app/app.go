@@ -87,6 +87,7 @@ type Up struct {
 	edge         *edge.Edge
 	register     *api.Register
 	quota        *quota.Broker
+	holds        *pipeline.Holds
 	pipeline     *pipeline.Pipeline
 	routing      atomic.Pointer[route.Router] // what the pipeline routes with
 	edgeListener net.Listener

@@ -213,9 +213,12 @@ func (u *Up) openPipeline(ctx context.Context) error {
 		Slots:    semaphore.NewWeighted(probes),
 	}
 	u.quota = driver
+	if u.holds, err = u.openHolds(ctx); err != nil {
+		return err
+	}
 	u.pipeline = pipeline.New(pipeline.Config{
 		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
-		Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
+		Holds: u.holds, Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
 	u.routing.Store(router)
 	u.inventory = nil // the pipeline keeps what it needs of it
@@ -260,8 +263,11 @@ func (u *Up) withControl(cloudfrontAPI http.Handler) http.Handler {
 			if follow {
 				return u.journal.Follow(ctx, each)
 			}
-			return readLog(ctx, u.queue, u.journal, each)
+			return readLog(ctx, u.queue, u.journal, u.whyWaits(each))
 		},
+		Hold:    u.takeHold,
+		Release: func(ctx context.Context, name string) (bool, error) { return u.pipeline.Release(ctx, name) },
+		Waits:   func() []pipeline.Wait { return u.pipeline.Waits() },
 		Retry: func(ctx context.Context, s server.Selection) (int, error) {
 			return u.pipeline.Retry(ctx, selects(s))
 		},

@@ -43,6 +43,7 @@ type root struct {
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	AWS        awsCmd        `cmd:"" name:"aws" help:"Set freshet up in an AWS account."`
 	Retry      retryCmd      `cmd:"" help:"Try the dead letters again."`
+	Hold       holdCmd       `cmd:"" help:"Run a command while changes gather, so that they are invalidated together."`
 	Chaos      chaosCmd      `cmd:"" help:"Have calls of the running CloudFront API go wrong on purpose."`
 	ConfigCmd  configCmd     `cmd:"" name:"config" help:"Check or show the configuration."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

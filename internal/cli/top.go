@@ -136,6 +136,13 @@ func picture(s metrics.Snapshot) []string {
 	if len(results) > 0 {
 		lines = append(lines, strings.Join(results, "  "))
 	}
+	lines = append(lines, section(s.Waits, waitsHead, func(w metrics.Wait) []string {
+		until := time.Time{}
+		if w.Until != nil {
+			until = *w.Until
+		}
+		return waitsRow(w.Why, w.Changes, w.Since, until, w.Distributions)
+	})...)
 	lines = append(lines, section(s.Hottest, "REQUESTS/S\tHITS\tBYTES/S\tDISTRIBUTION\tPATH", func(p metrics.Path) []string {
 		return []string{rate(p.Requests), percent(p.HitRatio), bytesOf(int64(p.Bytes)), cmp.Or(p.Distribution, "-"), p.Path}
 	})...)

@@ -43,6 +43,7 @@ func New() *Recorder {
 type Gauges struct {
 	Edge    func() edge.Stats
 	Waiting func() (changes uint64, err error) // in the queue
+	Waits   func() []Wait                      // before changes are planned; nil: for nothing
 	Quota   Quota                              // nil: requests are not held back
 }
 
@@ -69,6 +70,17 @@ func (r *Recorder) Ask(g Gauges) error {
 		&waiting{prometheus.NewDesc("freshet_queue_waiting", "Changes that are accepted and neither verified nor dead yet.", nil, nil), g.Waiting},
 	} {
 		if err := r.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	if g.Waits != nil {
+		held := prometheus.NewGaugeFunc(gauge("freshet_changes_held", "Changes that wait for a hold or a fact before they are planned."), func() (n float64) {
+			for _, w := range g.Waits() {
+				n += float64(w.Changes)
+			}
+			return n
+		})
+		if err := r.registry.Register(held); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}

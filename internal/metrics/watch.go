@@ -31,6 +31,16 @@ type Snapshot struct {
 	Hottest       []Path             `json:"hottest"`        // most asked for in the last Window, most first
 	Invalidations []Invalidation     `json:"invalidations"`  // newest first
 	Changes       []Change           `json:"changes"`        // newest first
+	Waits         []Wait             `json:"waits,omitempty"`
+}
+
+// Wait is what changes wait for before they are planned.
+type Wait struct {
+	Why           string     `json:"why"`
+	Distributions []string   `json:"distributions,omitempty"` // empty: all
+	Changes       int        `json:"changes"`                 // that wait
+	Since         time.Time  `json:"since"`
+	Until         *time.Time `json:"until,omitempty"` // when it ends by itself
 }
 
 // Window is for how long a request counts for the hottest paths.
@@ -197,6 +207,9 @@ func (w *watch) snapshot(now time.Time) Snapshot {
 	if g := w.recorder.watched.gauges.Load(); g != nil {
 		if n, err := g.Waiting(); err == nil {
 			s.Waiting = &n
+		}
+		if g.Waits != nil {
+			s.Waits = g.Waits()
 		}
 	}
 	s.Invalidations, s.Changes = w.recorder.newest()

@@ -61,7 +61,7 @@ func (p *Pipeline) gather(ctx context.Context, pc *pace) []*change {
 	var batch []*change
 	room := p.roomForBatch()
 	var closing <-chan time.Time // nil until the first change is there
-	for len(batch) < maxBatch && room > 0 {
+	for len(batch) < maxBatch && room > 0 && ctx.Err() == nil {
 		d, ok := p.next(ctx, pc, len(batch) > 0, closing)
 		if !ok {
 			break
@@ -69,12 +69,14 @@ func (p *Pipeline) gather(ctx context.Context, pc *pace) []*change {
 		now := time.Now()
 		pc.arrived(now)
 		c := p.admit(d, now)
+		p.reached.Store(max(p.reached.Load(), d.Sequence()))
 		if c == nil {
 			continue
 		}
 		p.cfg.Report(p.lastRecords(c))
 		batch = append(batch, c)
-		room -= p.weigh(c.Change)
+		c.weight = p.weigh(c.Change)
+		room -= c.weight
 		if closing == nil {
 			closing = time.After(pc.window)
 		}
@@ -85,10 +87,22 @@ func (p *Pipeline) gather(ctx context.Context, pc *pace) []*change {
 	return batch
 }
 
+// crowded reports whether so many changes wait that no more are taken from the
+// queue.
+func (p *Pipeline) crowded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gate.count() >= maxHeld
+}
+
 // next returns the next delivery, or false when the batch is complete.
 func (p *Pipeline) next(ctx context.Context, pc *pace, begun bool, closing <-chan time.Time) (d queue.Delivery, ok bool) {
+	arrivals := p.arrivals
+	if p.crowded() {
+		arrivals = nil
+	}
 	select {
-	case d = <-p.arrivals:
+	case d = <-arrivals:
 		return d, true
 	default:
 	}
@@ -100,10 +114,12 @@ func (p *Pipeline) next(ctx context.Context, pc *pace, begun bool, closing <-cha
 		quiet = time.After(pc.quiet())
 	}
 	select {
-	case d = <-p.arrivals:
+	case d = <-arrivals:
 		return d, true
 	case <-quiet:
 	case <-closing:
+	case <-p.gate.heard:
+	case <-p.gate.answers:
 	case <-ctx.Done():
 	}
 	return d, false

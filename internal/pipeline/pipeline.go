@@ -30,8 +30,19 @@ type Config struct {
 	Terms   plan.Terms
 	Check   func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
 	Retry   time.Duration                                                                      // how long a request that fails for a while is worth another try
-	Report  func([]journal.Record)                                                             // told of every step; called from several goroutines; must not block
-	Log     *slog.Logger
+
+	// Holds are leases during which changes gather; nil for none.
+	Holds *Holds
+	// Before is what changes wait for before they are planned; nil for nothing. It
+	// is asked about those that come to the same distributions together, and may
+	// take its time: those that come meanwhile join. Its error makes dead letters
+	// of them all, whose reason it is; a retry asks again. What it waited for is
+	// forgotten with the answer: the next change has it asked anew, and so has the
+	// next run.
+	Before func(context.Context, Due) error
+
+	Report func([]journal.Record) // told of every step; called from several goroutines; must not block
+	Log    *slog.Logger
 }
 
 // Pipeline is one run of the conductor.
@@ -46,11 +57,13 @@ type Pipeline struct {
 
 	bulk chan struct{} // a place for each plan that is being sent in bulk
 
+	reached  atomic.Uint64 // the newest message of the queue that was admitted
 	live     *live
 	rerouted atomic.Pointer[route.Router] // nil: the configuration's
 
 	mu       sync.Mutex
 	profiles []freshet.Profile
+	gate     gate
 	register
 }
 
@@ -71,14 +84,17 @@ func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 	if cfg.Bulk == nil {
 		cfg.Bulk = cfg.Driver
 	}
-	return &Pipeline{
+	p := &Pipeline{
 		cfg:      cfg,
 		arrivals: make(chan queue.Delivery, 4*maxBatch),
 		revived:  make(chan journal.Work),
 		bulk:     make(chan struct{}, maxBulk),
 		live:     newLive(verified),
 		register: newRegister(verified),
+		gate:     gate{asked: make(map[string]*asked), retried: make(map[*work]*asked), answers: make(chan struct{}, 1)},
 	}
+	p.gate.heard = p.holdsChanged()
+	return p
 }
 
 // Reroute has plans made from here on find their targets with r: distributions
@@ -112,11 +128,13 @@ func (p *Pipeline) Run(parent context.Context) error {
 		return fmt.Errorf("take up unfinished plans: %w", err)
 	}
 	p.plans.Go(func() { p.takeRevived(ctx) })
+	p.plans.Go(func() { p.keepHeld(ctx, queue.ExtendEvery) })
 	p.plans.Go(func() { stop(p.cfg.Queue.Consume(ctx, p.arrive(ctx))) })
 	var pace pace
 	for ctx.Err() == nil {
-		if batch := p.gather(ctx, &pace); len(batch) > 0 && ctx.Err() == nil {
-			p.do(ctx, batch)
+		batch := p.gather(ctx, &pace)
+		if ready := p.pass(ctx, batch); len(ready) > 0 && ctx.Err() == nil {
+			p.carryOut(ctx, p.plan(ctx, ready))
 		}
 	}
 	if parent.Err() == nil {
@@ -162,10 +180,10 @@ func (p *Pipeline) arrive(ctx context.Context) func(queue.Delivery) {
 	}
 }
 
-// do takes a batch as far as the CDN's acceptance, unless it is sent in bulk;
-// the rest goes on beside the next batch.
-func (p *Pipeline) do(ctx context.Context, batch []*change) {
-	for _, w := range p.plan(ctx, batch) {
+// carryOut takes plans as far as the CDN's acceptance, unless they are sent in
+// bulk; the rest goes on beside the next batch.
+func (p *Pipeline) carryOut(ctx context.Context, plans []*work) {
+	for _, w := range plans {
 		if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, w.Work) }) {
 			return
 		}
@@ -216,6 +234,15 @@ func (p *Pipeline) take(ctx context.Context, saved journal.Work) (w *work, ok bo
 
 // goOn does what is left of a plan that was taken.
 func (p *Pipeline) goOn(ctx context.Context, w *work) {
+	if w.Refused {
+		if err := p.await(ctx, w); err != nil {
+			if ctx.Err() == nil {
+				p.refuse(w.changes, notBefore(err))
+				p.bury(ctx, w)
+			}
+			return
+		}
+	}
 	if w.Stale || w.Refused {
 		var ok bool
 		if w, ok = p.again(ctx, w, w.changes); !ok {

@@ -38,6 +38,8 @@ type line struct {
 	queue   *queue.Queue
 	journal *journal.Journal
 	run     *pipeline.Pipeline
+	holds   *pipeline.Holds
+	before  func(context.Context, pipeline.Due) error
 	stop    func()
 
 	queryString bool // is in the cache key
@@ -77,7 +79,12 @@ func (l *line) start() {
 	}
 	l.records = append(l.records, journal.Record{State: "started"})
 	l.mu.Unlock()
+	shelf, err := journal.OpenShelf(ctx, e.JetStream(), "HOLDS")
+	l.must(err)
+	l.holds, err = pipeline.OpenHolds(ctx, shelf)
+	l.must(err)
 	l.run = pipeline.New(pipeline.Config{
+		Holds: l.holds, Before: l.before,
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Bulk: l.bulk, Check: l.network.probe, Retry: 50 * time.Millisecond,
 		Router: l.router(), Terms: l.terms,
 		Report: l.report, Log: slog.New(slog.DiscardHandler),

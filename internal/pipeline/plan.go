@@ -27,14 +27,12 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 		return nil
 	}
 	var in plan.Input
-	for _, c := range leaders {
-		in.Changes = append(in.Changes, c.Change)
-		for _, f := range c.followers {
-			in.Superseded = append(in.Superseded, f.Change)
-			p.live.begin(f.Change)
-		}
-	}
+	saved := p.batchOf(leaders, &in)
 	in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
+	if p.tooLong(leaders) {
+		first, second := halves(leaders, in.Targets)
+		return append(p.planFor(ctx, first), p.planFor(ctx, second)...)
+	}
 	made, refused, ok := p.makePlan(ctx, in)
 	switch {
 	case !ok:
@@ -43,16 +41,61 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 		first, second := halves(leaders, in.Targets)
 		return append(p.planFor(ctx, first), p.planFor(ctx, second)...)
 	}
-	saved := journal.Work{Plan: made, Planned: time.Now(), Received: make(map[string]time.Time), Refused: refused != nil}
-	for _, c := range leaders {
-		for _, m := range c.lineage() {
-			saved.Received[m.ID()] = m.received
-		}
-	}
+	saved.Plan, saved.Refused = made, refused != nil
 	w := p.carry(saved, leaders)
 	if refused != nil {
-		p.refuse(leaders, refused)
+		p.refuse(leaders, refused.Error())
 	}
+	return []*work{w}
+}
+
+// batchOf puts changes, and what follows them, into the input of a plan.
+func (p *Pipeline) batchOf(leaders []*change, in *plan.Input) journal.Work {
+	saved := journal.Work{Planned: time.Now(), Received: make(map[string]time.Time)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range leaders {
+		in.Changes = append(in.Changes, c.Change)
+		for _, f := range c.followers {
+			p.live.begin(f.Change)
+		}
+	}
+	in.Superseded = p.followersOf(leaders, saved.Received) // the queue still holds those that do not fit
+	return saved
+}
+
+// tooLong reports whether a plan for changes might not fit into the journal. One
+// is never too long, and neither is what was gathered without waiting.
+func (p *Pipeline) tooLong(leaders []*change) bool {
+	weight, room := 0, p.roomForBatch()
+	for i, c := range leaders {
+		if i > 0 && weight > room {
+			return true
+		}
+		weight += c.weight
+	}
+	return false
+}
+
+// unsent makes plans that send nothing, for changes that are given up for a
+// reason.
+func (p *Pipeline) unsent(ctx context.Context, leaders []*change, reason string) []*work {
+	if len(leaders) == 0 {
+		return nil
+	}
+	if p.tooLong(leaders) {
+		return append(p.unsent(ctx, leaders[:len(leaders)/2], reason), p.unsent(ctx, leaders[len(leaders)/2:], reason)...)
+	}
+	var in plan.Input
+	saved := p.batchOf(leaders, &in)
+	saved.Refused = true
+	made, _, ok := p.makePlan(ctx, in)
+	if !ok {
+		return nil
+	}
+	saved.Plan = made
+	w := p.carry(saved, leaders)
+	p.refuse(leaders, reason)
 	return []*work{w}
 }
 
@@ -80,12 +123,12 @@ func halves(changes []*change, targets []freshet.Target) (first, second []*chang
 	return slices.Concat(whole[:len(whole)/2]...), slices.Concat(whole[len(whole)/2:]...)
 }
 
-// refuse gives changes up that no plan within the guard rails is for.
-func (p *Pipeline) refuse(changes []*change, refused *plan.Refused) {
+// refuse gives changes up for which nothing is sent.
+func (p *Pipeline) refuse(changes []*change, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range changes {
-		c.reason = strings.TrimPrefix(c.reason+"; "+refused.Error(), "; ")
+		c.reason = strings.TrimPrefix(c.reason+"; "+reason, "; ")
 	}
 }
 
@@ -305,7 +348,7 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, 
 	case !ok:
 		return nil, false
 	case refused != nil:
-		p.refuse(stale, refused)
+		p.refuse(stale, refused.Error())
 		p.bury(ctx, w)
 		return nil, false
 	}

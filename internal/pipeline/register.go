@@ -20,6 +20,7 @@ func objectOf(c freshet.Change) object { return object{c.Origin, c.Key} }
 type change struct {
 	freshet.Change
 	received   time.Time
+	weight     int              // bytes that it may add to a plan; 0 where it came with one
 	deliveries []queue.Delivery // every message that brought it
 	first      journal.Record   // that it was received
 	records    []journal.Record // the last step, one for each distribution

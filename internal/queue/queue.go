@@ -25,12 +25,17 @@ const (
 	// the longest wait for a CDN; retries are the pipeline's own, and a
 	// restart takes everything over at once.
 	ackWait = time.Hour
+
+	// ExtendEvery is how often Extend is to be called for what waits for longer
+	// than that.
+	ExtendEvery = ackWait / 3
 )
 
 // Queue is the work queue. Its methods may be called concurrently.
 type Queue struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	ackWait time.Duration
 }
 
 // Open creates the queue in js or finds it again.
@@ -45,7 +50,7 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the queue: %w", err)
 	}
-	return &Queue{js: js, stream: s}, nil
+	return &Queue{js: js, stream: s, ackWait: ackWait}, nil
 }
 
 // Put stores a change. It returns when the change is synced to disk; a change
@@ -101,10 +106,23 @@ func (q *Queue) Len(ctx context.Context) (uint64, error) {
 	return info.State.Msgs, nil
 }
 
+// Last is the sequence number of the newest change that waits, or 0 if none does.
+func (q *Queue) Last(ctx context.Context) (uint64, error) {
+	m, err := q.stream.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("read the queue: %w", err)
+	}
+	return m.Sequence, nil
+}
+
 // Delivery is a change that was handed out and not acknowledged yet.
 type Delivery struct {
-	Change freshet.Change
-	msg    jetstream.Msg
+	Change   freshet.Change
+	msg      jetstream.Msg
+	sequence uint64
 }
 
 // Ack removes the change from the queue. It does not wait until that is on
@@ -115,6 +133,19 @@ func (d Delivery) Ack() error {
 	}
 	return nil
 }
+
+// Extend keeps the change from being delivered again for a while, since it is
+// still worked on.
+func (d Delivery) Extend() error {
+	if err := d.msg.InProgress(); err != nil {
+		return fmt.Errorf("keep %s: %w", d.Change.Key, err)
+	}
+	return nil
+}
+
+// Sequence is the place of the change in the queue: those put later have greater
+// ones.
+func (d Delivery) Sequence() uint64 { return d.sequence }
 
 // Consume calls each for everything in the queue, unacknowledged deliveries of
 // an earlier consumer included, oldest first, and then for what is put while it
@@ -136,7 +167,11 @@ func (q *Queue) Consume(ctx context.Context, each func(Delivery)) error {
 			_ = m.TermWithReason("not a change")
 			return
 		}
-		each(Delivery{Change: c, msg: m})
+		d := Delivery{Change: c, msg: m}
+		if meta, err := m.Metadata(); err == nil {
+			d.sequence = meta.Sequence.Stream
+		}
+		each(d)
 	}, jetstream.PullMaxMessages(4096))
 	if err != nil {
 		return fmt.Errorf("consume the queue: %w", err)
@@ -168,7 +203,7 @@ func (q *Queue) takeOver(ctx context.Context) (jetstream.Consumer, error) {
 	c, err := q.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable:       "pipeline-" + rand.Text(),
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       ackWait,
+		AckWait:       q.ackWait,
 		MaxAckPending: -1,
 	})
 	if err != nil {

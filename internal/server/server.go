@@ -15,6 +15,7 @@ import (
 	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/metrics"
+	"github.com/freshet/freshet/internal/pipeline"
 	"github.com/freshet/freshet/internal/route"
 )
 
@@ -37,6 +38,11 @@ type Config struct {
 
 	// Explain says what is done with a request at the moment.
 	Explain func(edge.Question) (Explained, error)
+
+	// Holds are the leases during which changes gather.
+	Hold    func(context.Context, Hold) (pipeline.Lease, error)
+	Release func(ctx context.Context, name string) (held bool, err error)
+	Waits   func() []pipeline.Wait
 
 	Metrics http.Handler                                                       // nil for none
 	Watch   func(ctx context.Context, each func(metrics.Snapshot) error) error // until ctx is done or each fails
@@ -91,6 +97,9 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("DELETE "+Prefix+"chaos", c.setChaos)
 	mux.HandleFunc("GET "+Prefix+"top", c.top)
 	mux.HandleFunc("POST "+Prefix+"explain", c.explain)
+	mux.HandleFunc("GET "+Prefix+"hold", c.holds)
+	mux.HandleFunc("POST "+Prefix+"hold", c.hold)
+	mux.HandleFunc("POST "+Prefix+"hold/release", c.release)
 	if c.Metrics != nil {
 		mux.Handle("GET "+Metrics, c.Metrics)
 	}
