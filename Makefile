@@ -82,6 +82,12 @@ $(HTTP_CACHE_TESTS):
 bench: ## every benchmark; those of internal/e2e are of the whole program
 	go test -run '^$$' -bench . -benchmem ./... </dev/null
 
+# Not part of test: it takes both cores for half an hour.
+.PHONY: bench-edge
+bench-edge: build ## the edge beside nginx, HAProxy, Varnish and Traffic Server, into docs/bench-edge.md; installs them if it may
+	@scripts/install-bench-programs </dev/null
+	go run ./scripts/bench-edge $(BENCH_EDGE)
+
 .PHONY: soak
 soak: ## the tests SOAKS (10) times over, shuffled, then the edge's model and the whole program for long, all with the race detector; FRESHET_SOAK_FOR=1h is how long for the last two
 	go test -race -shuffle=on -count=$(SOAKS) -timeout 3h ./... </dev/null

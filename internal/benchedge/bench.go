@@ -1,0 +1,176 @@
+// Package benchedge holds the edge against the caches that people run today: it
+// loads each of them alike and compares the server's processor time per request.
+package benchedge
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	own     string
+	out     string
+	rounds  int
+	length  time.Duration
+	only    string
+	objects int
+}
+
+// Main runs the comparison and writes its table. args are those of the program
+// without its name.
+func Main(ctx context.Context, args []string, progress io.Writer) error {
+	var o options
+	f := flag.NewFlagSet("bench-edge", flag.ContinueOnError)
+	f.StringVar(&o.own, "freshet", "bin/freshet", "our own program")
+	f.StringVar(&o.out, "out", "docs/bench-edge.md", "file for the table")
+	f.IntVar(&o.rounds, "rounds", 7, "of each contender in each case")
+	f.DurationVar(&o.length, "length", 2*time.Second, "of a round")
+	f.StringVar(&o.only, "only", "", "what the names of cases must hold")
+	f.IntVar(&o.objects, "objects", 1_000_000, "distinct objects, where there are many")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	var err error
+	if o.own, err = filepath.Abs(o.own); err != nil {
+		return fmt.Errorf("find our own program: %w", err)
+	}
+	b := &bench{options: o, progress: progress}
+	if b.origin, err = startOrigin(); err != nil {
+		return err
+	}
+	defer b.origin.Close()
+	var missing []string
+	b.contenders, missing = installed(contenders())
+	for _, name := range missing {
+		fmt.Fprintf(progress, "%s is not installed, and left out\n", name)
+	}
+	if err := b.run(ctx); err != nil {
+		return err
+	}
+	return b.write()
+}
+
+type bench struct {
+	options
+
+	progress   io.Writer
+	origin     *origin
+	contenders []contender
+	results    []result
+}
+
+// result is one case: the rounds of each contender, in their order.
+type result struct {
+	load
+
+	rounds [][]round
+}
+
+func (b *bench) loads() []load {
+	return []load{
+		{name: "1 KiB", path: "/1024/a", connections: 64},
+		{name: "1 KiB, ten browser headers", path: "/1024/a", connections: 64, headers: browser()},
+		{name: "100 KiB", path: "/102400/a", connections: 64, large: true},
+		{name: "10 MiB", path: "/10485760/a", connections: 16, large: true},
+		{name: "1 KiB, cores shared with the clients", path: "/1024/a", connections: 64, shared: true},
+		{name: "1 KiB, access log", path: "/1024/a", connections: 64, log: true},
+	}
+}
+
+func (b *bench) run(ctx context.Context) error {
+	for _, l := range b.loads() {
+		if !strings.Contains(l.name, b.only) {
+			continue
+		}
+		r, err := b.compare(ctx, l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		b.results = append(b.results, r)
+	}
+	return nil
+}
+
+// compare runs the rounds of one case in turns, so that what else the machine
+// does hits all alike.
+func (b *bench) compare(ctx context.Context, l load) (result, error) {
+	servers, clients := "0", "1"
+	if l.shared {
+		servers, clients = "", ""
+	}
+	s := setting{origin: b.origin.addr, own: b.own, large: l.large}
+	if l.log {
+		s.log = "access.log"
+	}
+	running, err := startAll(b.contenders, s, servers)
+	if err != nil {
+		return result{}, err
+	}
+	defer stopAll(running)
+	r := result{load: l, rounds: make([][]round, len(running))}
+	for _, p := range running {
+		if err := b.warm(ctx, p, l); err != nil {
+			return result{}, err
+		}
+	}
+	for i := range b.rounds + 1 {
+		for k, p := range running {
+			one, err := play(ctx, p, l, b.length, clients)
+			if err != nil {
+				return result{}, err
+			}
+			if i == 0 {
+				continue // it warms up
+			}
+			r.rounds[k] = append(r.rounds[k], one)
+			fmt.Fprintf(b.progress, "%s, %s: %.0f requests/s, %.2f us\n", l.name, p.name, one.perSecond, one.cpu)
+		}
+	}
+	return r, nil
+}
+
+// warm asks until the answer comes from the cache.
+func (b *bench) warm(ctx context.Context, p *process, l load) error {
+	for range 50 {
+		before := b.origin.asked.Load()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+l.path, nil)
+		if err != nil {
+			return fmt.Errorf("warm %s: %w", p.name, err)
+		}
+		for _, h := range l.headers {
+			name, value, _ := strings.Cut(h, ": ")
+			req.Header.Set(name, value)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return fmt.Errorf("warm %s: %w", p.name, err)
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("warm %s: status %d, %d bytes, %w", p.name, resp.StatusCode, n, err)
+		}
+		if b.origin.asked.Load() == before {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("%s does not keep %s", p.name, l.path)
+}
+
+func (b *bench) write() error {
+	var text strings.Builder
+	b.report(&text)
+	if err := os.WriteFile(b.out, []byte(text.String()), 0o644); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package benchedge
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What wrk says of itself is read.
+func TestPlay(t *testing.T) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		t.Skip("wrk is not installed; make bench-edge installs it")
+	}
+	o, err := startOrigin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	p := &process{contender: contender{name: "origin"}, addr: o.addr, command: exec.Command("sleep", "60")}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.command.Process.Kill(); _ = p.command.Wait() }()
+	r, err := play(context.Background(), p, load{name: "any", path: "/1024/a", connections: 2, headers: browser()}, time.Second, "")
+	if err != nil || r.perSecond <= 0 || r.p99 <= 0 || r.cpu > 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := play(context.Background(), p, load{name: "none", path: "/none", connections: 2}, time.Second, ""); err == nil {
+		t.Error("answers of 404 count")
+	}
+	if p.resident() <= 0 {
+		t.Errorf("%d bytes resident", p.resident())
+	}
+}
+
+func TestOrigin(t *testing.T) {
+	o, err := startOrigin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	resp, err := http.Get("http://" + o.addr + "/1024/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); len(body) != 1024 || o.asked.Load() != 1 {
+		t.Errorf("%d bytes, asked %d times", len(body), o.asked.Load())
+	}
+}
+
+func TestSpread(t *testing.T) {
+	if got := spreadOf([]float64{9, 1, 5, 3, 7}).String(); got != "5.00 (3.00-7.00)" {
+		t.Error(got)
+	}
+	if got := spreadOf(nil); got != (spread{}) {
+		t.Error(got)
+	}
+}
+
+// The table has a row for each contender, the first of which is 1.
+func TestReport(t *testing.T) {
+	b := &bench{contenders: []contender{{name: "nginx"}, {name: "freshet"}}, options: options{rounds: 1}}
+	b.results = []result{{load{name: "1 KiB"}, [][]round{{{100_000, 9, 800}}, {{150_000, 6, 500}}}}}
+	var text strings.Builder
+	b.report(&text)
+	for _, want := range []string{"## 1 KiB\n", "| nginx | 9.00 (9.00-9.00) | 1.00 | 100000 | 800 |", "| freshet | 6.00 (6.00-6.00) | 1.50 | 150000 | 500 |"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
+	}
+}

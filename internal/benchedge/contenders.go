@@ -1,0 +1,237 @@
+package benchedge
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// contender is a server under test, as it is started in an empty folder.
+type contender struct {
+	name    string
+	program string // that must be installed
+	version []string
+	command func(s setting) ([]string, error)
+}
+
+// setting is where a contender finds and puts things.
+type setting struct {
+	dir    string // an empty one, in memory
+	port   int
+	origin string // host and port
+	own    string // the path of our own program
+	large  bool   // bodies are larger than 32 KiB
+	log    string // file of the access log; empty for none
+}
+
+// contenders are all that are compared, the one first that the others are
+// measured by.
+func contenders() []contender {
+	return []contender{
+		{"nginx", "nginx", []string{"nginx", "-v"}, nginx},
+		{"HAProxy", "haproxy", []string{"haproxy", "-v"}, haproxy},
+		{"Varnish", "varnishd", []string{"varnishd", "-V"}, varnish},
+		{"Apache Traffic Server", "traffic_server", []string{"traffic_server", "-V"}, trafficServer},
+		{"freshet", "", nil, freshet},
+	}
+}
+
+// installed reports which contenders can be started here.
+func installed(all []contender) (can []contender, missing []string) {
+	for _, c := range all {
+		if c.program == "" {
+			can = append(can, c)
+		} else if _, err := exec.LookPath(c.program); err == nil {
+			can = append(can, c)
+		} else {
+			missing = append(missing, c.name)
+		}
+	}
+	return can, missing
+}
+
+// versionOf is the first line in which a program says which it is.
+func (c contender) versionOf() string {
+	if c.version == nil {
+		return c.name
+	}
+	said, _ := exec.Command(c.version[0], c.version[1:]...).CombinedOutput() // some end with 1
+	line, _, _ := bytes.Cut(bytes.TrimSpace(said), []byte("\n"))
+	return string(line)
+}
+
+func write(path, text string, with ...any) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make the folder of %s: %w", path, err)
+	}
+	if err := os.WriteFile(path, fmt.Appendf(nil, text, with...), 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// nginx is at its best with one worker, its cache in memory, open files
+// remembered, and sendfile for large bodies only.
+func nginx(s setting) ([]string, error) {
+	sendfile, log := "sendfile off;", "access_log off;"
+	if s.large {
+		sendfile = "sendfile on; tcp_nopush off;"
+	}
+	if s.log != "" {
+		log = "access_log " + s.log + " combined buffer=64k flush=1s;"
+	}
+	const text = `worker_processes 1; daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log error; worker_rlimit_nofile 65536; user root;
+events { worker_connections 16384; multi_accept on; }
+http {
+	%[2]s %[3]s
+	keepalive_requests 1000000000; keepalive_timeout 300s; tcp_nodelay on;
+	open_file_cache max=2000000 inactive=1h; open_file_cache_valid 1h; open_file_cache_min_uses 1;
+	proxy_cache_path %[1]s/cache levels=1:2 keys_zone=c:400m max_size=16g inactive=1h use_temp_path=off;
+	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/temp; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	upstream o { server %[4]s; keepalive 64; }
+	server {
+		listen 127.0.0.1:%[5]d backlog=4096;
+		location / {
+			proxy_pass http://o; proxy_http_version 1.1; proxy_set_header Connection "";
+			proxy_cache c; proxy_cache_key $host$request_uri; proxy_cache_valid 200 1h; proxy_cache_lock on;
+			add_header X-Cache $upstream_cache_status;
+		}
+	}
+}
+`
+	file := filepath.Join(s.dir, "nginx.conf")
+	return []string{"nginx", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")}, write(file, text, s.dir, sendfile, log, s.origin, s.port)
+}
+
+func haproxy(s setting) ([]string, error) {
+	log := ""
+	if s.log != "" {
+		log = "log stdout format raw local0\n\toption httplog"
+	}
+	const text = `global
+	nbthread 1
+	maxconn 9000
+	tune.bufsize 32768
+defaults
+	mode http
+	timeout connect 5s
+	timeout client 300s
+	timeout server 60s
+	%[1]s
+cache c
+	total-max-size 1024
+	max-object-size 20000000
+	max-age 3600
+frontend f
+	bind 127.0.0.1:%[2]d
+	http-request cache-use c
+	http-response cache-store c
+	default_backend o
+backend o
+	server o %[3]s
+`
+	file := filepath.Join(s.dir, "haproxy.cfg")
+	return []string{"haproxy", "-f", file}, write(file, text, log, s.port, s.origin)
+}
+
+func varnish(s setting) ([]string, error) {
+	host, port, _ := strings.Cut(s.origin, ":")
+	const text = `vcl 4.1;
+backend o { .host = "%s"; .port = "%s"; }
+sub vcl_recv { unset req.http.Cookie; }
+sub vcl_backend_response { set beresp.ttl = 1h; }
+`
+	file := filepath.Join(s.dir, "b.vcl")
+	args := []string{
+		"varnishd", "-F", "-n", filepath.Join(s.dir, "run"), "-a", fmt.Sprintf("127.0.0.1:%d", s.port), "-f", file, "-s", "malloc,4g",
+		"-p", "thread_pools=1", "-p", "thread_pool_min=100", "-p", "thread_pool_max=3000", "-p", "thread_pool_stack=64k",
+	}
+	return args, write(file, text, host, port)
+}
+
+// trafficServer runs with everything below one folder, and its cache in memory.
+func trafficServer(s setting) ([]string, error) {
+	said, err := exec.Command("traffic_layout", "info").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask where Traffic Server is installed: %w", err)
+	}
+	plugins := ""
+	for line := range strings.Lines(string(said)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "PLUGINDIR" {
+			plugins = strings.TrimSpace(value)
+		}
+	}
+	etc := filepath.Join(s.dir, "etc")
+	for _, d := range []string{"var", "log", "cache", "run"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
+			return nil, fmt.Errorf("make a folder for Traffic Server: %w", err)
+		}
+	}
+	layout := "prefix: %[1]s\nexec_prefix: %[1]s\nbindir: /usr/bin\nsbindir: /usr/sbin\nsysconfdir: %[1]s/etc\ndatadir: %[1]s/var\nlibexecdir: %[2]s\n" +
+		"localstatedir: %[1]s/var\nruntimedir: %[1]s/run\nlogdir: %[1]s/log\ncachedir: %[1]s/cache\n"
+	logging := 0
+	if s.log != "" {
+		logging = 3
+	}
+	const records = `CONFIG proxy.config.http.server_ports STRING %d:ip-in=127.0.0.1
+CONFIG proxy.config.exec_thread.autoconfig INT 0
+CONFIG proxy.config.exec_thread.limit INT 1
+CONFIG proxy.config.admin.user_id STRING #-1
+CONFIG proxy.config.url_remap.remap_required INT 1
+CONFIG proxy.config.url_remap.pristine_host_hdr INT 1
+CONFIG proxy.config.http.cache.required_headers INT 0
+CONFIG proxy.config.cache.ram_cache.size INT 4294967296
+CONFIG proxy.config.cache.ram_cache_cutoff INT 20971520
+CONFIG proxy.config.http.insert_response_via_str INT 0
+CONFIG proxy.config.log.logging_enabled INT %d
+CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT 300
+CONFIG proxy.config.crash_log_helper STRING NULL
+CONFIG proxy.config.cache.min_average_object_size INT 1500
+`
+	for name, text := range map[string]string{
+		"ip_allow.yaml":  "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n",
+		"remap.config":   "map / http://" + s.origin + "/\n",
+		"storage.config": filepath.Join(s.dir, "cache") + " 2G\n",
+		"records.config": fmt.Sprintf(records, s.port, logging),
+	} {
+		if err := write(filepath.Join(etc, name), "%s", text); err != nil {
+			return nil, err
+		}
+	}
+	file := filepath.Join(s.dir, "layout.yaml")
+	return []string{"env", "TS_RUNROOT=" + file, "traffic_server"}, write(file, layout, s.dir, plugins)
+}
+
+// freshet is the whole program, with a distribution that caches as CloudFront's
+// recommended policy says.
+func freshet(s setting) ([]string, error) {
+	const config = "origins: {bench.test: \"http://%s\"}\nmemory: 2GiB\n%s"
+	const described = `Id: E1BENCH
+DistributionConfig:
+  Enabled: true
+  Origins:
+    - Id: bench
+      DomainName: bench.test
+      CustomOriginConfig: {HTTPPort: 80, OriginProtocolPolicy: http-only}
+  DefaultCacheBehavior:
+    TargetOriginId: bench
+    ViewerProtocolPolicy: allow-all
+    CachePolicyId: Managed-CachingOptimized
+`
+	log := ""
+	if s.log != "" {
+		log = "access_logs: " + filepath.Join(s.dir, "logs") + "\n"
+	}
+	if err := write(filepath.Join(s.dir, "freshet.yaml"), config, s.origin, log); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(s.dir, "distribution.yaml")
+	args := []string{
+		"env", "GOMAXPROCS=1", s.own, "up", "--json", "--data", filepath.Join(s.dir, "data"), "--s3", "127.0.0.1:0", "--api", "127.0.0.1:0",
+		"--edge", fmt.Sprintf("127.0.0.1:%d", s.port), "--distribution", file,
+	}
+	return args, write(file, described)
+}

@@ -1,0 +1,107 @@
+package benchedge
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// load is what is asked of every contender alike.
+type load struct {
+	name        string
+	path        string
+	connections int
+	headers     []string
+	script      string // of wrk, for paths that differ; empty for path
+	large       bool
+	shared      bool // server and clients share the cores
+	log         bool
+}
+
+// round is what one contender did in one window of time.
+type round struct {
+	perSecond float64
+	cpu       float64 // microseconds per request
+	p99       float64 // microseconds
+}
+
+var (
+	saidRequests = regexp.MustCompile(`(\d+) requests in ([0-9.]+)(us|ms|s|m)`)
+	saidP99      = regexp.MustCompile(`99%\s+([0-9.]+)(us|ms|s|m)`)
+	saidErrors   = regexp.MustCompile(`(Non-2xx[^\n]*|Socket errors[^\n]*)`)
+)
+
+// play has wrk load a contender for a while.
+func play(ctx context.Context, p *process, l load, length time.Duration, cores string) (round, error) {
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(l.connections), "-d" + strconv.Itoa(int(max(length.Round(time.Second), time.Second)/time.Second)) + "s", "--latency"}
+	if l.shared {
+		args[1] = "-t2"
+	} else if cores != "" {
+		args = append([]string{"taskset", "-c", cores}, args...)
+	}
+	for _, h := range l.headers {
+		args = append(args, "-H", h)
+	}
+	if l.script != "" {
+		args = append(args, "-s", l.script)
+	}
+	args = append(args, "http://"+p.addr+l.path)
+	before := p.cpu()
+	said, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	spent := p.cpu() - before
+	if err != nil {
+		return round{}, fmt.Errorf("wrk: %w: %s", err, said)
+	}
+	if wrong := saidErrors.Find(said); wrong != nil {
+		return round{}, fmt.Errorf("%s, %s: %s", p.name, l.name, wrong)
+	}
+	m := saidRequests.FindSubmatch(said)
+	if m == nil {
+		return round{}, fmt.Errorf("wrk said no number of requests: %s", said)
+	}
+	n, _ := strconv.ParseFloat(string(m[1]), 64)
+	if n == 0 {
+		return round{}, fmt.Errorf("%s, %s: no request was answered", p.name, l.name)
+	}
+	r := round{perSecond: n / (microseconds(m[2], m[3]) / 1e6), cpu: float64(spent.Microseconds()) / n}
+	if q := saidP99.FindSubmatch(said); q != nil {
+		r.p99 = microseconds(q[1], q[2])
+	}
+	return r, nil
+}
+
+func microseconds(number, unit []byte) float64 {
+	n, _ := strconv.ParseFloat(string(number), 64)
+	return n * map[string]float64{"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}[string(unit)]
+}
+
+// spread is the median of some values, and the middle half of them.
+type spread struct{ median, low, high float64 }
+
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	s := slices.Sorted(slices.Values(values))
+	at := func(share float64) float64 { return s[min(int(share*float64(len(s))), len(s)-1)] }
+	return spread{at(0.5), at(0.25), at(0.75)}
+}
+
+// browser is what a browser sends beside Host.
+func browser() []string {
+	return strings.Split(`User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8
+Accept-Language: en-GB,en;q=0.7,de;q=0.3
+Accept-Encoding: gzip, deflate, br
+Referer: https://www.example.com/section/page.html
+Sec-Fetch-Dest: document
+Sec-Fetch-Mode: navigate
+Sec-Fetch-Site: same-origin
+Upgrade-Insecure-Requests: 1
+Cookie: session=0123456789abcdef; theme=dark`, "\n")
+}
