@@ -25,6 +25,7 @@ var House = []Room{
 	{Dir: "internal/inventory/lines", Kind: Pure},
 	{Dir: "internal/plan", Kind: Pure, May: []string{".", "internal/inventory", "internal/plan/cover"}},
 	{Dir: "internal/awssetup", Kind: Pure},
+	{Dir: "internal/variant", Kind: Pure, May: []string{"internal/distribution"}},
 	{Dir: "internal/plan/cover", Kind: Pure, May: []string{".", "internal/inventory"}},
 
 	// The rim: talks to the world, decides nothing.
@@ -32,6 +33,7 @@ var House = []Room{
 	{Dir: "internal/inventory/listing", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/inventory/accesslog", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/function", May: []string{"."}},
+	{Dir: "internal/probe", May: []string{"internal/variant"}},
 	{Dir: "internal/survey", May: []string{".", "internal/distribution", "internal/distribution/load"}},
 	{Dir: "internal/cdn", May: []string{"."}},
 	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},
@@ -60,7 +62,8 @@ var House = []Room{
 	{Dir: "internal/apply", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/quota", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/quota/dynamo", May: []string{"internal/quota"}},
-	{Dir: "internal/verify", May: []string{"."}},
+	{Dir: "internal/verify", May: []string{".", "internal/probe"}},
+	{Dir: "internal/warm", May: []string{".", "internal/probe"}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
 		"internal/distribution", "internal/inventory", "internal/apply", "internal/quota",
