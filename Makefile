@@ -78,6 +78,12 @@ $(HTTP_CACHE_TESTS):
 	npm install --prefix $@.part --ignore-scripts --no-audit --no-fund --loglevel=error http-cache-tests@$(HTTP_CACHE_TESTS_VERSION)
 	mv $@.part $@
 
+# Not part of test: it takes Node.js and npm. Once it was run, test does the same.
+.PHONY: test-cdk
+test-cdk: ## the CDK construct against freshet aws template; takes Node.js
+	cd deploy/cdk && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	FRESHET_CDK=1 go test -count=1 -run '^TestConstruct$$' ./internal/awssetup </dev/null
+
 .PHONY: bench
 bench: ## every benchmark; those of internal/e2e are of the whole program
 	go test -run '^$$' -bench . -benchmem ./... </dev/null

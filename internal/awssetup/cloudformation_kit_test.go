@@ -202,7 +202,8 @@ func formed(t *testing.T, s awssetup.Site, tpl template, values map[string]any) 
 				awssetup.PropertyArch: fmt.Sprint(p["Architectures"].([]any)...), awssetup.PropertyMemory: get("MemorySize"), awssetup.PropertyTimeout: get("Timeout"),
 				awssetup.PropertyConcurrency: get("ReservedConcurrentExecutions"),
 			}
-			for variable, v := range at(p, "Environment", "Variables").(map[string]any) {
+			variables, _ := at(p, "Environment", "Variables").(map[string]any)
+			for variable, v := range variables {
 				function[variable] = fmt.Sprint(v)
 			}
 			see(awssetup.Function, function)
