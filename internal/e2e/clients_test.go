@@ -31,7 +31,7 @@ func awsCLI(t testing.TB) string {
 // python is the path of a Python that has boto3.
 func python(t testing.TB) string {
 	t.Helper()
-	for _, name := range []string{"python3", "/usr/bin/python3"} {
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
 		if path, err := exec.LookPath(name); err == nil && exec.Command(path, "-c", "import boto3").Run() == nil {
 			return path
 		}
