@@ -42,6 +42,8 @@ var House = []Room{
 	{Dir: "internal/cdn/cloudfront", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/cdn/local", May: []string{".", "internal/cdn", "internal/distribution", "internal/edge/api"}},
 	{Dir: "internal/cdn/memcdn", May: []string{".", "internal/cdn"}},
+	{Dir: "internal/barrier"},
+	{Dir: "internal/release/lambdatest"},
 	{Dir: "internal/stream", May: []string{"."}},
 	{Dir: "internal/queue", May: []string{"."}},
 	{Dir: "internal/journal", May: []string{"."}},

@@ -27,6 +27,7 @@ const maxPlanFile = 4 << 30
 
 type applyCmd struct {
 	File    string `arg:"" default:"-" optional:"" help:"What freshet plan --out wrote. - is standard input."`
+	holding `embed:""`
 	sending `embed:""`
 }
 
@@ -39,13 +40,17 @@ distribution, and otherwise to AWS, with the credentials that the AWS CLI would 
 
 Examples:
   freshet plan --out plan.json event.json && freshet apply plan.json
-  freshet apply --json plan.json`
+  freshet apply --json plan.json
+  freshet apply --wait-for 'url https://origin.example.com/ header X-Version matches ^7$' plan.json`
 }
 
 // Run sends a plan.
 func (c *applyCmd) Run(ctx context.Context, t terminal, r *root) error {
 	p, err := readPlan(c.File, t.in)
 	if err != nil {
+		return err
+	}
+	if err := c.hold(ctx, t, r, c.Endpoint); err != nil {
 		return err
 	}
 	ctx, cancel := c.limit(ctx)

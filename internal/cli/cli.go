@@ -39,6 +39,7 @@ type root struct {
 	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
+	Wait       waitCmd       `cmd:"" help:"Wait until something is true: a function updated, a distribution deployed, an origin fresh."`
 	Doctor     doctorCmd     `cmd:"" help:"Check what stands between a bucket and its viewers, and say what to do."`
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	AWS        awsCmd        `cmd:"" name:"aws" help:"Set freshet up in an AWS account."`

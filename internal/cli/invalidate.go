@@ -25,6 +25,7 @@ type invalidateCmd struct {
 	Patterns     []string `arg:"" name:"pattern" help:"Paths such as /index.html, /blog/* or '/a%20b.html'; #tag for a cache tag. Only a * at the end is a wildcard."`
 	Distribution string   `placeholder:"ID" help:"Distribution (default: that of the freshet running on the data directory)."`
 	Reference    string   `placeholder:"TEXT" help:"Caller reference: a second call with the same one and the same patterns invalidates nothing again (default: a new one each time)."`
+	holding      `embed:""`
 	sending      `embed:""`
 }
 
@@ -45,6 +46,7 @@ CLI would use.
 Examples:
   freshet invalidate / /index.html '/blog/*'
   freshet invalidate --no-wait /index.html
+  freshet invalidate --wait-for 'lambda site:live updated' '/*'
   freshet invalidate --distribution E2EXAMPLE1234 '/*'`
 }
 
@@ -70,6 +72,9 @@ func (c *invalidateCmd) Run(ctx context.Context, t terminal, r *root) error {
 	}
 	driver, distribution, err := c.driver(ctx, r, c.Distribution)
 	if err != nil {
+		return err
+	}
+	if err := c.hold(ctx, t, r, c.Endpoint); err != nil {
 		return err
 	}
 	ctx, cancel := c.limit(ctx)

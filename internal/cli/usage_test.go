@@ -23,6 +23,8 @@ func TestWrongUsage(t *testing.T) {
 		{"invalidate --timeout=0s /x", "--timeout"},
 		{"invalidate x", "must begin with /"},
 		{"invalidate", "<pattern>"},
+		{"wait lambda site", "updated"},
+		{"invalidate --distribution=E2EXAMPLE1234 --wait-for=pigeon /x", `"pigeon"`},
 		{"up --bucket=Not_A_Bucket", `"Not_A_Bucket"`},
 		{"up --driver=pigeon", `"pigeon"`},
 		{"up /no/such/directory", "/no/such/directory"},
@@ -56,7 +58,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help", "wait --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())
