@@ -175,7 +175,7 @@ func (f *Fact) readDistribution(words []string) error {
 }
 
 func (f *Fact) readURL(words []string) error {
-	if len(words) < 2 {
+	if len(words) == 0 {
 		return fmt.Errorf("a URL is needed, and what is to be seen there")
 	}
 	f.URL = words[0]
@@ -216,7 +216,7 @@ func (f *Fact) readETag(words []string) (rest []string, err error) {
 		if words = words[1:]; words[0] == "changed-from" {
 			f.Changed, words = true, words[1:]
 		}
-		if len(words) > 0 {
+		if len(words) > 0 && opaque(words[0]) != "" {
 			f.ETag = opaque(words[0])
 			return words[1:], nil
 		}

@@ -58,7 +58,7 @@ func TestParseRefuses(t *testing.T) {
 		"lambda site updated fast yes":              `"fast" is not understood`,
 		"distribution site deployed":                "no ID",
 		"distribution E2EXAMPLE1234":                "deployed",
-		"origin https://o.example.com/":             "what is to be seen",
+		"origin https://o.example.com/":             "etag VALUE",
 		"origin s3://bucket etag x":                 "s3://BUCKET/KEY",
 		"url s3://bucket/key status 200":            "no URL",
 		"url /path status 200":                      "no URL",
