@@ -20,6 +20,7 @@ const planFormat = "freshet-plan/1"
 type planFile struct {
 	Format string `json:"format"`
 	freshet.Plan
+	Commits *ranged `json:"commits,omitempty"` // that the changes are from
 }
 
 // maxPlanFile is the longest plan that is read, in bytes.
@@ -118,9 +119,9 @@ func readPlan(file string, stdin io.Reader) (freshet.Plan, error) {
 }
 
 // writePlan writes a plan to a file, all of it or nothing.
-func writePlan(file string, p freshet.Plan) error {
+func writePlan(file string, p planFile) error {
 	var text bytes.Buffer
-	if err := json.NewEncoder(&text).Encode(planFile{planFormat, p}); err != nil {
+	if err := json.NewEncoder(&text).Encode(p); err != nil {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	if err := replaceFile(file, text.Bytes()); err != nil {

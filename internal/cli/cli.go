@@ -61,7 +61,7 @@ Examples:
   freshet plan event.json             see what an S3 event would invalidate
   freshet explain /blog/              see which object answers, and what removes it from the cache
   freshet doctor --canary             check the whole way from bucket to viewer
-  git diff -z --name-only HEAD~ | freshet plan -
+  freshet plan --git v1..v2           see what a range of commits would invalidate
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale.`
 

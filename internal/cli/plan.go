@@ -18,6 +18,7 @@ import (
 	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/source"
 	"github.com/freshet/freshet/internal/source/batch"
+	"github.com/freshet/freshet/internal/source/gitdiff"
 	"github.com/freshet/freshet/internal/source/keylist"
 	"github.com/freshet/freshet/internal/source/s3event"
 )
@@ -36,6 +37,7 @@ type planCmd struct {
 	Never         []freshet.Pattern `placeholder:"PATTERN" sep:"none" help:"Never send this pattern, such as '/*'. May be given several times."`
 	Out           string            `short:"o" placeholder:"FILE" type:"path" help:"Write the plan to FILE, for freshet apply."`
 	JSON          bool              `name:"json" help:"Print the plan as JSON, as it would be sent."`
+	commits       `embed:""`
 	described     `embed:""`
 }
 
@@ -55,22 +57,33 @@ URL of what changed: paths have their price, and so has making cold what did not
 that it is good to know what the bucket holds. Prices and guard rails are set under plan: in
 the configuration, rewrites and derived URLs under routes:.
 
+With --git the changes are those of a range of commits, whatever is checked out. The same range
+has the same plan again, under the same references, which CDNs take for one; --batch tells a second
+occasion from the first, such as the way back and forth again.
+
 Records that cannot be read are named on standard error, and the exit code is 1; the others
 are planned. A plan that is against the guard rails is refused, with exit code 1.
 
 Examples:
   freshet plan event.json
   aws sqs receive-message --queue-url … | freshet plan
-  git diff -z --name-only HEAD~ | freshet plan --batch "$(git rev-parse HEAD)" --json -
+  freshet plan --git v1.2..main --path public
+  freshet plan --git "$BEFORE..$AFTER" --map 'content/{page...}.md => {page}/index.html' --json
   aws cloudfront get-distribution --id E2EXAMPLE1234 > site.json
   aws s3api list-objects-v2 --bucket www > objects.json
-  git diff -z --name-only HEAD~ | freshet plan --distribution site.json --inventory objects.json \
-      --bucket www --out plan.json
+  freshet plan --git v1.2..main --distribution site.json --inventory objects.json --bucket www \
+      --out plan.json
   freshet apply plan.json`
 }
 
-// Validate refuses what is no number of paths.
+// Validate refuses what is no number of paths, and two sources at a time.
 func (c *planCmd) Validate() error {
+	if c.given() && c.File != "-" {
+		return fmt.Errorf("the changes come from --git or from %s, not from both", c.File)
+	}
+	if err := c.commits.Validate(); err != nil {
+		return err
+	}
 	if c.FreePaths != nil && *c.FreePaths < 0 {
 		return fmt.Errorf("--free-paths=%d: it must not be negative", *c.FreePaths)
 	}
@@ -83,22 +96,11 @@ func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	read, err := c.read(t.in, cfg.Bucket)
+	read, span, err := c.changes(ctx, t, cfg)
 	if err != nil {
 		return err
 	}
-	changes := read.Plain()
-	live := false
-	for i := range changes {
-		if changes[i].Cause != keylist.Cause {
-			live = true
-		} else if c.Batch != "" {
-			changes[i].Version, changes[i].Time = c.Batch, time.Time{}
-		}
-	}
-	if c.Live != nil {
-		live = *c.Live
-	}
+	changes, live := c.dated(read.Plain())
 	p, err := c.make(ctx, t, cfg, changes, live)
 	if err != nil {
 		return err
@@ -107,19 +109,62 @@ func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 		if slices.ContainsFunc(p.Invalidations, func(inv freshet.Invalidation) bool { return inv.Distribution == "" }) {
 			return exitError{exitUsage, errors.New("a plan for a distribution without an ID could not be applied: give it as --distribution ID=FILE")}
 		}
-		if err := writePlan(c.Out, p); err != nil {
+		if err := writePlan(c.Out, planFile{Format: planFormat, Plan: p, Commits: span}); err != nil {
 			return err
 		}
 	}
+	if err := c.show(t.out, p, read, span); err != nil {
+		return err
+	}
+	return complain(t.err, read)
+}
+
+// changes reads them from where they are to come from. The range is nil unless
+// that is commits.
+func (c *planCmd) changes(ctx context.Context, t terminal, cfg config.Config) (batch.Result, *ranged, error) {
+	if c.given() {
+		return c.commits.read(ctx, t, cfg.Bucket, c.Batch, noDeploy)
+	}
+	read, err := c.read(t.in, cfg.Bucket)
+	return read, nil, err
+}
+
+// noDeploy is the base where no deploy is on record.
+func noDeploy(context.Context) (string, error) {
+	return "", usageError("no deploy is on record from which the range could begin: write --git BASE..HEAD")
+}
+
+// dated tells lists of keys apart by --batch, and says whether to plan as freshet
+// up does.
+func (c *planCmd) dated(changes []freshet.Change) (_ []freshet.Change, live bool) {
+	for i := range changes {
+		switch {
+		case changes[i].Cause == gitdiff.Cause:
+		case changes[i].Cause != keylist.Cause:
+			live = true
+		case c.Batch != "":
+			changes[i].Version, changes[i].Time = c.Batch, time.Time{}
+		}
+	}
+	if c.Live != nil {
+		live = *c.Live
+	}
+	return changes, live
+}
+
+// show prints the plan.
+func (c *planCmd) show(w io.Writer, p freshet.Plan, read batch.Result, span *ranged) error {
 	if c.JSON {
-		err = printJSON(t.out, planFile{planFormat, p})
-	} else {
-		err = (&planText{Plan: p, skipped: read.Skipped, free: c.FreePaths}).write(t.out)
+		return printJSON(w, planFile{Format: planFormat, Plan: p, Commits: span})
 	}
-	if err == nil {
-		err = complain(t.err, read)
+	text := &planText{Plan: p, skipped: read.Skipped, free: c.FreePaths}
+	if span != nil {
+		text.skipped = nil
+		if err := span.write(w, read.Skipped); err != nil {
+			return err
+		}
 	}
-	return err
+	return text.write(w)
 }
 
 func (c *planCmd) configuration(r *root) (config.Config, error) {
