@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/freshet/freshet/internal/alarm"
 	"github.com/freshet/freshet/internal/bucket"
 	"github.com/freshet/freshet/internal/config"
 	"github.com/freshet/freshet/internal/distribution"
@@ -87,6 +88,7 @@ type Up struct {
 	edge         *edge.Edge
 	register     *api.Register
 	quota        *quota.Broker
+	alarms       *alarm.Book
 	holds        *pipeline.Holds
 	pipeline     *pipeline.Pipeline
 	routing      atomic.Pointer[route.Router] // what the pipeline routes with
@@ -112,7 +114,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openPipeline, u.openMetrics, u.announce,
+		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())

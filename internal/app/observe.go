@@ -15,7 +15,7 @@ const answersWithin = time.Second
 
 // openMetrics has the metrics ask for what is not counted as it happens.
 func (u *Up) openMetrics(context.Context) error {
-	return u.recorder.Ask(metrics.Gauges{Edge: u.edge.Stats, Quota: u.quota, Waits: u.waits, Waiting: func() (uint64, error) {
+	return u.recorder.Ask(metrics.Gauges{Edge: u.edge.Stats, Quota: u.quota, Waits: u.waits, Overdue: u.pipeline.Overdue, Waiting: func() (uint64, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
 		defer cancel()
 		return u.queue.Len(ctx)
@@ -25,6 +25,7 @@ func (u *Up) openMetrics(context.Context) error {
 // report tells everybody of steps of changes.
 func (u *Up) report(steps []journal.Record) {
 	u.recorder.Records(steps)
+	u.alarms.Records(steps)
 	if u.opts.Report != nil {
 		u.opts.Report(steps)
 	}

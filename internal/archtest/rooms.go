@@ -68,6 +68,7 @@ var House = []Room{
 	{Dir: "internal/quota/dynamo", May: []string{"internal/quota"}},
 	{Dir: "internal/verify", May: []string{".", "internal/probe"}},
 	{Dir: "internal/warm", May: []string{".", "internal/probe"}},
+	{Dir: "internal/alarm", May: []string{".", "internal/journal"}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
 		"internal/distribution", "internal/inventory", "internal/apply", "internal/quota",

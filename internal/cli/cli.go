@@ -24,6 +24,7 @@ const (
 	exitUsage  = 2
 	exitSome   = 3 // some invalidations failed
 	exitStale  = 4 // sent, but seen stale
+	exitLate   = 5 // fresh later than was promised
 )
 
 // root is the grammar.
@@ -63,7 +64,8 @@ Examples:
   freshet doctor --canary             check the whole way from bucket to viewer
   freshet plan --git v1..v2           see what a range of commits would invalidate
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale.`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale,
+5 fresh later than promised.`
 
 // terminal is where a command reads and writes.
 type terminal struct {

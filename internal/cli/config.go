@@ -28,6 +28,9 @@ func (c *configCheckCmd) Run(t terminal, r *root) error {
 	if err == nil && len(cfg.Distributions) > 0 {
 		_, err = planner(t, cfg)
 	}
+	if err == nil {
+		_, err = cfg.Alarm.Secret()
+	}
 	if c.JSON {
 		result := struct {
 			File  string `json:"file"`

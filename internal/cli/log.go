@@ -7,18 +7,23 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/freshet/freshet/internal/app"
+	"github.com/freshet/freshet/internal/config"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/server"
 )
 
 type logCmd struct {
-	Key    []string `placeholder:"KEY" sep:"none" help:"Only this object key. May be given several times."`
-	State  []string `placeholder:"STATE" help:"Only changes that are in this state now: received, planned, sent, completed, verified, stale or dead. May be given several times."`
-	Last   int      `short:"n" placeholder:"N" help:"Only the last N changes."`
-	Follow bool     `short:"f" help:"Show everything, and go on with what comes. Needs a running freshet."`
-	JSON   bool     `name:"json" help:"One JSON line for each step of each change."`
+	Key    []string      `placeholder:"KEY" sep:"none" help:"Only this object key. May be given several times."`
+	State  []string      `placeholder:"STATE" help:"Only changes that are in this state now: received, planned, sent, completed, verified, stale or dead. May be given several times."`
+	Late   bool          `help:"Only changes that were not seen fresh within fresh_within, or should be by now."`
+	Since  time.Duration `placeholder:"TIME" help:"Only what changed at the origin in this time before now, such as 1h."`
+	Fail   bool          `name:"exit-code" help:"With --late: exit code 5 if there are any."`
+	Last   int           `short:"n" placeholder:"N" help:"Only the last N changes."`
+	Follow bool          `short:"f" help:"Show everything, and go on with what comes. Needs a running freshet."`
+	JSON   bool          `name:"json" help:"One JSON line for each step of each change."`
 }
 
 // Help is shown below the flags.
@@ -30,6 +35,7 @@ as freshet up --json prints them.
 Examples:
   freshet log --state dead            what could not be done, and why
   freshet log --key index.html --json
+  freshet log --late --since 1h --exit-code
   freshet log -f`
 }
 
@@ -40,6 +46,10 @@ func (c *logCmd) Validate() error {
 		return fmt.Errorf("--last=%d: a number of changes is needed", c.Last)
 	case c.Last > 0 && c.Follow:
 		return errors.New("--last and --follow do not go together: nobody knows yet which changes will be the last")
+	case c.Fail && (!c.Late || c.Follow):
+		return errors.New("--exit-code goes with --late, and not with --follow")
+	case c.Since < 0:
+		return fmt.Errorf("--since=%v: a time that has passed is needed", c.Since)
 	}
 	return nil
 }
@@ -48,9 +58,12 @@ func (c *logCmd) Validate() error {
 type filter struct {
 	keys   map[string]bool
 	states map[journal.State]bool
+	late   bool
+	since  time.Time                  // zero: always
+	within func(string) time.Duration // for records that do not say what was promised
 }
 
-func (c *logCmd) filter() (filter, error) {
+func (c *logCmd) filter(cfg config.Config) (filter, error) {
 	f := filter{keys: make(map[string]bool), states: make(map[journal.State]bool)}
 	for _, k := range c.Key {
 		f.keys[k] = true
@@ -65,6 +78,10 @@ func (c *logCmd) filter() (filter, error) {
 		}
 		f.states[journal.State(s)] = true
 	}
+	f.late, f.within = c.Late, cfg.FreshWithin.Of
+	if c.Since > 0 {
+		f.since = time.Now().Add(-c.Since)
+	}
 	return f, nil
 }
 
@@ -75,7 +92,21 @@ func stateNames() (names []string) {
 	return names
 }
 
-func (f filter) key(r journal.Record) bool { return len(f.keys) == 0 || f.keys[r.Key] }
+func (f filter) key(r journal.Record) bool {
+	return (len(f.keys) == 0 || f.keys[r.Key]) && !r.ChangedAt.Before(f.since)
+}
+
+// timely reports whether r is shown as far as --late goes. What is not at its
+// end may have been put into the queue without a promise.
+func (f filter) timely(r journal.Record, now time.Time) bool {
+	if !f.late {
+		return true
+	}
+	if !r.State.Final() && r.FreshWithin == 0 {
+		r.FreshWithin = f.within(r.Distribution).Seconds()
+	}
+	return r.LateAt(now)
+}
 
 func (f filter) state(s journal.State) bool { return len(f.states) == 0 || f.states[s] }
 
@@ -85,7 +116,7 @@ func (c *logCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	f, err := c.filter()
+	f, err := c.filter(cfg)
 	if err != nil {
 		return err
 	}
@@ -101,6 +132,16 @@ func (c *logCmd) Run(ctx context.Context, t terminal, r *root) error {
 		return err
 	}
 	chosen := h.choose(f, c.Last)
+	if err := c.show(ctx, t, cfg, f, chosen); err != nil {
+		return err
+	}
+	if c.Fail && len(chosen.order) > 0 {
+		return exitError{code: exitLate}
+	}
+	return nil
+}
+
+func (c *logCmd) show(ctx context.Context, t terminal, cfg config.Config, f filter, chosen *history) error {
 	if !c.JSON {
 		return table(t.out, chosen)
 	}
@@ -117,7 +158,7 @@ func (c *logCmd) Run(ctx context.Context, t terminal, r *root) error {
 func (c *logCmd) follow(ctx context.Context, data string, f filter, out io.Writer) error {
 	show := &ticker{out: out, json: c.JSON, underWay: make(map[string]journal.Record)}
 	return app.Records(ctx, data, true, func(r journal.Record) error {
-		if !f.key(r) || !f.state(r.State) {
+		if !f.key(r) || !f.state(r.State) || !f.timely(r, time.Now()) {
 			return nil
 		}
 		var b strings.Builder
@@ -164,12 +205,12 @@ func (h *history) add(f filter) func(journal.Record) error {
 
 // choose keeps the last n changes (0: all) that are in one of the states now.
 func (h *history) choose(f filter, n int) *history {
-	kept := newHistory()
+	kept, now := newHistory(), time.Now()
 	for _, id := range h.order {
 		if _, again := kept.last[id]; again {
 			continue // received once more after a restart
 		}
-		if r, ok := h.last[id]; ok && f.state(r.State) {
+		if r, ok := h.last[id]; ok && f.state(r.State) && f.timely(r, now) {
 			kept.order = append(kept.order, id)
 			kept.last[id] = r
 		}
@@ -207,6 +248,9 @@ func table(w io.Writer, h *history) error {
 		within := ""
 		if r.VerifiedAt != nil {
 			within = since(r.ChangedAt, *r.VerifiedAt)
+		}
+		if r.Late {
+			within = strings.TrimSpace(within + " late")
 		}
 		var patterns []string
 		for _, p := range r.Patterns {

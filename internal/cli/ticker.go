@@ -171,6 +171,9 @@ func line(r journal.Record) string {
 	if r.State == journal.Stale || r.State == journal.Dead {
 		text += "  " + strings.ToUpper(string(r.State))
 	}
+	if r.Late {
+		text += "  LATE"
+	}
 	if r.Reason != "" {
 		text += " (" + visible(r.Reason) + ")"
 	}

@@ -191,8 +191,12 @@ func took(from time.Time, to *time.Time) string {
 }
 
 func fresh(c metrics.Change) string {
-	if c.State != string(journal.Verified) {
-		return "-"
+	text := "-"
+	if c.State == string(journal.Verified) {
+		text = took(c.ChangedAt, c.VerifiedAt)
 	}
-	return took(c.ChangedAt, c.VerifiedAt)
+	if c.Late {
+		text += " late"
+	}
+	return text
 }

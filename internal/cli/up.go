@@ -34,6 +34,7 @@ type upCmd struct {
 	Quota     string        `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
 	Metrics   string        `placeholder:"ADDR" help:"Address of the metrics for Prometheus (default none; with the token they are at /metrics of the CloudFront API's address)."`
 	AccessLog string        `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
+	Fresh     time.Duration `name:"fresh-within" placeholder:"TIME" help:"How soon after it changed a change is to be seen by viewers (default: no promise). What takes longer is late; see freshet log --late."`
 	Ephemeral bool          `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
 	JSON      bool          `name:"json" help:"Print one JSON line when ready and one for each step of each change."`
 
@@ -74,6 +75,9 @@ func (c *upCmd) apply(cfg *config.Config) {
 	c.describe(cfg)
 	if c.Memory != 0 {
 		cfg.Memory = c.Memory
+	}
+	if c.Fresh != 0 {
+		cfg.FreshWithin.Default = config.Duration(c.Fresh)
 	}
 	if c.Drain != 0 {
 		cfg.Drain = config.Duration(c.Drain)

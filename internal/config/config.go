@@ -45,12 +45,14 @@ type Config struct {
 	Driver       string        `yaml:"driver" json:"driver"`                                 // how invalidations are sent
 	Retry        Duration      `yaml:"retry" json:"retry"`                                   // how long a request that fails for a while is worth another try
 	Patience     Duration      `yaml:"patience" json:"patience"`
-	Drain        Duration      `yaml:"drain" json:"drain"`       // for how long answers that are under way go on when everything stops
-	Memory       Size          `yaml:"memory" json:"memory"`     // that responses take at most which the edge holds
-	Deploy       Duration      `yaml:"deploy" json:"deploy"`     // for how long a changed distribution's status is InProgress
-	Complete     Duration      `yaml:"complete" json:"complete"` // for how long an invalidation is InProgress at least
-	Quota        string        `yaml:"quota" json:"quota"`       // which of CloudFront's quotas the API holds clients to
-	Chaos        string        `yaml:"chaos" json:"chaos"`       // what goes wrong in the API on purpose
+	FreshWithin  FreshWithin   `yaml:"fresh_within,omitempty" json:"fresh_within,omitzero"` // how soon after it changed a change is to be seen
+	Alarm        Alarm         `yaml:"alarm,omitempty" json:"alarm,omitzero"`               // who is told when it is not
+	Drain        Duration      `yaml:"drain" json:"drain"`                                  // for how long answers that are under way go on when everything stops
+	Memory       Size          `yaml:"memory" json:"memory"`                                // that responses take at most which the edge holds
+	Deploy       Duration      `yaml:"deploy" json:"deploy"`                                // for how long a changed distribution's status is InProgress
+	Complete     Duration      `yaml:"complete" json:"complete"`                            // for how long an invalidation is InProgress at least
+	Quota        string        `yaml:"quota" json:"quota"`                                  // which of CloudFront's quotas the API holds clients to
+	Chaos        string        `yaml:"chaos" json:"chaos"`                                  // what goes wrong in the API on purpose
 	Distribution Distribution  `yaml:"distribution" json:"distribution"`
 
 	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution, and up serves beside it
@@ -196,6 +198,7 @@ func Load(path string, must bool) (Config, error) {
 		}
 	}
 	c.besideFile(path)
+	c.Alarm.beside(path)
 	return c, nil
 }
 
@@ -252,6 +255,7 @@ func (c Config) Check() error {
 		complain("routes: %w", err)
 	}
 	problems = append(problems, c.checkFunctions()...)
+	problems = append(problems, c.FreshWithin.check(), c.Alarm.check())
 	return errors.Join(append(problems, c.Distribution.check())...)
 }
 

@@ -52,6 +52,8 @@ type Record struct {
 	CompletedAt  *time.Time        `json:"completed_at"`
 	VerifiedAt   *time.Time        `json:"verified_at"`
 	Reason       string            `json:"reason"`
+	FreshWithin  float64           `json:"fresh_within_seconds,omitempty"` // what was promised; 0 for nothing
+	Late         bool              `json:"late,omitempty"`                 // it was not verified within that
 }
 
 // First is the record that c was received.
@@ -65,6 +67,9 @@ func First(c freshet.Change, received time.Time) Record {
 // At returns a copy of r in state s, which it reached at t.
 func (r Record) At(s State, t time.Time) Record {
 	r.State = s
+	if deadline, promised := r.Deadline(); promised && s.Final() {
+		r.Late = t.After(deadline)
+	}
 	switch s {
 	case Received:
 		r.ReceivedAt = &t
@@ -79,4 +84,23 @@ func (r Record) At(s State, t time.Time) Record {
 	case Stale, Dead: // their time is the message's
 	}
 	return r
+}
+
+// Deadline is when the change must be verified, if anything was promised: so
+// long after it changed at the origin, by the origin's clock.
+func (r Record) Deadline() (deadline time.Time, promised bool) {
+	if r.FreshWithin <= 0 || r.ChangedAt.IsZero() {
+		return time.Time{}, false
+	}
+	return r.ChangedAt.Add(time.Duration(r.FreshWithin * float64(time.Second))), true
+}
+
+// LateAt reports whether what was promised is broken at a time: the change was
+// verified too late, or is not verified and should be.
+func (r Record) LateAt(now time.Time) bool {
+	if r.State == Verified {
+		return r.Late
+	}
+	deadline, promised := r.Deadline()
+	return promised && now.After(deadline)
 }

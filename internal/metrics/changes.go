@@ -16,6 +16,7 @@ type changes struct {
 	completion    *prometheus.HistogramVec
 	steps         *prometheus.CounterVec
 	fresh         prometheus.Histogram
+	late          *prometheus.CounterVec
 	pushed        *prometheus.CounterVec
 }
 
@@ -36,6 +37,9 @@ func newChanges() *changes {
 		fresh: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "freshet_change_fresh_seconds", Help: "Time from a change at the origin until the edge was seen serving it.", Buckets: delays,
 		}),
+		late: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freshet_changes_late_total", Help: "Changes that ended later than fresh_within promises, verified or given up.",
+		}, []string{"distribution"}),
 		pushed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "freshet_cdn_pushed_back_total", Help: "Requests that the CDN did not take just then: throttled, busy or unavailable.",
 		}, []string{"distribution", "class"}),
@@ -43,7 +47,7 @@ func newChanges() *changes {
 }
 
 func (c *changes) all() []prometheus.Collector {
-	return []prometheus.Collector{c.invalidations, c.completion, c.steps, c.fresh, c.pushed}
+	return []prometheus.Collector{c.invalidations, c.completion, c.steps, c.fresh, c.late, c.pushed}
 }
 
 // Invalidation is told of an invalidation that was accepted or completed.
@@ -61,6 +65,9 @@ func (r *Recorder) Invalidation(i api.Invalidation) {
 func (r *Recorder) Records(steps []journal.Record) {
 	for _, s := range steps {
 		r.changes.steps.WithLabelValues(string(s.State)).Inc()
+		if s.Late {
+			r.changes.late.WithLabelValues(r.distributions.label(s.Distribution)).Inc()
+		}
 		if s.State == journal.Verified && s.VerifiedAt != nil {
 			r.changes.fresh.Observe(max(0, s.VerifiedAt.Sub(s.ChangedAt).Seconds()))
 		}

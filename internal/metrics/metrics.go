@@ -43,6 +43,7 @@ func New() *Recorder {
 type Gauges struct {
 	Edge    func() edge.Stats
 	Waiting func() (changes uint64, err error) // in the queue
+	Overdue func() int                         // changes under way that should be fresh by now; nil: not known
 	Waits   func() []Wait                      // before changes are planned; nil: for nothing
 	Quota   Quota                              // nil: requests are not held back
 }
@@ -70,6 +71,13 @@ func (r *Recorder) Ask(g Gauges) error {
 		&waiting{prometheus.NewDesc("freshet_queue_waiting", "Changes that are accepted and neither verified nor dead yet.", nil, nil), g.Waiting},
 	} {
 		if err := r.registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	if g.Overdue != nil {
+		overdue := prometheus.NewGaugeFunc(gauge("freshet_changes_overdue", "Changes under way that should have been seen fresh by now, see fresh_within."),
+			func() float64 { return float64(g.Overdue()) })
+		if err := r.registry.Register(overdue); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}

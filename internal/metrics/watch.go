@@ -74,6 +74,7 @@ type Change struct {
 	ChangedAt    time.Time  `json:"changed_at"`
 	VerifiedAt   *time.Time `json:"verified_at"`
 	Reason       string     `json:"reason"`
+	Late         bool       `json:"late,omitempty"` // it was not fresh within what was promised, or should be by now
 }
 
 // watched are those who look on. What costs more than counting is done for them
@@ -251,7 +252,7 @@ func (r *Recorder) newest() (invalidations []Invalidation, changes []Change) {
 		invalidations = append(invalidations, v)
 	}
 	for _, c := range cs {
-		changes = append(changes, Change{c.Key, string(c.Op), string(c.State), c.Distribution, c.ChangedAt, c.VerifiedAt, c.Reason})
+		changes = append(changes, Change{c.Key, string(c.Op), string(c.State), c.Distribution, c.ChangedAt, c.VerifiedAt, c.Reason, c.LateAt(time.Now())})
 	}
 	return invalidations, changes
 }

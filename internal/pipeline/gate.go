@@ -321,6 +321,19 @@ func (p *Pipeline) Last(id string) []journal.Record {
 	return slices.Clone(c.records)
 }
 
+// Overdue is how many changes are under way that should have been seen by now.
+func (p *Pipeline) Overdue() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, c := range p.underWay {
+		if slices.ContainsFunc(c.records, func(r journal.Record) bool { return r.LateAt(now) }) {
+			n++
+		}
+	}
+	return n
+}
+
 // releaseWait bounds how long Release waits for changes that are on their way
 // from the queue.
 const releaseWait = 5 * time.Second

@@ -31,6 +31,11 @@ type Config struct {
 	Check   func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
 	Retry   time.Duration                                                                      // how long a request that fails for a while is worth another try
 
+	// Within is how soon after it changed at the origin a change is to be seen at a
+	// distribution, or, where that is not known yet, at "" any; 0, or nil, is no
+	// promise.
+	Within func(distribution string) time.Duration
+
 	// Holds are leases during which changes gather; nil for none.
 	Holds *Holds
 	// Before is what changes wait for before they are planned; nil for nothing. It

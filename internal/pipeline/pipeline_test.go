@@ -39,6 +39,7 @@ type line struct {
 	journal *journal.Journal
 	run     *pipeline.Pipeline
 	holds   *pipeline.Holds
+	within  func(string) time.Duration
 	before  func(context.Context, pipeline.Due) error
 	stop    func()
 
@@ -84,7 +85,7 @@ func (l *line) start() {
 	l.holds, err = pipeline.OpenHolds(ctx, shelf)
 	l.must(err)
 	l.run = pipeline.New(pipeline.Config{
-		Holds: l.holds, Before: l.before,
+		Within: l.within, Holds: l.holds, Before: l.before,
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Bulk: l.bulk, Check: l.network.probe, Retry: 50 * time.Millisecond,
 		Router: l.router(), Terms: l.terms,
 		Report: l.report, Log: slog.New(slog.DiscardHandler),

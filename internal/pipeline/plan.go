@@ -256,6 +256,9 @@ func (p *Pipeline) carry(saved journal.Work, leaders []*change) *work {
 		c.describe(saved.Plan.ID, targets[o], patterns[o], unrouted[o])
 		p.live.begin(c.Change)
 		for _, m := range c.lineage() {
+			for i := range m.records {
+				m.records[i].FreshWithin = p.within(m.records[i].Distribution)
+			}
 			if m.work == nil {
 				m.work = w
 				w.left++

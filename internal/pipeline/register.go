@@ -160,9 +160,18 @@ func reached(s, seen freshet.Sequencer) bool {
 // add registers a change that is not under way. The caller holds p.mu.
 func (p *Pipeline) add(fc freshet.Change, received time.Time) *change {
 	c := &change{Change: fc, received: received, first: journal.First(fc, received)}
+	c.first.FreshWithin = p.within("")
 	c.records = []journal.Record{c.first}
 	p.underWay[fc.ID()] = c
 	return c
+}
+
+// within is what was promised of a distribution, in seconds.
+func (p *Pipeline) within(distribution string) float64 {
+	if p.cfg.Within == nil {
+		return 0
+	}
+	return p.cfg.Within(distribution).Seconds()
 }
 
 func (p *Pipeline) lastRecords(c *change) []journal.Record {
