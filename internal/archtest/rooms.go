@@ -35,6 +35,8 @@ var House = []Room{
 	{Dir: "internal/inventory/accesslog", May: []string{".", "internal/inventory", "internal/inventory/lines"}},
 	{Dir: "internal/function", May: []string{"."}},
 	{Dir: "internal/probe", May: []string{"internal/variant"}},
+	{Dir: "internal/source/codecommit", May: []string{"internal/source/gitdiff"}},
+	{Dir: "internal/source/codecommit/codecommittest"},
 	{Dir: "internal/survey", May: []string{".", "internal/distribution", "internal/distribution/load"}},
 	{Dir: "internal/cdn", May: []string{"."}},
 	{Dir: "internal/cdn/all", May: []string{".", "internal/cdn", "internal/cdn/*"}},

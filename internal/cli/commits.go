@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -32,16 +31,10 @@ func (m mapped) rules() gitdiff.Rules {
 	return gitdiff.Rules{Folder: m.Path, Maps: m.Map, Prefix: m.Prefix}
 }
 
+func (m mapped) given() bool { return m.Path != "" || len(m.Map) > 0 || m.Prefix != "" }
+
 // given reports whether commits are the source.
 func (c *commits) given() bool { return c.Git != "" }
-
-// Validate refuses rules without a range that they would be about.
-func (c *commits) Validate() error {
-	if !c.given() && (c.Path != "" || len(c.Map) > 0 || c.Prefix != "" || c.Remote != "") {
-		return errors.New("--path, --map, --prefix and --remote are about the commits of --git BASE..HEAD")
-	}
-	return nil
-}
 
 // ranged is a range of commits and what became of its paths, as --json has it.
 type ranged struct {

@@ -37,6 +37,7 @@ type planCmd struct {
 	Never         []freshet.Pattern `placeholder:"PATTERN" sep:"none" help:"Never send this pattern, such as '/*'. May be given several times."`
 	Out           string            `short:"o" placeholder:"FILE" type:"path" help:"Write the plan to FILE, for freshet apply."`
 	JSON          bool              `name:"json" help:"Print the plan as JSON, as it would be sent."`
+	CodeCommit    *codeCommit       `name:"codecommit" placeholder:"REPO[@BRANCH]" help:"Ask AWS CodeCommit what a range of commits changed, which is given in the place of FILE as [BASE..]HEAD: IDs or branches. HEAD is the branch (default main)."`
 	commits       `embed:""`
 	described     `embed:""`
 }
@@ -69,6 +70,7 @@ Examples:
   aws sqs receive-message --queue-url … | freshet plan
   freshet plan --git v1.2..main --path public
   freshet plan --git "$BEFORE..$AFTER" --map 'content/{page...}.md => {page}/index.html' --json
+  freshet plan --codecommit pages@main --path public 8f2c1e0d9b7a6f5e4d3c2b1a0f9e8d7c6b5a4f3e..HEAD
   aws cloudfront get-distribution --id E2EXAMPLE1234 > site.json
   aws s3api list-objects-v2 --bucket www > objects.json
   freshet plan --git v1.2..main --distribution site.json --inventory objects.json --bucket www \
@@ -78,11 +80,11 @@ Examples:
 
 // Validate refuses what is no number of paths, and two sources at a time.
 func (c *planCmd) Validate() error {
-	if c.given() && c.File != "-" {
-		return fmt.Errorf("the changes come from --git or from %s, not from both", c.File)
-	}
-	if err := c.commits.Validate(); err != nil {
-		return err
+	switch {
+	case c.given() && (c.File != "-" || c.CodeCommit != nil):
+		return errors.New("the changes come from --git or from somewhere else, not from both")
+	case !c.given() && c.CodeCommit == nil && c.mapped.given() || !c.given() && c.Remote != "":
+		return errors.New("--path, --map, --prefix and --remote are about the commits of --git BASE..HEAD, and all but --remote about those of --codecommit")
 	}
 	if c.FreePaths != nil && *c.FreePaths < 0 {
 		return fmt.Errorf("--free-paths=%d: it must not be negative", *c.FreePaths)
@@ -122,8 +124,12 @@ func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 // changes reads them from where they are to come from. The range is nil unless
 // that is commits.
 func (c *planCmd) changes(ctx context.Context, t terminal, cfg config.Config) (batch.Result, *ranged, error) {
-	if c.given() {
+	switch {
+	case c.given():
 		return c.commits.read(ctx, t, cfg.Bucket, c.Batch, noDeploy)
+	case c.CodeCommit != nil:
+		text := strings.TrimPrefix(c.File, "-") // the default is standard input
+		return c.CodeCommit.read(ctx, t, text, cfg.Bucket, c.Batch, c.rules(), noDeploy)
 	}
 	read, err := c.read(t.in, cfg.Bucket)
 	return read, nil, err

@@ -17,7 +17,7 @@ type Commit struct {
 	ID      string    `json:"id"`
 	Tree    string    `json:"-"`
 	Parents []string  `json:"-"` // the first is the branch that was merged into
-	Time    time.Time `json:"time"`
+	Time    time.Time `json:"time,omitzero"`
 }
 
 // Commit returns the commit that a revision names. The error is ErrUnknown if
@@ -82,6 +82,7 @@ const (
 	First    Way = "first"    // there is no base: everything is new
 	Lost     Way = "lost"     // the base was named, but its commit is not here
 	Gone     Way = "gone"     // there is no head: the branch was deleted
+	Compared Way = "compared" // nobody has looked which is the earlier one
 )
 
 // Span is what lies between the commit that caches were filled from and the one
