@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"io"
-
 	"github.com/freshet/freshet/internal/awssetup"
 )
 
@@ -16,7 +14,12 @@ type awsCmd struct {
 
 // awsSite is what is set up.
 type awsSite struct {
-	Bucket       string   `required:"" placeholder:"BUCKET" help:"Bucket whose changes are followed."`
+	Bucket      string `required:"" placeholder:"BUCKET" help:"Bucket whose changes are followed."`
+	awsFunction `embed:""`
+}
+
+// awsFunction is what the function has to do with.
+type awsFunction struct {
 	Distribution []string `short:"d" placeholder:"ID" help:"Distribution, or tenant (dt_…), in front of it. May be given several times (default: those that the function finds by their origins)."`
 	Name         string   `default:"${awsName}" help:"Of the function, its role, its queue and its log group."`
 	Table        string   `placeholder:"NAME" help:"DynamoDB table in which functions that run at the same time share CloudFront's quota."`
@@ -26,58 +29,14 @@ type awsSite struct {
 }
 
 func (a awsSite) site() awssetup.Site {
+	return a.awsFunction.site(a.Bucket)
+}
+
+func (a awsFunction) site(bucket string) awssetup.Site {
 	return awssetup.Site{
-		Name: a.Name, Bucket: a.Bucket, Distributions: a.Distribution, Table: a.Table, Config: a.FunctionConf,
+		Name: a.Name, Bucket: bucket, Distributions: a.Distribution, Table: a.Table, Config: a.FunctionConf,
 		CodePipeline: a.CodePipeline, CodeCommit: a.Repository,
 	}
-}
-
-type awsPolicyCmd struct {
-	Kind      string `default:"role" enum:"role,trust,queue,invoke" help:"Of what: ${enum}. The function's role, who may take the role, the queue that the bucket notifies, or the function that the bucket invokes without a queue."`
-	awsSite   `embed:""`
-	Account   string `required:"" placeholder:"ID" help:"Account."`
-	Region    string `required:"" env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION" help:"Region of the bucket."`
-	Partition string `placeholder:"NAME" help:"aws, aws-cn or aws-us-gov (default: the region's)."`
-	Managed   bool   `help:"Hold --kind role against the limit of managed policies, 6,144 characters, and not of inline ones, 10,240."`
-}
-
-// Help is shown below the flags.
-func (awsPolicyCmd) Help() string {
-	return `The policy is one line without white space around it, so that a shell and Terraform can pass it
-on as it is. It names the bucket, the distribution, the queue and the log group, and nothing else.
-
-Examples:
-  freshet aws policy --bucket www --distribution E2EXAMPLE1234 --account 123456789012 --region eu-west-1
-  freshet aws policy --kind queue --bucket www --account 123456789012 --region eu-west-1 > queue.json`
-}
-
-// Run prints the policy.
-func (c *awsPolicyCmd) Run(t terminal) error {
-	site := c.site()
-	site.Account, site.Region, site.Partition = c.Account, c.Region, c.Partition
-	site = site.WithDefaults()
-	if err := site.Check(); err != nil {
-		return exitError{exitUsage, err}
-	}
-	policy, limit := site.RolePolicy(), awssetup.RoleInline
-	switch c.Kind {
-	case "trust":
-		policy, limit = site.TrustPolicy(), awssetup.AssumeRole
-	case "queue":
-		policy, limit = site.QueuePolicy(), awssetup.QueuePolicy
-	case "invoke":
-		policy, limit = site.InvokePolicy(), awssetup.FunctionRule
-	default:
-		if c.Managed {
-			limit = awssetup.Managed
-		}
-	}
-	text, err := policy.Text(limit)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(t.out, text+"\n")
-	return err
 }
 
 type awsTemplateCmd struct {

@@ -31,7 +31,7 @@ func TestWrongUsage(t *testing.T) {
 		{"--no-such-flag", "--no-such-flag"},
 		{"aws policy --bucket=b.ucket --account=1 --region=eu-west-1", `account: "1"`},
 		{"aws policy --bucket=A --account=123456789012 --region=eu-west-1", `bucket: "A"`},
-		{"aws policy --kind=all --bucket=b.ucket --account=123456789012 --region=eu-west-1", "kind"},
+		{"aws policy --kind=all --bucket=b.ucket --account=123456789012 --region=eu-west-1", "--for must be one of"},
 		{"aws policy --account=123456789012 --region=eu-west-1", "--bucket"},
 		{"aws install --bucket=www --zip=/no/such.zip", "/no/such.zip"},
 		{"aws install --distribution=E1", "--bucket"},
