@@ -216,9 +216,13 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	if u.holds, err = u.openHolds(ctx); err != nil {
 		return err
 	}
+	before, err := u.openBarrier(ctx)
+	if err != nil {
+		return err
+	}
 	u.pipeline = pipeline.New(pipeline.Config{
 		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
-		Holds: u.holds, Within: u.cfg.FreshWithin.Of, Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
+		Holds: u.holds, Before: before, Within: u.cfg.FreshWithin.Of, Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
 	u.routing.Store(router)
 	u.inventory = nil // the pipeline keeps what it needs of it

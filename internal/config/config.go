@@ -49,6 +49,7 @@ type Config struct {
 	Alarm        Alarm         `yaml:"alarm,omitempty" json:"alarm,omitzero"`               // who is told when it is not
 	Drain        Duration      `yaml:"drain" json:"drain"`                                  // for how long answers that are under way go on when everything stops
 	Memory       Size          `yaml:"memory" json:"memory"`                                // that responses take at most which the edge holds
+	WaitFor      []string      `yaml:"wait_for,omitempty" json:"wait_for,omitempty"`        // facts without which nothing is invalidated, such as: lambda site:live updated within 5m
 	Deploy       Duration      `yaml:"deploy" json:"deploy"`                                // for how long a changed distribution's status is InProgress
 	Complete     Duration      `yaml:"complete" json:"complete"`                            // for how long an invalidation is InProgress at least
 	Quota        string        `yaml:"quota" json:"quota"`                                  // which of CloudFront's quotas the API holds clients to
@@ -253,6 +254,9 @@ func (c Config) Check() error {
 	}
 	if err := c.Routes.Check(); err != nil {
 		complain("routes: %w", err)
+	}
+	if _, err := Facts(c.WaitFor); err != nil {
+		problems = append(problems, err)
 	}
 	problems = append(problems, c.checkFunctions()...)
 	problems = append(problems, c.FreshWithin.check(), c.Alarm.check())
