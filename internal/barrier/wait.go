@@ -218,3 +218,10 @@ func (k Kind) longest() time.Duration {
 func jitter(d time.Duration) time.Duration {
 	return d + time.Duration((rand.Float64()-0.5)*0.2*float64(d))
 }
+
+// Never reports whether err says that what was looked at cannot become true any
+// more.
+func Never(err error) bool {
+	var n *never
+	return errors.As(err, &n)
+}
