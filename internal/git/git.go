@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -165,9 +166,15 @@ type Error struct {
 func (e *Error) Error() string {
 	text := "git " + e.Command + ": " + e.Err.Error()
 	if said := strings.TrimSpace(e.Stderr); said != "" {
-		text = "git " + e.Command + ": " + said
+		text = "git " + e.Command + ": " + withoutPasswords(said)
 	}
 	return text + hint(e.Stderr)
+}
+
+// withoutPasswords hides what stands before the host of a URL: remotes are
+// configured with tokens in them.
+func withoutPasswords(text string) string {
+	return regexp.MustCompile(`://[^/@\s]+@`).ReplaceAllString(text, "://***@")
 }
 
 // Unwrap returns what ended the call.
