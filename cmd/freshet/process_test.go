@@ -192,6 +192,7 @@ func readReady(ts *testscript.TestScript, line string) {
 	}
 	ts.Setenv("EDGE_TLS", ready["edge_tls"])
 	ts.Setenv("AUTHORITY", ready["authority"])
+	ts.Setenv("HOOKS", ready["hooks"])
 }
 
 func readWelcome(ts *testscript.TestScript, text string) {

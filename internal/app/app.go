@@ -52,6 +52,7 @@ type Endpoints struct {
 	Edge         string `json:"edge"`                // URL
 	EdgeTLS      string `json:"edge_tls,omitempty"`  // URL; empty without TLS
 	Metrics      string `json:"metrics,omitempty"`   // URL; empty without an address of their own
+	Hooks        string `json:"hooks,omitempty"`     // URL; empty without sources that send webhooks
 	Authority    string `json:"authority,omitempty"` // file with the certificate to trust there
 	API          string `json:"api"`                 // URL
 	AccessKey    string `json:"access_key"`
@@ -96,6 +97,8 @@ type Up struct {
 	tlsListener  net.Listener // nil without TLS
 	apiListener  net.Listener
 	scrapes      net.Listener // of metrics without a token; nil for none
+	hookListener net.Listener // of webhooks; nil for none
+	hooks        []hook
 	recorder     *metrics.Recorder
 	edgeServer   *http.Server
 	inside       *inside      // the way of verification to distributions that answer over TLS alone
@@ -114,7 +117,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openMetrics, u.announce,
+		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openSources, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -166,6 +169,11 @@ func (u *Up) openListeners(ctx context.Context) (err error) {
 	}
 	if u.cfg.Metrics != "" {
 		if u.scrapes, err = u.listen(ctx, "metrics", u.cfg.Metrics); err != nil {
+			return err
+		}
+	}
+	if u.cfg.HasHooks() {
+		if u.hookListener, err = u.listen(ctx, "hooks", u.cfg.Hooks); err != nil {
 			return err
 		}
 	}
@@ -357,6 +365,9 @@ func (u *Up) announce(context.Context) error {
 	}
 	if u.scrapes != nil {
 		u.Metrics = "http://" + u.scrapes.Addr().String() + server.Metrics
+	}
+	if u.hookListener != nil {
+		u.Hooks = "http://" + u.hookListener.Addr().String()
 	}
 	err := u.data.writeJSON("running.json", Running{Endpoints: u.Endpoints, Token: u.token, PID: os.Getpid()})
 	u.onClose(func() error { return os.Remove(u.data.path("running.json")) })

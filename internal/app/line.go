@@ -111,9 +111,9 @@ func (u *Up) reconcile(ctx context.Context, k known) error {
 }
 
 // Stat answers for verification what the bucket holds now.
-func (u *Up) Stat(_ context.Context, origin, key string) (verify.Object, bool, error) {
+func (u *Up) Stat(ctx context.Context, origin, key string) (verify.Object, bool, error) {
 	if origin != u.cfg.Bucket {
-		return verify.Object{}, false, fmt.Errorf("no origin %s here", origin)
+		return u.statElsewhere(ctx, origin, key)
 	}
 	o, ok := u.bucket.Stat(key)
 	return verify.Object{ETag: o.ETag, Size: o.Size, Modified: o.Time}, ok, nil

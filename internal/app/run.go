@@ -43,6 +43,9 @@ func (u *Up) Run(ctx context.Context) error {
 	if len(u.described.files) > 0 {
 		g.Go(func() error { return u.follow(ctx) })
 	}
+	if u.hookListener != nil {
+		g.Go(func() error { return u.receive(ctx) })
+	}
 	if u.opts.Dir != "" {
 		g.Go(func() error { return u.mirror(ctx) })
 	}

@@ -32,6 +32,7 @@ type upCmd struct {
 	Driver    string        `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
 	Chaos     string        `placeholder:"SPEC" help:"What goes wrong in the CloudFront API on purpose, to try out what you have built on it; see below."`
 	Quota     string        `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
+	Hooks     string        `placeholder:"ADDR" help:"Address of the webhooks of the sources that are configured (default 127.0.0.1:9002; none without sources)."`
 	Metrics   string        `placeholder:"ADDR" help:"Address of the metrics for Prometheus (default none; with the token they are at /metrics of the CloudFront API's address)."`
 	AccessLog string        `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
 	Fresh     time.Duration `name:"fresh-within" placeholder:"TIME" help:"How soon after it changed a change is to be seen by viewers (default: no promise). What takes longer is late; see freshet log --late."`
@@ -66,7 +67,7 @@ running.json in "Authorization: Bearer"):
 func (c *upCmd) apply(cfg *config.Config) {
 	for _, set := range []struct{ flag, field *string }{
 		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.TLS, &cfg.EdgeTLS}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
-		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota}, {&c.Metrics, &cfg.Metrics}, {&c.AccessLog, &cfg.AccessLogs},
+		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota}, {&c.Metrics, &cfg.Metrics}, {&c.Hooks, &cfg.Hooks}, {&c.AccessLog, &cfg.AccessLogs},
 	} {
 		if *set.flag != "" {
 			*set.field = *set.flag
@@ -158,6 +159,9 @@ func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Dura
 	}
 	if e.EdgeTLS != "" {
 		lines = slices.Insert(lines, 3, "  tls    "+e.EdgeTLS+"   the same over TLS; trust "+e.Authority)
+	}
+	if e.Hooks != "" {
+		lines = slices.Insert(lines, slices.Index(lines, "  api    "+e.API+"   CloudFront")+1, "  hooks  "+e.Hooks+"   webhooks of the sources")
 	}
 	if e.Metrics != "" {
 		lines = slices.Insert(lines, len(lines)-1, "  curl "+e.Metrics)

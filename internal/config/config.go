@@ -39,6 +39,7 @@ type Config struct {
 	EdgeTLS      string        `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"`         // address of the edge for TLS; empty for none
 	Certificates []Certificate `yaml:"certificates,omitempty" json:"certificates,omitempty"` // for EdgeTLS, each for the names that it holds
 	Metrics      string        `yaml:"metrics,omitempty" json:"metrics,omitempty"`           // address of the metrics without a token; empty for none
+	Hooks        string        `yaml:"hooks" json:"hooks"`                                   // address of the webhooks of Sources, if there are any
 	AccessLogs   string        `yaml:"access_logs,omitempty" json:"access_logs,omitempty"`   // directory of the edge's standard access logs; empty for none
 	Bucket       string        `yaml:"bucket" json:"bucket"`                                 // its name
 	Region       string        `yaml:"region" json:"region"`                                 // what S3 clients sign for
@@ -58,6 +59,7 @@ type Config struct {
 
 	Distributions []DistributionFile `yaml:"distributions,omitempty" json:"distributions,omitempty"` // what plan and explain work with in place of Distribution, and up serves beside it
 	Origins       map[string]string  `yaml:"origins,omitempty" json:"origins,omitempty"`             // URL of the server that stands for an origin here, by its domain name
+	Sources       []Source           `yaml:"sources,omitempty" json:"sources,omitempty"`             // that tell of changes beside the bucket
 	Functions     []Function         `yaml:"functions,omitempty" json:"functions,omitempty"`         // CloudFront functions that distributions may run here
 	Routes        route.Rules        `yaml:"routes" json:"routes"`
 	Plan          plan.Terms         `yaml:"plan" json:"plan"`
@@ -146,6 +148,7 @@ func Default() Config {
 		S3:       "127.0.0.1:9000",
 		Edge:     "127.0.0.1:8080",
 		API:      "127.0.0.1:9001",
+		Hooks:    "127.0.0.1:9002",
 		Bucket:   "site",
 		Region:   "us-east-1",
 		Driver:   DriverCloudFront,
@@ -200,6 +203,7 @@ func Load(path string, must bool) (Config, error) {
 	}
 	c.besideFile(path)
 	c.Alarm.beside(path)
+	c.sourcesBeside(path)
 	return c, nil
 }
 
@@ -259,6 +263,7 @@ func (c Config) Check() error {
 		problems = append(problems, err)
 	}
 	problems = append(problems, c.checkFunctions()...)
+	problems = append(problems, c.checkSources()...)
 	problems = append(problems, c.FreshWithin.check(), c.Alarm.check())
 	return errors.Join(append(problems, c.Distribution.check())...)
 }
@@ -273,6 +278,7 @@ func (c Config) checkAddresses() error {
 		{"s3", c.S3, "127.0.0.1:8080", false},
 		{"edge", c.Edge, "127.0.0.1:8080", false},
 		{"api", c.API, "127.0.0.1:8080", false},
+		{"hooks", c.Hooks, "127.0.0.1:9002", len(c.Sources) == 0},
 		{"edge_tls", c.EdgeTLS, "127.0.0.1:8443", true},
 		{"metrics", c.Metrics, "127.0.0.1:9102", true},
 	} {

@@ -2,14 +2,15 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/freshet/freshet/internal/source/gitdiff"
 )
 
-// Fetch gets a branch of a remote into a name of our own, refs/freshet/<remote
-// without odd bytes>/<branch>, and returns the commit that it is at. found is
+// Fetch gets a branch of a remote into a name of our own, refs/freshet/<branch>,
+// and returns the commit that it is at. found is
 // false if the remote has no such branch. Nothing that anybody else uses is
 // changed: neither branches nor FETCH_HEAD nor the work tree.
 func (r *Repository) Fetch(ctx context.Context, remote, branch string) (tip Commit, found bool, err error) {
@@ -27,6 +28,21 @@ func (r *Repository) Fetch(ctx context.Context, remote, branch string) (tip Comm
 	}
 	tip, err = r.Commit(ctx, own)
 	return tip, err == nil, err
+}
+
+// Fetched returns the commit that a branch was at when it was fetched last, by
+// Fetch or else by somebody, and nothing if it never was.
+func (r *Repository) Fetched(ctx context.Context, remote, branch string) (string, error) {
+	if err := r.validBranch(ctx, branch); err != nil {
+		return "", err
+	}
+	for _, ref := range []string{"refs/freshet/" + branch, "refs/remotes/" + remote + "/" + branch} {
+		c, err := r.Commit(ctx, ref)
+		if err == nil || !errors.Is(err, ErrUnknown) {
+			return c.ID, err
+		}
+	}
+	return "", nil
 }
 
 // lists reports whether ls-remote has printed a name, since a pattern that it

@@ -43,6 +43,27 @@ type Hook struct {
 	order  []string
 	bodies chan struct{}
 	once   sync.Once
+	looks  sync.WaitGroup
+	over   bool // no more looks begin
+}
+
+// Close returns when no look is under way that a delivery has asked for. What
+// comes after gets 503.
+func (h *Hook) Close() {
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
+	h.looks.Wait()
+}
+
+// begin calls look beside, unless Close was called.
+func (h *Hook) begin(look func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.over {
+		h.looks.Go(look)
+	}
+	return !h.over
 }
 
 // ServeHTTP answers one delivery.
@@ -108,10 +129,14 @@ func (h *Hook) look(w http.ResponseWriter, r *http.Request, push webhook.Push) {
 		err error
 	}
 	looked := make(chan found, 1)
-	go func() {
+	begun := h.begin(func() {
 		news, err := h.Branch.Look(h.Serving, push.Before)
 		looked <- found{news, err}
-	}()
+	})
+	if !begun {
+		answer(w, http.StatusServiceUnavailable, map[string]string{"error": "the service ends"})
+		return
+	}
 	late := time.NewTimer(answerWithin)
 	defer late.Stop()
 	select {

@@ -60,8 +60,8 @@ type News struct {
 }
 
 // Look fetches the branch and queues what changed. Before is the commit that it
-// was at, for the first look of all: without one that only notes where the branch
-// is. A look that fails has queued some of its changes at most, is repeated by
+// was at, for the first look of all: without one that is where the clone has seen
+// it, and if it never has, the look only notes where the branch is. A look that fails has queued some of its changes at most, is repeated by
 // Run, and queues those again under the same IDs.
 func (b *Branch) Look(ctx context.Context, before string) (News, error) {
 	b.looking.Lock()
@@ -91,6 +91,16 @@ func (b *Branch) look(ctx context.Context, before string) (News, error) {
 	repo, err := git.Open(ctx, b.cfg.Dir)
 	if err != nil {
 		return News{}, err
+	}
+	if seen.Commit == "" {
+		if seen.Commit, err = repo.Fetched(ctx, b.cfg.Remote, b.cfg.Branch); err != nil {
+			return News{}, err
+		}
+		if seen.Commit != "" {
+			if err := b.cfg.Save(ctx, seen); err != nil { // fetching moves it
+				return News{}, err
+			}
+		}
 	}
 	tip, found, err := repo.Fetch(ctx, b.cfg.Remote, b.cfg.Branch)
 	if err != nil {

@@ -56,7 +56,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, dir: t.TempDir(), clone: t.TempDir(), failing: make(map[string]error)}
 	w.git(w.dir, "init", "-q", "-b", "main")
 	w.commit("public/index.html", "1", "README", "1")
-	w.git(w.clone, "clone", "-q", w.dir, ".")
+	w.git(w.clone, "init", "-q")
+	w.git(w.clone, "remote", "add", "origin", w.dir)
 	return w
 }
 
@@ -182,6 +183,17 @@ func TestLook(t *testing.T) {
 	w.git(w.dir, "branch", "main", a)
 	w.look(b, "")
 	w.expect("made again", "put 28.html", "put 29.html", "delete other.html")
+}
+
+// The first look of all begins where the clone is.
+func TestFirstLook(t *testing.T) {
+	w := newWorld(t)
+	w.git(w.clone, "fetch", "-q", "origin")
+	w.commit("public/since", "1")
+	if news := w.look(w.branch(), ""); news.Way != git.Forward {
+		t.Errorf("%+v", news)
+	}
+	w.expect("since the clone was made", "put since")
 }
 
 // There and back and there again are three occasions, which are three times
