@@ -28,6 +28,7 @@ import (
 	"github.com/freshet/freshet/internal/mirror"
 	"github.com/freshet/freshet/internal/pipeline"
 	"github.com/freshet/freshet/internal/quota"
+	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/verify"
 )
@@ -87,7 +88,7 @@ func (u *Up) openBucket(ctx context.Context) (err error) {
 	u.bucket, err = bucket.Open(ctx, bucket.Config{
 		Dir: u.data.path("bucket"), Addr: u.cfg.S3, Region: u.cfg.Region, Bucket: u.cfg.Bucket,
 		AccessKey: u.identity.AccessKey, Secret: u.identity.SecretKey.Reveal(),
-		OnChange: u.queue.Put, After: k.lastSequencer(), Logger: u.opts.Log,
+		OnChange: u.announceChange, After: k.lastSequencer(), Logger: u.opts.Log,
 	})
 	if err != nil {
 		return err
@@ -96,9 +97,21 @@ func (u *Up) openBucket(ctx context.Context) (err error) {
 	return u.reconcile(ctx, k)
 }
 
+// announceChange queues a change, unless it is of what deploys keep for each
+// other: no viewer sees that, and the log would be full of it.
+func (u *Up) announceChange(ctx context.Context, c freshet.Change) error {
+	if route.IsRecord(c.Key) {
+		return nil
+	}
+	return u.queue.Put(ctx, c)
+}
+
 func (u *Up) reconcile(ctx context.Context, k known) error {
 	var held []freshet.Change
 	for o := range u.bucket.Objects() {
+		if route.IsRecord(o.Key) {
+			continue
+		}
 		held = append(held, freshet.Change{Origin: u.cfg.Bucket, Key: o.Key, ETag: o.ETag, Served: o.Served, Size: o.Size, Time: o.Time})
 	}
 	for _, c := range pipeline.Reconcile(u.cfg.Bucket, held, k.inventory, k.waiting, time.Now()) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/distribution/load"
 	"github.com/freshet/freshet/internal/inventory"
+	"github.com/freshet/freshet/internal/inventory/listing"
 	"github.com/freshet/freshet/internal/plan"
 	"github.com/freshet/freshet/internal/route"
 )
@@ -44,6 +46,22 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 	} else if err := p.load(cfg.Distributions); err != nil {
 		return nil, err
 	}
+	return p, p.prepare(cfg)
+}
+
+// PlannerOf plans for distributions that were read elsewhere.
+func PlannerOf(all []distribution.Distribution, cfg config.Config) (*Planner, error) {
+	p := &Planner{Terms: cfg.Plan, Distributions: all}
+	var idle []string
+	cfg.Routes, idle = cfg.Routes.Among(all)
+	for _, rule := range idle {
+		p.Warnings = append(p.Warnings, "routes: "+rule+" names none of the distributions here, and rests")
+	}
+	return p, p.prepare(cfg)
+}
+
+// prepare reads the functions and prepares routing.
+func (p *Planner) prepare(cfg config.Config) error {
 	silent := slog.New(slog.DiscardHandler)
 	scripts, err := readScripts(cfg.Functions, silent)
 	if err == nil {
@@ -51,13 +69,23 @@ func NewPlanner(cfg config.Config) (*Planner, error) {
 		err = addDescribed(scripts, p.loaded.Functions, func(string) bool { return false }, silent)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.scripts = newScripts(scripts)
 	if p.Router, err = route.NewWith(p.Distributions, cfg.Routes, p.scripts.routing()); err != nil {
-		return nil, fmt.Errorf("prepare routing: %w", err)
+		return fmt.Errorf("prepare routing: %w", err)
 	}
-	return p, nil
+	return nil
+}
+
+// Holds takes in what a bucket holds, keys and sizes, as what is live at the
+// distributions.
+func (p *Planner) Holds(bucket string, objects iter.Seq2[string, int64]) {
+	b := &stocking{planner: p, builders: make(map[string]*inventory.Builder)}
+	for key, size := range objects {
+		b.add(listing.Object{Bucket: bucket, Key: key, Size: size})
+	}
+	b.finish()
 }
 
 func (p *Planner) load(files []config.DistributionFile) (err error) {

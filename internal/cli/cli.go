@@ -38,6 +38,7 @@ type root struct {
 	Top        topCmd        `cmd:"" help:"Watch what the edge serves and what is invalidated, second by second."`
 	Plan       planCmd       `cmd:"" help:"Show what would be invalidated for some events or keys, and send nothing."`
 	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
+	Deploy     deployCmd     `cmd:"" help:"Send a site into a bucket, and invalidate exactly what that made stale."`
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
 	Wait       waitCmd       `cmd:"" help:"Wait until something is true: a function updated, a distribution deployed, an origin fresh."`

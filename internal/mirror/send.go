@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/freshet/freshet/internal/mediatype"
 )
 
 // How patient the mirror is. A removal waits until nothing has happened for a
@@ -195,7 +197,7 @@ func (s *session) read(f *os.File, stat fs.FileInfo, path string) (record, Uploa
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return record{}, Upload{}, err
 	}
-	kind := contentType(filepath.Base(path))
+	kind := mediatype.Of(filepath.Base(path))
 	if kind == "" {
 		kind = http.DetectContentType(head[:n])
 	}

@@ -324,6 +324,9 @@ func (t *template) matches(s string) bool {
 
 // filtered returns why changes of a key are not routed, or nothing.
 func (c *compiled) filtered(bucket, key string) string {
+	if IsRecord(key) {
+		return "a record that deploys leave for each other beside the site, which no viewer is meant to see"
+	}
 	sourced := false
 	for i := range c.sources {
 		s := &c.sources[i]
@@ -360,4 +363,10 @@ func canonicalPath(path string) string {
 		path = "/" + path
 	}
 	return freshet.CanonicalPath(path)
+}
+
+// IsRecord reports whether a folder in the key is one that freshet deploy keeps
+// its state in.
+func IsRecord(key string) bool {
+	return strings.HasPrefix(key, ".freshet/") || strings.Contains(key, "/.freshet/")
 }

@@ -146,6 +146,9 @@ func (r *Router) Targets(changes []freshet.Change, seen func(origin, key string)
 	return f.targets, unrouted
 }
 
+// Group is the consistency group of a key; empty where it has none.
+func (r *Router) Group(key string) string { return r.rules.groupOf(key) }
+
 // Own is the URL of an object at a distribution that caches it.
 type Own struct {
 	Distribution string `json:"distribution"`

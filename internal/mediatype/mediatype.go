@@ -1,18 +1,18 @@
-package mirror
+// Package mediatype knows which media type a file of a website has. The table is
+// our own, so that a site is served the same from every machine.
+package mediatype
 
 import (
-	"path/filepath"
+	"path"
 	"strings"
 )
 
-// contentType gives the media type for a file name; empty if it is unknown.
-// The table is our own, so that a site is served the same from every machine.
-func contentType(name string) string {
-	return contentTypes[strings.ToLower(filepath.Ext(name))]
-}
+// Of gives the media type for a file name, or a path with slashes; empty if it
+// is unknown.
+func Of(name string) string { return byExtension[strings.ToLower(path.Ext(name))] }
 
-// contentTypes is never changed.
-var contentTypes = map[string]string{
+// byExtension is never changed.
+var byExtension = map[string]string{
 	".html":        "text/html; charset=utf-8",
 	".htm":         "text/html; charset=utf-8",
 	".css":         "text/css; charset=utf-8",
