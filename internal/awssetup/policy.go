@@ -96,7 +96,7 @@ func (s Site) RolePolicy() Policy {
 		statements = append(statements, Statement{Sid: "Pipeline", Action: []string{"codepipeline:PutJobFailureResult", "codepipeline:PutJobSuccessResult"}, Resource: []string{"*"}})
 	}
 	if len(s.CodeCommit) > 0 {
-		statements = append(statements, Statement{Sid: "Repository", Action: []string{"codecommit:GetDifferences"}, Resource: s.each(s.CodeCommit, func(r string) string { return s.ARN("codecommit", r) })})
+		statements = append(statements, Statement{Sid: "Repository", Action: []string{"codecommit:GetBranch", "codecommit:GetCommit", "codecommit:GetDifferences"}, Resource: s.each(s.CodeCommit, func(r string) string { return s.ARN("codecommit", r) })})
 	}
 	return policy(statements...)
 }

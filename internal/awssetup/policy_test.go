@@ -41,7 +41,9 @@ func TestRoleNeverGetsMore(t *testing.T) {
 		{"object", func(s *awssetup.Site) { s.Config = "s3://conf/freshet.yaml" }, map[string]string{"s3:GetObject": "arn:aws:s3:::conf/freshet.yaml"}},
 		{"file in the zip", func(s *awssetup.Site) { s.Config = "freshet.yaml" }, nil},
 		{"pipeline", func(s *awssetup.Site) { s.CodePipeline = true }, map[string]string{"codepipeline:PutJobSuccessResult": "*", "codepipeline:PutJobFailureResult": "*"}},
-		{"repository", func(s *awssetup.Site) { s.CodeCommit = []string{"site"} }, map[string]string{"codecommit:GetDifferences": "arn:aws:codecommit:eu-west-1:123456789012:site"}},
+		{"repository", func(s *awssetup.Site) { s.CodeCommit = []string{"site"} }, map[string]string{
+			"codecommit:GetBranch": "arn:aws:codecommit:eu-west-1:123456789012:site", "codecommit:GetCommit": "arn:aws:codecommit:eu-west-1:123456789012:site", "codecommit:GetDifferences": "arn:aws:codecommit:eu-west-1:123456789012:site",
+		}},
 	}
 	for _, tt := range tests {
 		want := map[string]string{

@@ -39,11 +39,26 @@ type Reaction struct {
 
 // Checkout says how the files of a repository become objects.
 type Checkout struct {
-	Repository string `yaml:"repository"`
-	Branch     string `yaml:"branch"` // the only one that counts; empty: main
-	Path       string `yaml:"path"`   // folder whose files are published; empty: all
-	Bucket     string `yaml:"bucket"`
-	Prefix     string `yaml:"prefix"` // of their keys
+	Repository string   `yaml:"repository"`
+	Branch     string   `yaml:"branch"` // the only one that counts; empty: main
+	Path       string   `yaml:"path"`   // folder whose files are published; empty: all, if there is no Map
+	Map        []string `yaml:"map"`    // rules for other files, as of freshet plan --map
+	Bucket     string   `yaml:"bucket"` // with OnlyTouched, empty is any
+	Prefix     string   `yaml:"prefix"` // of their keys
+
+	// OnlyTouched has pushes change nothing by themselves, but leaves out of what
+	// S3 says those puts that no commit has touched. Nothing but the repository may
+	// be published in the bucket, and within DeployedWithin of a push.
+	OnlyTouched    bool     `yaml:"only_touched"`
+	DeployedWithin Duration `yaml:"deployed_within"` // 24h
+}
+
+// within is how long after a push its objects may still be put.
+func (c Checkout) within() Duration {
+	if c.DeployedWithin == 0 {
+		return Duration(24 * time.Hour)
+	}
+	return c.DeployedWithin
 }
 
 // Duration is written as 5m.
@@ -73,6 +88,12 @@ const (
 	EnvQuota         = "FRESHET_QUOTA"
 	EnvWait          = "FRESHET_WAIT"
 	EnvLog           = "FRESHET_LOG" // debug, info (default), warn or error
+
+	// A repository whose commits say which of the objects that are put have
+	// changed: a Checkout with OnlyTouched.
+	EnvRepository = "FRESHET_CODECOMMIT_REPOSITORY"
+	EnvBranch     = "FRESHET_CODECOMMIT_BRANCH"
+	EnvPath       = "FRESHET_CODECOMMIT_PATH"
 )
 
 // ReadConfig reads a document, which may be empty, and then the environment.
@@ -90,6 +111,9 @@ func ReadConfig(document []byte, getenv func(string) string) (Config, error) {
 		if v := getenv(name); v != "" {
 			*into = v
 		}
+	}
+	if name := getenv(EnvRepository); name != "" {
+		cfg.CodeCommit = append(cfg.CodeCommit, Checkout{Repository: name, Branch: getenv(EnvBranch), Path: getenv(EnvPath), OnlyTouched: true})
 	}
 	return cfg, cfg.check()
 }
@@ -117,8 +141,11 @@ func (c *Config) check() error {
 		}
 	}
 	for i, r := range c.CodeCommit {
-		if r.Repository == "" || r.Bucket == "" {
+		if r.Repository == "" || r.Bucket == "" && !r.OnlyTouched {
 			complain("codecommit[%d]: it needs a repository and a bucket", i)
+		}
+		if _, err := r.rules(); err != nil {
+			complain("codecommit[%d].map: %w", i, err)
 		}
 	}
 	if err := c.Routes.Check(); err != nil {

@@ -43,23 +43,27 @@ type Handler struct {
 	sites  sites
 	done   recent
 	meter  *meter
+
+	followers []*follower
 }
 
 // World is everything outside that a Handler talks to.
 type World struct {
-	CDN     CDN
-	Account survey.API
-	Jobs    Jobs        // of CodePipeline; nil: such events are refused
-	Commits Commits     // of CodeCommit; nil likewise
-	Updates Updates     // of Lambda functions; nil likewise
-	Shared  quota.Store // nil: no other instance sends
-	Log     *slog.Logger
-	Metrics Metrics
+	CDN       CDN
+	Account   survey.API
+	Jobs      Jobs                          // of CodePipeline; nil: such events are refused
+	Commits   Commits                       // of CodeCommit; nil likewise
+	Updates   Updates                       // of Lambda functions; nil likewise
+	Shared    quota.Store                   // nil: no other instance sends
+	Sightings func(name string) quota.Store // where branches were; nil: only this instance remembers
+	Log       *slog.Logger
+	Metrics   Metrics
 }
 
 // New returns a handler.
 func New(cfg Config, world World) *Handler {
 	h := &Handler{cfg: cfg, world: world, meter: &meter{out: world.Metrics}}
+	h.followers = followers(cfg, world)
 	h.sites = sites{cfg: cfg, api: world.Account, held: make(map[string]*site)}
 	h.broker = quota.New(quota.Config{
 		Driver: world.CDN, Store: world.Shared, Default: cfg.quota(), Log: world.Log,
@@ -131,7 +135,7 @@ func (r *run) letters(ctx context.Context) ([]byte, error) {
 		r.meter.add(unreadable, 1)
 		r.fail(p.At.Message, p)
 	}
-	changes := read.Changes
+	changes := r.touched(ctx, read.Changes)
 	for _, n := range r.mail.notices {
 		found, orders, err := r.notice(ctx, n)
 		if err != nil {

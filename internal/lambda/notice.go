@@ -3,25 +3,15 @@ package lambda
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/codecommit"
-	cctypes "github.com/aws/aws-sdk-go-v2/service/codecommit/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	ltypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
-	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/source/batch"
 )
-
-// Commits is what a function asks of CodeCommit; *codecommit.Client has it. It
-// needs the permission codecommit:GetDifferences on the repository.
-type Commits interface {
-	GetDifferences(context.Context, *codecommit.GetDifferencesInput, ...func(*codecommit.Options)) (*codecommit.GetDifferencesOutput, error)
-}
 
 // Updates is what a function asks of Lambda about another one; *lambda.Client has
 // it. It needs the permission lambda:GetFunction on it.
@@ -155,86 +145,4 @@ func (r *run) reactions(n notice, match func(Reaction) bool, otherwise string) (
 		r.skip(n, otherwise)
 	}
 	return orders
-}
-
-// commit asks what a push has changed, from where the branch was to where it is.
-// https://docs.aws.amazon.com/codecommit/latest/userguide/monitoring-events.html
-func (r *run) commit(ctx context.Context, n notice) (changes []batch.Change, err error) {
-	var detail struct {
-		Repository    string `json:"repositoryName"`
-		ReferenceType string `json:"referenceType"`
-		Reference     string `json:"referenceName"`
-		Commit        string `json:"commitId"`
-		Old           string `json:"oldCommitId"`
-	}
-	if err := json.Unmarshal(n.Detail, &detail); err != nil {
-		return nil, fmt.Errorf("read a change of a repository: %w", err)
-	}
-	concerned := false
-	for _, c := range r.cfg.CodeCommit {
-		branch := c.Branch
-		if branch == "" {
-			branch = "main"
-		}
-		if c.Repository != detail.Repository || detail.ReferenceType != "branch" || branch != detail.Reference || detail.Commit == "" {
-			continue
-		}
-		concerned = true
-		if r.world.Commits == nil {
-			return nil, errors.New("a commit came, but there is no client of CodeCommit")
-		}
-		found, err := r.differences(ctx, c, detail.Old, detail.Commit)
-		if err != nil {
-			return nil, fmt.Errorf("what changed in %s from %q to %q: %w", c.Repository, detail.Old, detail.Commit, err)
-		}
-		for _, d := range found {
-			if key, op, ok := c.object(d); ok {
-				change := batch.Change{Change: freshet.Change{Origin: c.Bucket, Key: key, Op: op, Version: detail.Commit, Time: n.Time, Cause: "commit"}}
-				change.At.Message = n.message
-				changes = append(changes, change)
-			}
-		}
-	}
-	if !concerned {
-		r.skip(n, "nothing is to be done about "+detail.ReferenceType+" "+detail.Reference+" of "+detail.Repository)
-	}
-	return changes, nil
-}
-
-// differences pages through all of them. Without an old commit everything is new.
-func (r *run) differences(ctx context.Context, c Checkout, before, after string) (all []cctypes.Difference, err error) {
-	in := &codecommit.GetDifferencesInput{RepositoryName: &c.Repository, AfterCommitSpecifier: &after}
-	if before != "" {
-		in.BeforeCommitSpecifier = &before
-	}
-	pages := codecommit.NewGetDifferencesPaginator(r.world.Commits, in, func(o *codecommit.GetDifferencesPaginatorOptions) { o.StopOnDuplicateToken = true })
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Differences...)
-	}
-	return all, nil
-}
-
-// object is the object that a file of the repository becomes.
-func (c Checkout) object(d cctypes.Difference) (key string, op freshet.Op, ok bool) {
-	blob, op := d.AfterBlob, freshet.OpPut
-	if d.ChangeType == cctypes.ChangeTypeEnumDeleted || blob == nil {
-		blob, op = d.BeforeBlob, freshet.OpDelete
-	}
-	if blob == nil || aws.ToString(blob.Path) == "" {
-		return "", "", false
-	}
-	file := aws.ToString(blob.Path)
-	if c.Path != "" {
-		if file, ok = strings.CutPrefix(file, strings.Trim(c.Path, "/")+"/"); !ok {
-			return "", "", false
-		}
-	}
-	if prefix := strings.Trim(c.Prefix, "/"); prefix != "" {
-		file = prefix + "/" + file
-	}
-	return file, op, true
 }

@@ -45,13 +45,14 @@ func codeCommit(t *testing.T, asked *[]string) Commits {
 		blob := func(path string) string {
 			return fmt.Sprintf(`{"blobId":"b","path":%q,"mode":"100644"}`, path)
 		}
+		old := func(path string) string { return strings.Replace(blob(path), `"b"`, `"a"`, 1) }
 		if in.NextToken == "" {
 			_, _ = fmt.Fprintf(w, `{"NextToken":"t","differences":[{"changeType":"A","afterBlob":%s},{"changeType":"M","beforeBlob":%s,"afterBlob":%s}]}`,
-				blob("public/new.html"), blob("public/a b.html"), blob("public/a b.html"))
+				blob("public/new.html"), old("public/a b.html"), blob("public/a b.html"))
 			return
 		}
 		_, _ = fmt.Fprintf(w, `{"differences":[{"changeType":"D","beforeBlob":%s},{"changeType":"M","beforeBlob":%s,"afterBlob":%s}]}`,
-			blob("public/gone.html"), blob("README.md"), blob("README.md"))
+			old("public/gone.html"), old("README.md"), blob("README.md"))
 	}))
 	t.Cleanup(s.Close)
 	transport := new(http.Transport)

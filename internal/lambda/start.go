@@ -29,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/freshet/freshet/internal/cdn/cloudfront"
+	"github.com/freshet/freshet/internal/quota"
 	"github.com/freshet/freshet/internal/quota/dynamo"
 )
 
@@ -120,7 +121,9 @@ func assemble(ctx context.Context, getenv func(string) string, out io.Writer) (*
 		Metrics: Metrics{Out: out, Function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), "freshet")},
 	}
 	if cfg.QuotaTable != "" {
-		world.Shared = dynamo.New(dynamodb.NewFromConfig(sdk), cfg.QuotaTable, "account")
+		table := dynamodb.NewFromConfig(sdk)
+		world.Shared = dynamo.New(table, cfg.QuotaTable, "account")
+		world.Sightings = func(name string) quota.Store { return dynamo.New(table, cfg.QuotaTable, name) }
 	}
 	return New(cfg, world), nil
 }

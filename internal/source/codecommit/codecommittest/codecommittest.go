@@ -84,7 +84,7 @@ func (s *Server) Add(branch, word string, parents []string, files ...string) str
 // without waiting.
 func Client(url string) *codecommit.Client {
 	return codecommit.New(codecommit.Options{
-		BaseEndpoint: &url, Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, BaseEndpoint: &url, Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts, o.Backoff = 3, retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
 		}),
