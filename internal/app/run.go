@@ -66,6 +66,9 @@ func serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 		if s.Shutdown(patience) != nil {
 			_ = s.Close()
 		}
+		if door, ok := l.(interface{ Wait(context.Context) }); ok {
+			door.Wait(patience) // for the answers that it gives without the server
+		}
 	})
 	err := s.Serve(l) // returns as soon as Shutdown begins
 	if !stop() {

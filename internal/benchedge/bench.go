@@ -46,7 +46,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	if b.origin, err = startOrigin(); err != nil {
 		return err
 	}
-	defer b.origin.Close()
+	defer func() { _ = b.origin.Close() }()
 	var missing []string
 	b.contenders, missing = installed(contenders())
 	for _, name := range missing {
@@ -169,7 +169,7 @@ func (b *bench) warm(ctx context.Context, p *process, l load) error {
 func (b *bench) write() error {
 	var text strings.Builder
 	b.report(&text)
-	if err := os.WriteFile(b.out, []byte(text.String()), 0o644); err != nil {
+	if err := os.WriteFile(b.out, []byte(text.String()), 0o600); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil

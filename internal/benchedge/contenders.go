@@ -67,7 +67,7 @@ func write(path, text string, with ...any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("make the folder of %s: %w", path, err)
 	}
-	if err := os.WriteFile(path, fmt.Appendf(nil, text, with...), 0o644); err != nil {
+	if err := os.WriteFile(path, fmt.Appendf(nil, text, with...), 0o644); err != nil { //nolint:gosec // for programs that give their rights up
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

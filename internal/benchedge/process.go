@@ -44,7 +44,7 @@ func start(c contender, s setting, cores string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // some give their rights up
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // some of the programs give their rights up
 		return nil, fmt.Errorf("open the folder: %w", err)
 	}
 	if s.dir = dir; s.log != "" {
@@ -95,7 +95,7 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 

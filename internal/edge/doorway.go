@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/freshet/freshet/internal/edge/loop"
 )
 
 // Door returns a listener for Server on which everything that viewers are told
@@ -23,7 +25,7 @@ import (
 // Closing it ends the handshakes that are under way.
 func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 	if c == nil {
-		return &plainDoor{l, e}
+		return e.plainDoor(l)
 	}
 	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted)}
 	d.ctx, d.stop = context.WithCancel(context.Background())
@@ -31,10 +33,30 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 	return d
 }
 
+// plainDoor has hits answered by event loops, where there are any.
+func (e *Edge) plainDoor(l net.Listener) net.Listener {
+	d := loop.Listen(l, &quick{e}, loop.Options{
+		Loops: runtime.GOMAXPROCS(0), First: headerPatience, Idle: idlePatience, Stall: viewerPatience,
+	})
+	if d == nil {
+		return &plainDoor{l, e}
+	}
+	e.start(func() { d.Run(e.ctx.Done()) })
+	return &plainDoor{d, e}
+}
+
 type plainDoor struct {
 	net.Listener
 
 	edge *Edge
+}
+
+// Wait returns when all viewers have their answers whom the door answers itself,
+// after it was closed, or when ctx is done.
+func (d *plainDoor) Wait(ctx context.Context) {
+	if l, ok := d.Listener.(*loop.Door); ok {
+		l.Wait(ctx)
+	}
 }
 
 func (d *plainDoor) Accept() (net.Conn, error) {
@@ -187,6 +209,9 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 func connState(c net.Conn, state http.ConnState) {
 	if v := viewerOf(c); v != nil && state == http.StateIdle {
 		v.answering.Store(false)
+		if lent, ok := v.Conn.(interface{ Rest() }); ok {
+			lent.Rest()
+		}
 	}
 }
 
@@ -222,17 +247,23 @@ func (c *viewerConn) refuse(status int, reason string) error {
 	c.refused.Store(true)
 	h, page := errorPage(status, reason)
 	c.edge.sign(h, status, failed)
+	text := wholeAnswer(status, h, page)
+	_ = c.SetWriteDeadline(time.Now().Add(viewerPatience)) // net/http will set its own
+	_, err := c.Conn.Write(text)
+	return err
+}
+
+// wholeAnswer is the last answer on a connection, with a page.
+func wholeAnswer(status int, h http.Header, page []byte) []byte {
 	h.Set("Connection", "close")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	var b strings.Builder
+	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	_ = h.Write(&b) // which never fails
 	b.WriteString("\r\n")
 	b.Write(page)
-	_ = c.SetWriteDeadline(time.Now().Add(viewerPatience)) // net/http will set its own
-	_, err := io.WriteString(c.Conn, b.String())
-	return err
+	return b.Bytes()
 }
 
 // CloseWrite tells the viewer that there is no more to come.

@@ -35,6 +35,7 @@ type entry struct {
 	age      time.Duration // it had when it was received
 	aged     bool          // by an upstream cache, which said so
 	life     lifetime
+	head     atomic.Pointer[readyHead]
 	retry    atomic.Int64 // Unix nanoseconds before which the origin is not asked again after it failed
 }
 

@@ -17,6 +17,9 @@ const maxRequestHeader = 32768
 // and for a handshake.
 const headerPatience = 10 * time.Second
 
+// idlePatience is how long a connection may be without a request.
+const idlePatience = 2 * time.Minute
+
 // tooLargeReason is what a viewer is told of such a request.
 const tooLargeReason = "The request is larger than 32,768 bytes without its body."
 
@@ -36,7 +39,7 @@ func Server(h http.Handler) *http.Server {
 		ConnContext:       connContext,
 		ConnState:         connState,
 		ReadHeaderTimeout: headerPatience,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       idlePatience,
 		// The edge itself refuses what is larger than allowed, in a page of its
 		// own; what is much larger net/http does not read.
 		MaxHeaderBytes:               2 * maxRequestHeader,

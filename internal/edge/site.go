@@ -50,6 +50,7 @@ type behavior struct {
 	caching   distribution.Caching
 	keying    keying
 	functions functions
+	quick     quickness
 }
 
 // caches reports whether an answer to a request with this method may come from
@@ -96,6 +97,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		added := &made.behaviors[len(made.behaviors)-1]
 		added.keying.beyond = &added.forwarding
 		added.functions = functionsOf(b, &made.config, c)
+		added.quick = quicknessOf(added)
 	}
 	return made, nil
 }

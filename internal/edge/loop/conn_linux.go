@@ -1,0 +1,257 @@
+package loop
+
+import (
+	"errors"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn is a connection while a loop has it.
+type conn struct {
+	fd     int
+	door   *Door
+	home   *loop
+	viewer viewer
+
+	in    []byte    // what has arrived and was not used
+	tries int       // how often that was too little
+	known bool      // it has sent a request before
+	since time.Time // when its present state began, or it last took enough of an answer
+	epoch int32     // tells it from others of the same descriptor
+
+	// Of what it has not taken yet.
+	waiting bool
+	head    []byte
+	body    []byte
+	sent    int64 // of body
+	taken   int   // of both since since
+	last    Sent
+
+	lent  int  // of in, which are given away first
+	whole bool // and are one request
+}
+
+// patient is how much of an answer a viewer must take within Options.Stall.
+const patient = 64 << 10
+
+// turn is how much of an answer is sent before others have theirs.
+const turn = 1 << 20
+
+// close ends the connection, which no loop has any more.
+func (c *conn) close() {
+	_ = unix.Close(c.fd)
+	c.door.open.Add(-1)
+}
+
+// refuse ends the connection with an answer, which the system takes or not.
+func (c *conn) refuse() {
+	text := c.door.handler.Refusal()
+	_, _ = rawWrite(c.fd, text)
+	_ = unix.Shutdown(c.fd, unix.SHUT_WR)
+	var b [4096]byte
+	for range 4 { // what is unread would take the answer with it
+		if n, _ := rawRead(c.fd, b[:]); n <= 0 {
+			break
+		}
+	}
+	c.close()
+}
+
+// ready is called when something has arrived, which is read into buf, and
+// whatever it is the answers are written.
+func (c *conn) ready(l *loop) {
+	free := l.buf[copy(l.buf, c.in):]
+	n, err := rawRead(c.fd, free)
+	switch {
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+		return
+	case err == nil && n == 0 && len(c.in) > 0:
+		c.lent, c.whole = len(c.in), false // somebody has to say what that was
+		l.give(c)
+		return
+	case err != nil || n == 0:
+		l.end(c)
+		return
+	}
+	if len(c.in) == 0 {
+		c.since = l.now
+	}
+	c.answer(l, l.buf[:len(c.in)+n])
+}
+
+// answer answers the requests in b, which the loop may use again afterwards.
+func (c *conn) answer(l *loop, b []byte) {
+	a := &l.answer
+	a.Viewer, a.Head = &c.viewer, l.out[:0]
+	for len(b) > 0 {
+		a.Used, a.Body, a.Sent = 0, nil, nil
+		switch v := c.door.handler.Answer(b, a); v {
+		case Answered:
+			c.known, c.tries = true, 0
+			b = b[a.Used:]
+			if len(b) > 0 && len(a.Body) == 0 && a.Sent == nil && len(a.Head) < outSize/2 {
+				continue
+			}
+			if !c.write(l, a, b) {
+				return
+			}
+		case More:
+			if c.tries++; c.tries < 4 {
+				c.rest(l, a, b)
+				return
+			}
+			fallthrough // it takes too long to be read anew each time
+		default:
+			c.keep(b)
+			if len(a.Head) > 0 && !c.write(l, a, b) {
+				return
+			}
+			if c.lent, c.whole = len(b), v == Lend; c.whole {
+				c.lent = a.Used
+			}
+			l.give(c)
+			return
+		}
+	}
+	c.rest(l, a, nil)
+}
+
+// rest writes what there is and waits for more, to which b belongs.
+func (c *conn) rest(l *loop, a *Answer, b []byte) {
+	c.keep(b)
+	if len(a.Head) > 0 && !c.write(l, a, b) {
+		return
+	}
+	if len(b) == 0 {
+		c.since = l.now
+		if l.ending > serving {
+			l.end(c)
+		}
+	}
+}
+
+// keep has in hold b, and nothing of the loop's.
+func (c *conn) keep(b []byte) {
+	if len(b) == 0 {
+		c.in = nil
+		return
+	}
+	c.in = append([]byte(nil), b...)
+}
+
+// write sends head and body, and reports whether the system has taken all. If
+// not, rest is kept until it has, or the connection is no more.
+func (c *conn) write(l *loop, a *Answer, rest []byte) bool {
+	n, err := writeBoth(c.fd, a.Head, a.Body)
+	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+		c.last = a.Sent
+		l.end(c)
+		return false
+	}
+	if n == len(a.Head)+len(a.Body) {
+		a.Head = l.out[:0]
+		if a.Sent != nil {
+			a.Sent.Sent(int64(len(a.Body)), true)
+			a.Sent = nil
+		}
+		return true
+	}
+	c.keep(rest)
+	c.head, c.body, c.sent, c.last = nil, a.Body, 0, a.Sent
+	if n < len(a.Head) {
+		c.head = append([]byte(nil), a.Head[n:]...)
+	} else {
+		c.sent = int64(n - len(a.Head))
+	}
+	c.waiting, c.since, c.taken = true, l.now, 0
+	l.watch(c, unix.EPOLLOUT)
+	return false
+}
+
+// goOn sends more of what is waiting.
+func (c *conn) goOn(l *loop) {
+	for sent := 0; sent < turn; {
+		n, err := writeBoth(c.fd, c.head, c.body[c.sent:])
+		if errors.Is(err, unix.EAGAIN) {
+			return
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			l.end(c)
+			return
+		}
+		sent += n
+		if c.taken += n; c.taken >= patient {
+			c.since, c.taken = l.now, 0
+		}
+		k := min(n, len(c.head))
+		c.head = c.head[k:]
+		c.sent += int64(n - k)
+		if len(c.head) == 0 && c.sent == int64(len(c.body)) {
+			c.over(l)
+			return
+		}
+	}
+}
+
+// over is called when nothing is waiting any more.
+func (c *conn) over(l *loop) {
+	last, sent := c.last, c.sent
+	c.head, c.body, c.last, c.sent, c.waiting = nil, nil, nil, 0, false
+	c.since = l.now
+	if last != nil {
+		last.Sent(sent, true)
+	}
+	l.watch(c, unix.EPOLLIN)
+	b := l.buf[:copy(l.buf, c.in)]
+	c.in = nil
+	if len(b) > 0 || l.ending > serving {
+		c.answer(l, b)
+	}
+}
+
+// patience is how long the connection's present state may last.
+func (c *conn) patience(o *Options) time.Duration {
+	switch {
+	case c.waiting:
+		return o.Stall
+	case len(c.in) > 0 || !c.known:
+		return o.First
+	}
+	return o.Idle
+}
+
+// The calls below never wait, so the scheduler need not know of them.
+
+func rawRead(fd int, b []byte) (int, error) {
+	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	return result(n, e)
+}
+
+func rawWrite(fd int, b []byte) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	return result(n, e)
+}
+
+func result(n uintptr, e unix.Errno) (int, error) {
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
+
+// writeBoth writes as much of two slices as the system takes at once.
+func writeBoth(fd int, head, body []byte) (int, error) {
+	switch {
+	case len(body) == 0:
+		return rawWrite(fd, head)
+	case len(head) == 0 && len(body) <= patient:
+		return rawWrite(fd, body)
+	case len(head) == 0:
+		n, err := unix.Write(fd, body[:min(len(body), turn)])
+		return max(n, 0), err
+	}
+	n, err := unix.Writev(fd, [][]byte{head, body[:min(len(body), turn)]})
+	return max(n, 0), err
+}

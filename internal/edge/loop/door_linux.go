@@ -1,0 +1,267 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Door is a listener. Accept returns those connections only that loops gave away;
+// the others are answered by the loops, as long as Run runs.
+type Door struct {
+	net.Listener
+
+	socket  *os.File // the listener's, too; the net package lets nobody else wait for its own
+	handler Handler
+	options Options
+	loops   []*loop
+	given   chan *conn // to be accepted
+	open    atomic.Int64
+	lent    atomic.Int64
+
+	closing chan struct{} // closed by Close
+	once    sync.Once
+	over    chan struct{} // closed when Run returns
+}
+
+// Listen returns a door in front of l, which the door closes. It returns nil if
+// there is no event loop for such a listener.
+func Listen(l net.Listener, h Handler, o Options) *Door {
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil
+	}
+	d := &Door{Listener: tcp, handler: h, options: o.withDefaults(), closing: make(chan struct{}), over: make(chan struct{})}
+	if d.options.Connections <= 0 {
+		d.options.Connections = mayOpen() / 10 * 9
+	}
+	var err error
+	if d.socket, err = tcp.File(); err != nil {
+		return nil
+	}
+	d.given = make(chan *conn, 1024)
+	for range d.options.Loops {
+		made, err := newLoop(d)
+		if err != nil {
+			_ = d.socket.Close()
+			for _, l := range d.loops {
+				l.release()
+			}
+			return nil
+		}
+		d.loops = append(d.loops, made)
+	}
+	return d
+}
+
+// mayOpen is how many files the process may have open.
+func mayOpen() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || l.Cur > 1<<20 {
+		return 1 << 20
+	}
+	return int(l.Cur)
+}
+
+// Run accepts and answers until Close was called and the last viewer has gone or
+// got its answer, or until stop is closed, which cuts off the answers under way.
+func (d *Door) Run(stop <-chan struct{}) {
+	defer close(d.over)
+	var all sync.WaitGroup
+	ended := make(chan struct{})
+	all.Go(func() {
+		defer d.closed()
+		d.accept()
+	})
+	var loops sync.WaitGroup
+	for _, l := range d.loops {
+		loops.Go(l.run)
+	}
+	all.Go(func() {
+		select {
+		case <-stop:
+			_ = d.Close()
+			for _, l := range d.loops {
+				l.send(func() { l.ending = cutOff })
+			}
+		case <-ended:
+		}
+	})
+	loops.Wait()
+	close(ended)
+	all.Wait()
+	d.drop()
+	for _, l := range d.loops {
+		l.release()
+	}
+}
+
+// Wait returns when Run has, or when ctx is done.
+func (d *Door) Wait(ctx context.Context) {
+	select {
+	case <-d.over:
+	case <-ctx.Done():
+	}
+}
+
+// drop closes what nobody accepts any more.
+func (d *Door) drop() {
+	for {
+		select {
+		case c := <-d.given:
+			d.lent.Add(-1)
+			c.close()
+		default:
+			return
+		}
+	}
+}
+
+// closed has the loops end once they have nothing more to do.
+func (d *Door) closed() {
+	for _, l := range d.loops {
+		l.send(func() { l.ending = max(l.ending, drained) })
+	}
+}
+
+// Close ends accepting, and connections as soon as they are idle. It may be
+// called twice and does not wait.
+func (d *Door) Close() error {
+	err := error(nil)
+	d.once.Do(func() {
+		close(d.closing)
+		err = errors.Join(d.Listener.Close(), d.socket.Close())
+	})
+	return err
+}
+
+// Accept returns a connection that a loop gave away.
+func (d *Door) Accept() (net.Conn, error) {
+	for {
+		select {
+		case c := <-d.given:
+			if l := d.lend(c); l != nil {
+				return l, nil
+			}
+		case <-d.closing:
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// accept takes connections and gives them to the loops in turns.
+func (d *Door) accept() {
+	raw, err := d.socket.SyscallConn()
+	if err != nil {
+		return
+	}
+	for next := 0; ; next++ {
+		fd, at, err := acceptOne(raw)
+		switch {
+		case err == nil:
+			d.take(fd, at, d.loops[next%len(d.loops)])
+		case d.isClosing() || errors.Is(err, os.ErrClosed):
+			_ = d.Close()
+			return
+		case errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR):
+		default: // too many files are open, or there is no memory
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-d.closing:
+				return
+			}
+		}
+	}
+}
+
+func (d *Door) isClosing() bool {
+	select {
+	case <-d.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+func acceptOne(raw syscall.RawConn) (fd int, at unix.Sockaddr, err error) {
+	outer := raw.Read(func(listening uintptr) bool {
+		fd, at, err = unix.Accept4(int(listening), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	if outer != nil {
+		return -1, nil, outer
+	}
+	return fd, at, err
+}
+
+// take gives a new connection to a loop, or refuses it.
+func (d *Door) take(fd int, at unix.Sockaddr, to *loop) {
+	// As the net package has them; a viewer who is gone already is found out later.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
+	c := &conn{fd: fd, door: d, home: to, viewer: viewer{at: at}}
+	if d.open.Add(1) > int64(d.options.Connections) {
+		c.refuse()
+		return
+	}
+	if !to.send(func() { to.add(c) }) {
+		c.close()
+	}
+}
+
+// viewer is the address of a connection's other end.
+type viewer struct{ at unix.Sockaddr }
+
+func (v viewer) addr() *net.TCPAddr {
+	switch at := v.at.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: at.Addr[:], Port: at.Port}
+	case *unix.SockaddrInet6:
+		a := &net.TCPAddr{IP: at.Addr[:], Port: at.Port}
+		if at.ZoneId != 0 {
+			if i, err := net.InterfaceByIndex(int(at.ZoneId)); err == nil {
+				a.Zone = i.Name
+			}
+		}
+		return a
+	}
+	return &net.TCPAddr{}
+}
+
+// IP is the address in the form that net.SplitHostPort gives it.
+func (v viewer) IP() string {
+	host, _, _ := net.SplitHostPort(v.addr().String())
+	return host
+}
+
+func (v viewer) Port() string {
+	_, port, _ := net.SplitHostPort(v.addr().String())
+	return port
+}
+
+// tcpConn makes a connection of the net package of a descriptor, which it takes
+// over whatever happens.
+func tcpConn(fd int) (*net.TCPConn, error) {
+	f := os.NewFile(uintptr(fd), "")
+	made, err := net.FileConn(f)
+	_ = f.Close() // made has its own
+	if err != nil {
+		return nil, fmt.Errorf("take a connection over: %w", err)
+	}
+	tcp, ok := made.(*net.TCPConn)
+	if !ok {
+		_ = made.Close()
+		return nil, errors.New("take a connection over: it is not one of TCP")
+	}
+	return tcp, nil
+}

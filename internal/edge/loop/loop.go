@@ -1,0 +1,85 @@
+// Package loop holds the connections of viewers whose requests are answered at
+// once, without a goroutine for each: an event loop that knows nothing of HTTP.
+// What cannot be answered at once it gives away as a net.Conn, and takes the
+// connection back when that is idle again.
+//
+// There are loops on Linux only; elsewhere Listen says that there are none.
+package loop
+
+import "time"
+
+// Handler answers what arrives. Its methods are called by several loops at once,
+// and must neither block nor take long.
+type Handler interface {
+	// Answer looks at the beginning of in, of which it keeps nothing once it has
+	// returned, and says in a what to send and how many bytes it has used.
+	Answer(in []byte, a *Answer) Verdict
+
+	// Refusal is what is sent, before the connection ends, to whom there is no
+	// room for.
+	Refusal() []byte
+}
+
+// Verdict is what becomes of the bytes that have arrived.
+type Verdict int
+
+// What can become of them.
+const (
+	More     Verdict = iota // too few to say
+	Answered                // the answer is in a
+	Lend                    // a.Used bytes are one request that others answer; then the connection comes back
+	Leave                   // others answer this and whatever follows
+)
+
+// Answer is what is sent for one request.
+type Answer struct {
+	Viewer Viewer
+	Now    time.Time // about
+	Own    any       // the handler's, which stays what it is
+
+	Head []byte // to be appended to; it may hold answers that are not sent yet
+	Used int    // bytes of the request
+	Body []byte // follows the head; nobody may change it until Sent was called
+	Sent Sent   // nil if nobody wants to know
+}
+
+// Sent is called once the body was taken by the system, or the connection broke
+// off after so many bytes of it.
+type Sent interface {
+	Sent(bytes int64, complete bool)
+}
+
+// Viewer is who is at the other end of a connection.
+type Viewer interface {
+	IP() string
+	Port() string
+}
+
+// Options bound what viewers may do. The zero values stand for what is said.
+type Options struct {
+	Loops       int           // 0 for one
+	First       time.Duration // for the first request, and for any from its first byte to its last; 0 for 10 s
+	Idle        time.Duration // between requests; 0 for 2 minutes
+	Stall       time.Duration // for taking 64 KiB of an answer; 0 for a minute
+	Connections int           // at most, those that are lent included; 0 for nine tenths of what the process may open
+	Lent        int           // at most; 0 for 10,000
+}
+
+func (o Options) withDefaults() Options {
+	if o.Loops <= 0 {
+		o.Loops = 1
+	}
+	if o.First <= 0 {
+		o.First = 10 * time.Second
+	}
+	if o.Idle <= 0 {
+		o.Idle = 2 * time.Minute
+	}
+	if o.Stall <= 0 {
+		o.Stall = time.Minute
+	}
+	if o.Lent <= 0 {
+		o.Lent = 10_000
+	}
+	return o
+}

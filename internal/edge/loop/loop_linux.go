@@ -1,0 +1,261 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// loop has some of a door's connections. All but send is called by its own
+// goroutine.
+type loop struct {
+	door   *Door
+	epoll  int
+	file   *os.File        // of epoll, by which the runtime knows it
+	waits  syscall.RawConn // likewise
+	bell   int             // an eventfd, which send rings
+	conns  map[int32]*conn // by descriptor
+	epoch  int32
+	events []unix.EpollEvent
+	buf    []byte // what arrives
+	out    []byte // answers
+	answer Answer
+	now    time.Time
+	swept  time.Time
+	ending ending
+
+	some int // events, as poll found them
+	more func(uintptr) bool
+
+	rung   atomic.Bool
+	mu     sync.Mutex
+	orders []func() // for the loop to carry out
+	dead   bool
+}
+
+// ending is how far a loop is from its end.
+type ending int
+
+const (
+	serving ending = iota
+	drained        // nothing new comes, and who is idle has to go
+	cutOff
+)
+
+// sweeping is how often connections are looked through for those that take too
+// long.
+const sweeping = time.Second
+
+// outSize is how many bytes of answers are gathered before they are sent, if a
+// viewer asks for several at once.
+const outSize = 64 << 10
+
+func newLoop(d *Door) (*loop, error) {
+	l := &loop{door: d, epoll: -1, bell: -1, conns: make(map[int32]*conn), events: make([]unix.EpollEvent, 256), buf: make([]byte, 32<<10), out: make([]byte, 0, outSize)}
+	var err error
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	if err := unix.SetNonblock(l.epoll, true); err != nil {
+		l.release()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	if l.bell, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		l.release()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, l.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(l.bell)}); err != nil {
+		l.release()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	l.more = func(uintptr) bool {
+		l.some = l.poll()
+		return l.some > 0
+	}
+	l.file = os.NewFile(uintptr(l.epoll), "epoll")
+	if l.waits, err = l.file.SyscallConn(); err == nil {
+		err = l.file.SetReadDeadline(time.Now().Add(sweeping)) // fails where the runtime cannot wait for it
+	}
+	if err != nil {
+		l.release()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	return l, nil
+}
+
+// release gives back what the system has given.
+func (l *loop) release() {
+	if l.file != nil {
+		_ = l.file.Close()
+	} else if l.epoll >= 0 {
+		_ = unix.Close(l.epoll)
+	}
+	if l.bell >= 0 {
+		_ = unix.Close(l.bell)
+	}
+}
+
+// send has the loop do something soon, and reports whether it will.
+func (l *loop) send(order func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return false
+	}
+	l.orders = append(l.orders, order)
+	if !l.rung.Swap(true) {
+		one := uint64(1)
+		_, _ = unix.Write(l.bell, (*[8]byte)(unsafe.Pointer(&one))[:]) // it is full of rings, which is as good
+	}
+	return true
+}
+
+func (l *loop) obey() {
+	var b [8]byte
+	_, _ = rawRead(l.bell, b[:])
+	l.rung.Store(false)
+	l.mu.Lock()
+	orders := l.orders
+	l.orders = nil
+	l.mu.Unlock()
+	for _, order := range orders {
+		order()
+	}
+}
+
+// run ends when ending says so.
+func (l *loop) run() {
+	l.now = time.Now()
+	for {
+		n := l.wait()
+		l.now = time.Now()
+		l.answer.Now = l.now
+		for i := range n {
+			l.handle(&l.events[i])
+		}
+		if l.now.Sub(l.swept) >= sweeping || l.ending > serving {
+			l.sweep()
+		}
+		if l.ending == cutOff || l.ending == drained && len(l.conns) == 0 {
+			break
+		}
+	}
+	l.ending = cutOff
+	l.mu.Lock()
+	l.dead = true
+	l.mu.Unlock()
+	l.obey()
+	for _, c := range l.conns {
+		l.end(c)
+	}
+}
+
+// wait returns how many events there are. It asks the system itself as long as
+// there are some, and leaves the waiting to the runtime, which has other things
+// to do meanwhile.
+func (l *loop) wait() int {
+	l.some = 0
+	err := l.waits.Read(l.more)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = l.file.SetReadDeadline(time.Now().Add(sweeping)) // as it could before
+	}
+	return l.some
+}
+
+func (l *loop) poll() int {
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), 0, 0, 0)
+	if e != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+func (l *loop) handle(e *unix.EpollEvent) {
+	if int(e.Fd) == l.bell {
+		l.obey()
+		return
+	}
+	c := l.conns[e.Fd]
+	switch {
+	case c == nil || c.epoch != e.Pad:
+	case c.waiting:
+		c.goOn(l)
+	default:
+		c.ready(l)
+	}
+}
+
+// add makes a connection the loop's.
+func (l *loop) add(c *conn) {
+	l.epoch++
+	c.epoch, c.since = l.epoch, l.now
+	e := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd), Pad: c.epoch}
+	if unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &e) != nil {
+		c.close()
+		return
+	}
+	l.conns[int32(c.fd)] = c
+	switch {
+	case len(c.in) > 0:
+		b := l.buf[:copy(l.buf, c.in)]
+		c.in = nil
+		c.answer(l, b)
+	case l.ending > serving:
+		l.end(c)
+	}
+}
+
+// watch has the loop told of other events of a connection.
+func (l *loop) watch(c *conn, events uint32) {
+	e := unix.EpollEvent{Events: events, Fd: int32(c.fd), Pad: c.epoch}
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_MOD, c.fd, &e) // of a descriptor that is there
+}
+
+// end closes a connection of the loop.
+func (l *loop) end(c *conn) {
+	delete(l.conns, int32(c.fd))
+	if last := c.last; last != nil {
+		c.last = nil
+		last.Sent(c.sent, false)
+	}
+	c.body = nil
+	c.close()
+}
+
+// give gives a connection away.
+func (l *loop) give(c *conn) {
+	delete(l.conns, int32(c.fd))
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil) // of a descriptor that is there
+	d := l.door
+	if d.isClosing() {
+		c.close() // without an answer, so that the viewer may ask again elsewhere
+		return
+	}
+	if d.lent.Add(1) <= int64(d.options.Lent) {
+		select {
+		case d.given <- c:
+			return
+		default:
+		}
+	}
+	d.lent.Add(-1)
+	c.refuse()
+}
+
+// sweep ends connections that take too long.
+func (l *loop) sweep() {
+	l.swept = l.now
+	for _, c := range l.conns {
+		idle := !c.waiting && len(c.in) == 0
+		if l.now.Sub(c.since) > c.patience(&l.door.options) || idle && l.ending > serving {
+			l.end(c)
+		}
+	}
+}

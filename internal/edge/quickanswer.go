@@ -1,0 +1,168 @@
+package edge
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/freshet/freshet/internal/edge/accesslog"
+	"github.com/freshet/freshet/internal/edge/loop"
+)
+
+// quickBody is how large a body is at most that is copied behind its head, so
+// that both go out in one piece.
+const quickBody = 16 << 10
+
+// answer puts the answer to q into a, and tells of it.
+func (d *quick) answer(q *plainQuery, a *loop.Answer) {
+	e, stored, h := d.edge, q.found, q.ready
+	e.count(told(stored.status, hit))
+	age := int64((stored.age + max(a.Now.Sub(stored.received), 0)) / time.Second)
+	before := len(a.Head)
+	a.Head = append(a.Head, h.start...)
+	a.Head = strconv.AppendInt(a.Head, age, 10)
+	a.Head = append(a.Head, h.middle...)
+	at := len(a.Head)
+	a.Head = appendRequestID(a.Head)
+	id := a.Head[at:]
+	a.Head = append(a.Head, h.end...)
+	head := int64(len(a.Head) - before)
+	switch {
+	case q.request.Head || len(stored.body) == 0:
+		d.tell(q, a, id, head, 0)
+	case len(stored.body) <= quickBody:
+		a.Head = append(a.Head, stored.body...)
+		d.tell(q, a, id, head, int64(len(stored.body)))
+	default:
+		a.Body = stored.body
+		stored.claim.enter()
+		a.Sent = d.later(q, a, id, head)
+	}
+}
+
+// appendRequestID appends what requestID returns.
+func appendRequestID(b []byte) []byte {
+	var random [40]byte
+	for i := 0; i < len(random); i += 8 {
+		binary.LittleEndian.PutUint64(random[i:], rand.Uint64())
+	}
+	return base64.URLEncoding.AppendEncode(b, random[:])
+}
+
+// tell tells of an answer that is out.
+func (d *quick) tell(q *plainQuery, a *loop.Answer, id []byte, head, body int64) {
+	e := d.edge
+	if e.accessLog == nil && e.observer == nil {
+		return
+	}
+	if e.accessLog != nil {
+		var r accesslog.Record
+		d.record(&r, q, a, id, head)
+		r.SentBytes += body
+		r.End = time.Now()
+		r.Taken = r.End.Sub(a.Now)
+		r.FirstByte = r.Taken
+		e.accessLog(q.site.config.ID, &r)
+	}
+	if e.observer != nil {
+		s := d.served(q)
+		s.Bytes, s.Took = body, time.Since(a.Now)
+		e.observer.Served(s)
+	}
+}
+
+// served is what an observer is told of q. It holds nothing of the request.
+func (d *quick) served(q *plainQuery) Served {
+	method := http.MethodGet
+	if q.request.Head {
+		method = http.MethodHead
+	}
+	return Served{
+		Distribution: q.site.config.ID, Method: method, Path: q.found.key.url[:len(q.path)],
+		Result: string(told(q.found.status, hit)), Status: q.found.status,
+	}
+}
+
+// record is record for what was not read by net/http. Its texts are those of the
+// bytes that arrived.
+func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []byte, head int64) {
+	c := &q.site.config
+	*r = accesslog.Record{
+		Location: d.edge.pop, SentBytes: head, ViewerIP: a.Viewer.IP(), ViewerPort: a.Viewer.Port(), Method: d.served(q).Method,
+		Domain: c.DomainName, Path: q.path, Query: q.text, Status: q.found.status, Referer: textOf(q.request.Get("Referer")), UserAgent: textOf(q.request.Get("User-Agent")),
+		Result: string(told(q.found.status, hit)), RequestID: textOf(id), Host: textOf(q.request.Host), Protocol: "http", ProtocolVersion: "HTTP/1.1",
+		ForwardedFor: textOf(q.request.Get("X-Forwarded-For")), ContentType: q.ready.typed, ContentLength: q.found.size(), RangeStart: -1, RangeEnd: -1,
+	}
+	const around = len("  HTTP/1.1\r\n") + len("Host: \r\n") + len("\r\n")
+	r.ReceivedBytes = int64(len(r.Method) + len(q.request.Target) + around + len(q.request.Host) + q.request.Header + len(q.request.Fields)*len(": \r\n"))
+	if c.Config.Logging != nil && c.Config.Logging.IncludeCookies && q.request.Cookies {
+		var cookies []string
+		for _, f := range q.request.Fields {
+			if strings.EqualFold(textOf(f.Name), "Cookie") {
+				cookies = append(cookies, textOf(f.Value))
+			}
+		}
+		r.Cookie = strings.Join(cookies, "; ")
+	}
+}
+
+// sending is an answer that is not out yet.
+type sending struct {
+	edge   *Edge
+	stored *entry
+	began  time.Time
+	id     string // of the distribution
+	served Served
+	log    *accesslog.Record // nil without a log
+}
+
+// later keeps what is to be told of an answer once it is out.
+func (d *quick) later(q *plainQuery, a *loop.Answer, id []byte, head int64) *sending {
+	s := &sending{edge: d.edge, stored: q.found, began: a.Now, id: q.site.config.ID}
+	if d.edge.observer != nil {
+		s.served = d.served(q)
+	}
+	if d.edge.accessLog != nil {
+		s.log = new(accesslog.Record)
+		d.record(s.log, q, a, id, head)
+		r := s.log
+		for _, text := range []*string{&r.Path, &r.Query, &r.Referer, &r.UserAgent, &r.RequestID, &r.Host, &r.ForwardedFor, &r.Cookie} {
+			*text = strings.Clone(*text)
+		}
+		r.FirstByte = time.Since(a.Now)
+	}
+	return s
+}
+
+// Sent is of loop.Sent.
+func (s *sending) Sent(bytes int64, complete bool) {
+	s.stored.claim.leave()
+	e := s.edge
+	if r := s.log; r != nil {
+		r.End = time.Now()
+		r.Taken = r.End.Sub(s.began)
+		r.SentBytes += bytes
+		if !complete {
+			r.ResponseResult, r.Detail = string(failed), "ClientCommError"
+		}
+		e.accessLog(s.id, r)
+	}
+	if e.observer != nil {
+		s.served.Bytes, s.served.Took = bytes, time.Since(s.began)
+		if !complete {
+			s.served.Result = string(failed)
+		}
+		e.observer.Served(s.served)
+	}
+}
+
+// Refusal is of loop.Handler: what viewers get for whom there is no room.
+func (d *quick) Refusal() []byte {
+	h, page := errorPage(http.StatusServiceUnavailable, "There are too many requests at once.")
+	d.edge.sign(h, http.StatusServiceUnavailable, failed)
+	return wholeAnswer(http.StatusServiceUnavailable, h, page)
+}
