@@ -1,5 +1,5 @@
-// Package accesslog reads CloudFront's standard logs and sums up how often each
-// URL is asked for, and from how many edge locations.
+// Package accesslog reads CloudFront's standard logs, and those of web servers,
+// and sums up how often each URL is asked for, and from how many edge locations.
 package accesslog
 
 import (
@@ -39,8 +39,9 @@ func (e *LineError) Unwrap() error { return e.Err }
 // Read yields the hits of the log in r, once and in its order, which is not that
 // of time. It reads the W3C format of standard logs, where the columns are those
 // of the #Fields line before them, in whichever version and selection, and the
-// JSON lines of standard logging v2. Several logs may follow one another, and
-// all may be compressed with gzip.
+// JSON lines of standard logging v2; also the combined and common formats of
+// nginx and Apache. Several logs may follow one another, and all may be compressed
+// with gzip.
 //
 // A *LineError stands for a line that is left out, and what follows it can be
 // had by going on. Any other error is the last that is yielded. An empty log
@@ -81,6 +82,7 @@ type log struct {
 	lines   *lines.Reader
 	columns *columns // nil before the first #Fields line
 	isJSON  bool     // a line was
+	isPlain bool     // a line was in a web server's format
 	fields  [][]byte
 	names   map[string]string // texts that come again and again, kept once
 }
@@ -108,10 +110,13 @@ func (l *log) next() (Hit, bool, error) {
 	case line[0] == '{':
 		l.isJSON = true
 		h, err = l.json(line)
+	case l.columns == nil && (l.isPlain || isCombined(line)):
+		l.isPlain = true
+		h, err = l.combined(line)
 	case l.columns == nil && l.isJSON:
 		err = errors.New("the line is no JSON object like those before it")
 	case l.columns == nil:
-		return Hit{}, false, fmt.Errorf("line %d: no #Fields line says what the columns are: write the log in the W3C format or in JSON", l.lines.Number())
+		return Hit{}, false, fmt.Errorf("line %d: no #Fields line says what the columns are: write the log in the W3C format, in JSON, or as nginx's combined format", l.lines.Number())
 	default:
 		h, err = l.w3c(line)
 	}
