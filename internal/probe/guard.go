@@ -135,10 +135,10 @@ func destination(u *url.URL) (Destination, error) {
 		}
 	}
 	d := Destination{URL: &to}
-	switch {
-	case to.Scheme == "http":
+	switch to.Scheme {
+	case "http":
 		d.Port = 80
-	case to.Scheme == "https":
+	case "https":
 		d.Port = 443
 	default:
 		return refuse("it is neither http nor https")

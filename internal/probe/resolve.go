@@ -66,11 +66,11 @@ type Rule struct {
 // several addresses is a place of its own, where curl would take the first that
 // answers. An address may have a port of its own, which curl has not.
 func ParseRule(text string) (Rule, error) {
-	bad := func(why string) (Rule, error) {
-		return Rule{}, fmt.Errorf("%q is no HOST:PORT:ADDRESS such as www.example.com:443:192.0.2.1: %s", text, why)
+	bad := func(why string) error {
+		return fmt.Errorf("%q is no HOST:PORT:ADDRESS such as www.example.com:443:192.0.2.1: %s", text, why)
 	}
 	if strings.HasPrefix(text, "-") {
-		return bad("there is nothing to take back")
+		return Rule{}, bad("there is nothing to take back")
 	}
 	rest := strings.TrimPrefix(text, "+") // where curl would forget it after a while
 	end := strings.IndexByte(rest, ':')
@@ -78,28 +78,33 @@ func ParseRule(text string) (Rule, error) {
 		end = strings.IndexByte(rest, ']') + 1
 	}
 	if end <= 0 || end >= len(rest) || rest[end] != ':' {
-		return bad("it has no port")
+		return Rule{}, bad("it has no port")
 	}
 	host, rest := rest[:end], rest[end+1:]
 	port, list, found := strings.Cut(rest, ":")
 	n, err := strconv.ParseUint(port, 10, 16)
 	if !found || err != nil || n == 0 {
-		return bad(fmt.Sprintf("%q is no port, or nothing follows it", port))
+		return Rule{}, bad(fmt.Sprintf("%q is no port, or nothing follows it", port))
 	}
 	r := Rule{Host: host, Port: uint16(n)}
 	if host != "*" {
 		if r.Host, err = canonicalHost(strings.Trim(host, "[]")); err != nil {
-			return bad(err.Error())
+			return Rule{}, bad(err.Error())
 		}
 	}
 	for part := range strings.SplitSeq(list, ",") {
 		p, err := ParsePlace(part)
 		if err != nil {
-			return bad(err.Error())
+			return Rule{}, bad(err.Error())
 		}
 		r.Places = append(r.Places, p)
 	}
 	return r, nil
+}
+
+// Overlaps reports whether a URL may be of both rules.
+func (r Rule) Overlaps(other Rule) bool {
+	return (r.Host == other.Host || r.Host == "*" || other.Host == "*") && (r.Port == other.Port || r.Port == 0 || other.Port == 0)
 }
 
 // Rules are looked through in order; all that are of a host and port count, those
@@ -113,10 +118,10 @@ func (r Rules) Places(u *url.URL) []Place {
 	if err != nil {
 		return []Place{{}}
 	}
-	for _, any := range []bool{false, true} {
+	for _, host := range []string{d.Host, "*"} {
 		var all []Place
 		for _, rule := range r {
-			if (rule.Port == 0 || rule.Port == d.Port) && (any && rule.Host == "*" || !any && rule.Host == d.Host) {
+			if (rule.Port == 0 || rule.Port == d.Port) && rule.Host == host {
 				all = append(all, rule.Places...)
 			}
 		}

@@ -222,6 +222,8 @@ func judge(seen sight, held Object, exists bool, change freshet.Change) (freshet
 		return freshet.Unreachable, fmt.Sprintf("the edge answered %d", seen.status)
 	case gone && !exists:
 		return freshet.Fresh, ""
+	case !exists && strings.HasPrefix(seen.cache, "Error"):
+		return freshet.Fresh, "an error page stands for an object that is gone"
 	case gone && change.Op == freshet.OpDelete:
 		return freshet.Fresh, since
 	case seen.status != http.StatusOK:

@@ -102,6 +102,8 @@ func TestVerdicts(t *testing.T) {
 		{"gone at both", answers(404), origin{}, del, freshet.Fresh, ""},
 		{"forbidden is gone where listing is", answers(403), origin{}, del, freshet.Fresh, ""},
 		{"gone at the origin only", serves("old"), origin{}, del, freshet.Stale, "answered 200 for an object that is gone"},
+		{"an error page for what is gone", serves("app", "X-Cache", "Error from cloudfront"), origin{}, del, freshet.Fresh, "an error page stands"},
+		{"an error page for what exists", serves("app", "X-Cache", "Error from cloudfront"), holds("new"), put, freshet.Stale, "the edge serves ETag"},
 		{"gone at the edge only", answers(404), holds("new"), put, freshet.Stale, "answered 404 for an object that exists"},
 		{"deleted, and put again since", answers(404), holds("newer"), del, freshet.Fresh, "changed again since"},
 		{"put, and put again since", serves("new"), holds("newer"), put, freshet.Fresh, "changed again since"},

@@ -90,8 +90,7 @@ func Fetch(ctx context.Context, cfg Config, requests []Request) (Report, error) 
 	if cfg.Rate > 0 {
 		f.limit = rate.NewLimiter(rate.Limit(cfg.Rate), 1)
 	}
-	hottest := slices.Clone(requests)
-	slices.SortStableFunc(hottest, func(a, b Request) int { return cmp.Compare(b.Weight, a.Weight) })
+	hottest := Ordered(requests)
 	queue := make(chan Request)
 	var workers sync.WaitGroup
 	for range min(f.Concurrency, len(hottest)) {
@@ -121,6 +120,13 @@ func Fetch(ctx context.Context, cfg Config, requests []Request) (Report, error) 
 		return f.report, fmt.Errorf("warm: %d of %d requests were not made: %w", f.report.Left, len(requests), context.Cause(ctx))
 	}
 	return f.report, nil
+}
+
+// Ordered returns requests in the order in which they are made.
+func Ordered(requests []Request) []Request {
+	hottest := slices.Clone(requests)
+	slices.SortStableFunc(hottest, func(a, b Request) int { return cmp.Compare(b.Weight, a.Weight) })
+	return hottest
 }
 
 // fetching is one run.
