@@ -30,6 +30,7 @@ var House = []Room{
 	{Dir: "internal/inventory/lines", Kind: Pure},
 	{Dir: "internal/plan", Kind: Pure, May: []string{".", "internal/inventory", "internal/plan/cover"}},
 	{Dir: "internal/awssetup", Kind: Pure},
+	{Dir: "internal/sitemap", Kind: Pure},
 	{Dir: "internal/variant", Kind: Pure, May: []string{"internal/distribution"}},
 	{Dir: "internal/plan/cover", Kind: Pure, May: []string{".", "internal/inventory"}},
 

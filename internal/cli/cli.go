@@ -25,6 +25,8 @@ const (
 	exitSome   = 3 // some invalidations failed
 	exitStale  = 4 // sent, but seen stale
 	exitLate   = 5 // fresh later than was promised
+	exitNoEdge = 6 // an edge did not answer, so that nothing is known of it
+	exitUnsure = 7 // answered, and nothing to compare it with
 )
 
 // root is the grammar.
@@ -42,6 +44,8 @@ type root struct {
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
 	Wait       waitCmd       `cmd:"" help:"Wait until something is true: a function updated, a distribution deployed, an origin fresh."`
+	Verify     verifyCmd     `cmd:"" help:"See whether viewers get what the origin holds: every variant, at every address."`
+	Warm       warmCmd       `cmd:"" help:"Have the edge fetch what viewers will ask for, hottest first."`
 	Doctor     doctorCmd     `cmd:"" help:"Check what stands between a bucket and its viewers, and say what to do."`
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	AWS        awsCmd        `cmd:"" name:"aws" help:"Set freshet up in an AWS account."`
@@ -62,11 +66,13 @@ Examples:
   freshet invalidate '/blog/*'        clear by hand, and wait until it is done
   freshet plan event.json             see what an S3 event would invalidate
   freshet explain /blog/              see which object answers, and what removes it from the cache
+  freshet verify / /app.js            see what viewers get, in every encoding
+  freshet warm --sitemap /sitemap.xml fill the cache before viewers come
   freshet doctor --canary             check the whole way from bucket to viewer
   freshet plan --git v1..v2           see what a range of commits would invalidate
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some invalidations failed, 4 sent but seen stale,
-5 fresh later than promised.`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of it failed, 4 sent but seen stale, 5 fresh
+later than was promised, 6 an edge did not answer, 7 nothing to compare with.`
 
 // terminal is where a command reads and writes.
 type terminal struct {

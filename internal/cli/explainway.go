@@ -36,12 +36,12 @@ func (t *explanationText) live(l *edge.Live) {
 		t.printf(3, "a fetch is under way that would answer it, too")
 	}
 	for _, v := range l.Variants {
-		t.printf(3, "another copy of the URL is stored: %s", variant(v))
+		t.printf(3, "another copy of the URL is stored: %s", copyName(v))
 	}
 }
 
-// variant puts the part of a key that is not the URL on one line.
-func variant(v string) string {
+// copyName puts the part of a key that is not the URL on one line.
+func copyName(v string) string {
 	parts := slices.DeleteFunc(strings.Split(v, "\n"), func(s string) bool { return s == "" })
 	if len(parts) == 0 {
 		return "without encoding"

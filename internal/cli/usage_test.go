@@ -36,6 +36,23 @@ func TestWrongUsage(t *testing.T) {
 		{"aws install --bucket=www --zip=/no/such.zip", "/no/such.zip"},
 		{"aws install --distribution=E1", "--bucket"},
 		{"aws template --format=pulumi", "pulumi"},
+		{"verify", "--plan"},
+		{"verify / --plan=x", "--plan"},
+		{"verify / --expect-gone --expect-etag=x", "only one of"},
+		{"verify / --expect-sha256=x", "64 hexadecimal digits"},
+		{"verify / --for=1m --within=1m", "--within"},
+		{"verify / --every=0s", "--every"},
+		{"verify / --since=yesterday", "--since=yesterday"},
+		{"verify / --resolve=a:443", "--resolve"},
+		{"verify / --address=@/no/such/file", "--address"},
+		{"verify / --cookie=x", "NAME=VALUE"},
+		{"verify / --timeout=0s", "--timeout"},
+		{"verify / --live --distribution=x", "--live"},
+		{"warm", "--sitemap"},
+		{"warm --top=3", "--access-log"},
+		{"warm / --rate=x", `"x" is no rate`},
+		{"warm / --concurrency=0", "--concurrency"},
+		{"warm http://169.254.169.254/", "not among the configured hosts"},
 		{"nonsense", "nonsense"},
 	}
 	for _, tt := range tests {
@@ -58,7 +75,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help", "wait --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "verify --help", "warm --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help", "wait --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())

@@ -167,7 +167,7 @@ func (r *Router) explainURL(s *site, a asked, rewritten func(string) (string, bo
 
 // cachedAs is the URL under which b keeps what is asked for.
 func (b *behavior) cachedAs(a asked) string {
-	if kept := keptQuery(a.query, b.caching.QueryStrings); kept != "" {
+	if kept := KeptQuery(a.query, b.caching.QueryStrings); kept != "" {
 		return a.path + "?" + kept
 	}
 	return a.path
@@ -204,8 +204,8 @@ func (b *behavior) rewritten(s *site, a asked, u *URLStop, rewritten func(string
 	return to
 }
 
-// keptQuery is the part of a query string that is in the cache key.
-func keptQuery(text string, s distribution.Selection) string {
+// KeptQuery is the part of a query string that is in the cache key.
+func KeptQuery(text string, s distribution.Selection) string {
 	var kept []string
 	for parameter := range strings.SplitSeq(text, "&") {
 		if name, _, _ := strings.Cut(parameter, "="); parameter != "" && inKey(s, name) {
