@@ -154,8 +154,8 @@ func TestVerifyFindsTheStaleOneOfThree(t *testing.T) {
 	if !strings.Contains(problems, "no distribution is configured for the host") {
 		t.Errorf("%s", problems)
 	}
-	if origin.count("") != 2 {
-		t.Errorf("the origin was asked %d times", origin.count(""))
+	if n := origin.count(""); n != 1 && n != 2 { // once more where what was stale had been seen before
+		t.Errorf("the origin was asked %d times", n)
 	}
 	code, out, problems = look(t, append(args, "--json", "--encoding", "br")...)
 	if code != exitStale || strings.Count(out, `"state":"fresh"`) != 2 || strings.Count(out, `"address":"127.0.0.2:`+edge.port+`","state":"stale"`) != 1 {
