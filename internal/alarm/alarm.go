@@ -98,7 +98,8 @@ type alarm struct {
 	last  time.Time          // when something was late
 }
 
-type object [2]string // origin and key
+// object is an origin, and a key with the rule that is about it, if any is.
+type object [2]string
 
 func (a *alarm) name() string { return string(a.Kind) + "." + cmp.Or(a.Distribution, "-") }
 
@@ -143,7 +144,7 @@ func Open(ctx context.Context, cfg Config, dead []journal.Work) (*Book, error) {
 		if a.Kind == Late && a.State == Raised {
 			a.last = time.Now() // what is late still will soon be seen
 			for _, e := range a.Examples {
-				a.add(object{e.Origin, e.Key}, e)
+				a.add(object{e.Origin, e.Key + " "}, e)
 			}
 		}
 		b.alarms[a.name()] = a
@@ -174,12 +175,17 @@ func (b *Book) bury(w journal.Work) {
 	}
 	for _, c := range w.Left() {
 		o := object{c.Origin, c.Key}
+		e := Example{Origin: c.Origin, Key: c.Key, ChangedAt: c.Time, Reason: w.Reason}
+		if w.Rule != "" {
+			b.at(Dead, "").add(object{c.Origin, c.Key + " " + w.Rule}, e)
+			continue
+		}
 		distributions := where[o]
 		if len(distributions) == 0 {
 			distributions = []string{""}
 		}
 		for _, d := range distributions {
-			b.at(kind, d).add(o, Example{Origin: c.Origin, Key: c.Key, ChangedAt: c.Time, Reason: w.Reason})
+			b.at(kind, d).add(object{c.Origin, c.Key + " "}, e)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (b *Book) judge(ctx context.Context, now time.Time) {
 
 // step looks at one step of a change. The caller holds b.mu.
 func (b *Book) step(r journal.Record, now time.Time) {
-	id, o := r.ID+" "+r.Distribution, object{r.Origin, r.Key}
+	id, o := r.ID+" "+r.Distribution, object{r.Origin, r.Key + " " + r.Rule}
 	e := Example{Origin: r.Origin, Key: r.Key, ChangedAt: r.ChangedAt, Reason: r.Reason}
 	if r.Distribution != "" {
 		delete(b.open, r.ID+" ") // where it goes is known now
@@ -98,6 +98,8 @@ func (b *Book) step(r journal.Record, now time.Time) {
 			kind = Stale
 		}
 		b.at(kind, r.Distribution).add(o, e)
+	case r.State == journal.Made:
+		b.at(Dead, "").remove(o)
 	case r.State == journal.Verified:
 		for _, a := range b.alarms {
 			if a.Kind != Late && (a.Distribution == r.Distribution || a.Distribution == "" || r.Distribution == "") {
@@ -122,7 +124,7 @@ func (b *Book) step(r journal.Record, now time.Time) {
 func (b *Book) late(u underWay, now time.Time) {
 	a := b.at(Late, u.distribution)
 	a.last, a.FreshWithin = now, u.freshWithin
-	a.add(object{u.example.Origin, u.example.Key}, u.example)
+	a.add(object{u.example.Origin, u.example.Key + " "}, u.example)
 }
 
 // grace is for how long a change may be late before that is an alarm: one that

@@ -31,6 +31,7 @@ import (
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/sigv4"
 	"github.com/freshet/freshet/internal/stream"
+	"github.com/freshet/freshet/internal/work/worker"
 )
 
 // Options are what one run adds to the configuration.
@@ -90,6 +91,8 @@ type Up struct {
 	register     *api.Register
 	quota        *quota.Broker
 	alarms       *alarm.Book
+	tasks        *worker.Tasks
+	worker       *worker.Worker
 	holds        *pipeline.Holds
 	pipeline     *pipeline.Pipeline
 	routing      atomic.Pointer[route.Router] // what the pipeline routes with
@@ -117,7 +120,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openSources, u.openMetrics, u.announce,
+		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openWork, u.openSources, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -208,6 +211,9 @@ func (u *Up) openStore(ctx context.Context) (err error) {
 	if u.queue, err = queue.Open(ctx, u.store.JetStream()); err != nil {
 		return err
 	}
+	if u.tasks, err = worker.OpenTasks(ctx, u.store.JetStream()); err != nil {
+		return err
+	}
 	u.journal, err = journal.Open(ctx, u.store.JetStream())
 	return err
 }
@@ -286,7 +292,7 @@ func (u *Up) reroute(r *route.Router) {
 // router routes to all by the configuration's rules. Those that are about
 // distributions elsewhere, which plan knows, rest.
 func (u *Up) router(all []distribution.Distribution) (*route.Router, error) {
-	rules, idle := u.cfg.Routes.Among(all)
+	rules, idle := u.cfg.Routing().Among(all)
 	for _, rule := range idle {
 		u.opts.Log.Warn("a rule names none of the distributions here, and rests", "rule", rule)
 	}

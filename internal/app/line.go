@@ -103,7 +103,7 @@ func (u *Up) announceChange(ctx context.Context, c freshet.Change) error {
 	if route.IsRecord(c.Key) {
 		return nil
 	}
-	return u.queue.Put(ctx, c)
+	return u.changed(ctx, c)
 }
 
 func (u *Up) reconcile(ctx context.Context, k known) error {
@@ -116,7 +116,7 @@ func (u *Up) reconcile(ctx context.Context, k known) error {
 	}
 	for _, c := range pipeline.Reconcile(u.cfg.Bucket, held, k.inventory, k.waiting, time.Now()) {
 		c.Sequencer = u.bucket.NextSequencer()
-		if err := u.queue.Put(ctx, c); err != nil {
+		if err := u.changed(ctx, c); err != nil {
 			return fmt.Errorf("queue what was missed: %w", err)
 		}
 	}
@@ -235,7 +235,7 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	}
 	u.pipeline = pipeline.New(pipeline.Config{
 		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
-		Holds: u.holds, Before: before, Within: u.cfg.FreshWithin.Of, Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
+		Holds: u.holds, Before: before, Within: u.cfg.FreshWithin.Of, Redo: u.again, Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
 	u.routing.Store(router)
 	u.inventory = nil // the pipeline keeps what it needs of it

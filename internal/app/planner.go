@@ -72,7 +72,7 @@ func (p *Planner) prepare(cfg config.Config) error {
 		return err
 	}
 	p.scripts = newScripts(scripts)
-	if p.Router, err = route.NewWith(p.Distributions, cfg.Routes, p.scripts.routing()); err != nil {
+	if p.Router, err = route.NewWith(p.Distributions, cfg.Routing(), p.scripts.routing()); err != nil {
 		return fmt.Errorf("prepare routing: %w", err)
 	}
 	return nil

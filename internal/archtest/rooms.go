@@ -23,6 +23,7 @@ var House = []Room{
 	{Dir: "internal/source/webhook", Kind: Pure, May: []string{"internal/source/gitdiff"}},
 	{Dir: "internal/distribution/cloudformation", Kind: Pure},
 	{Dir: "internal/route", Kind: Pure, May: []string{".", "internal/distribution"}},
+	{Dir: "internal/work", Kind: Pure, May: []string{"."}},
 	{Dir: "internal/inventory", Kind: Pure, May: []string{"."}},
 	{Dir: "internal/mediatype", Kind: Pure},
 	{Dir: "internal/deploy", Kind: Pure, May: []string{".", "internal/mediatype"}},
@@ -82,6 +83,7 @@ var House = []Room{
 	{Dir: "internal/quota/dynamo", May: []string{"internal/quota"}},
 	{Dir: "internal/verify", May: []string{".", "internal/probe"}},
 	{Dir: "internal/warm", May: []string{".", "internal/probe"}},
+	{Dir: "internal/work/worker", May: []string{".", "internal/journal", "internal/work"}},
 	{Dir: "internal/alarm", May: []string{".", "internal/journal"}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/freshet/freshet/internal/config"
+	"github.com/freshet/freshet/internal/work/worker"
 )
 
 type configCmd struct {
@@ -31,6 +33,9 @@ func (c *configCheckCmd) Run(t terminal, r *root) error {
 	if err == nil {
 		_, err = cfg.Alarm.Secret()
 	}
+	if err == nil {
+		err = findPrograms(cfg)
+	}
 	if c.JSON {
 		result := struct {
 			File  string `json:"file"`
@@ -52,6 +57,18 @@ func (c *configCheckCmd) Run(t terminal, r *root) error {
 		_, err = fmt.Fprintf(t.out, "%s is right\n", path)
 	}
 	return err
+}
+
+// findPrograms says which programs of work are missing, and where they were
+// looked for.
+func findPrograms(cfg config.Config) error {
+	var missing []error
+	for _, r := range cfg.WorkRules() {
+		if _, err := worker.Find(r); err != nil {
+			missing = append(missing, fmt.Errorf("work: %s: %w", r.ID(), err))
+		}
+	}
+	return errors.Join(missing...)
 }
 
 type configShowCmd struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/freshet/freshet/internal/config"
 	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/server"
+	"github.com/freshet/freshet/internal/work"
 )
 
 type explainCmd struct {
@@ -112,7 +113,11 @@ func (c *explainCmd) explain(ctx context.Context, t terminal, cfg config.Config,
 	if about.request != nil {
 		return p.ExplainURL(*about.request)
 	}
-	return server.Explained{Explanation: p.Router.ExplainKey(about.bucket, about.key)}, nil
+	e := server.Explained{Explanation: p.Router.ExplainKey(about.bucket, about.key)}
+	if about.bucket == cfg.Bucket {
+		e.Work = work.Describe(cfg.WorkRules(), about.key)
+	}
+	return e, nil
 }
 
 // subject finds out whether a key or a URL is meant.

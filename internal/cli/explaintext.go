@@ -18,6 +18,9 @@ type explanationText struct{ b strings.Builder }
 func showExplanation(w io.Writer, e server.Explained) error {
 	t := new(explanationText)
 	t.subject(e.Explanation)
+	for _, w := range e.Work {
+		t.printf(1, "%s", w)
+	}
 	for _, d := range e.Distributions {
 		i := slices.IndexFunc(e.Ways, func(w edge.Way) bool { return w.Distribution == d.Distribution })
 		if i < 0 {

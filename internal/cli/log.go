@@ -17,7 +17,7 @@ import (
 
 type logCmd struct {
 	Key    []string      `placeholder:"KEY" sep:"none" help:"Only this object key. May be given several times."`
-	State  []string      `placeholder:"STATE" help:"Only changes that are in this state now: received, planned, sent, completed, verified, stale or dead. May be given several times."`
+	State  []string      `placeholder:"STATE" help:"Only changes that are in this state now: received, planned, sent, completed, verified, stale, dead or, of work after a change, made. May be given several times."`
 	Late   bool          `help:"Only changes that were not seen fresh within fresh_within, or should be by now."`
 	Since  time.Duration `placeholder:"TIME" help:"Only what changed at the origin in this time before now, such as 1h."`
 	Fail   bool          `name:"exit-code" help:"With --late: exit code 5 if there are any."`
@@ -257,9 +257,17 @@ func table(w io.Writer, h *history) error {
 			patterns = append(patterns, string(p))
 		}
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ChangedAt.Local().Format("2006-01-02 15:04:05.000"), r.Op,
-			visible(r.Key), r.State, within, r.Invalidation, strings.Join(patterns, " "), visible(r.Reason))
+			visible(r.Key), r.State, within, r.Invalidation, strings.Join(patterns, " "), visible(reasonOf(r)))
 	}
 	return tw.Flush()
+}
+
+// reasonOf is the reason of a record, with the rule that it is about.
+func reasonOf(r journal.Record) string {
+	if r.Rule == "" {
+		return r.Reason
+	}
+	return r.Rule + ": " + r.Reason
 }
 
 type retryCmd struct {

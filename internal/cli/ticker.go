@@ -175,7 +175,7 @@ func line(r journal.Record) string {
 		text += "  LATE"
 	}
 	if r.Reason != "" {
-		text += " (" + visible(r.Reason) + ")"
+		text += " (" + visible(reasonOf(r)) + ")"
 	}
 	return text
 }

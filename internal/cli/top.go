@@ -143,6 +143,12 @@ func picture(s metrics.Snapshot) []string {
 		}
 		return waitsRow(w.Why, w.Changes, w.Since, until, w.Distributions)
 	})...)
+	lines = append(lines, section(s.Working, "WORKS ON\tRULE\tFOR", func(w metrics.Working) []string {
+		return []string{w.Key, w.Rule, since(w.Since, s.Time)}
+	})...)
+	if s.ToDo > 0 {
+		lines = append(lines, fmt.Sprintf("%d more to do", s.ToDo))
+	}
 	lines = append(lines, section(s.Hottest, "REQUESTS/S\tHITS\tBYTES/S\tDISTRIBUTION\tPATH", func(p metrics.Path) []string {
 		return []string{rate(p.Requests), percent(p.HitRatio), bytesOf(int64(p.Bytes)), cmp.Or(p.Distribution, "-"), p.Path}
 	})...)

@@ -63,6 +63,8 @@ type Config struct {
 	Functions     []Function         `yaml:"functions,omitempty" json:"functions,omitempty"`         // CloudFront functions that distributions may run here
 	Routes        route.Rules        `yaml:"routes" json:"routes"`
 	Plan          plan.Terms         `yaml:"plan" json:"plan"`
+	Work          []Work             `yaml:"work,omitempty" json:"work,omitempty"`       // what is run after changes
+	Workers       int                `yaml:"workers,omitempty" json:"workers,omitempty"` // how many programs run at a time; 0: two
 }
 
 // Certificate names the PEM files of a certificate, with those that lead to its
@@ -264,7 +266,7 @@ func (c Config) Check() error {
 	}
 	problems = append(problems, c.checkFunctions()...)
 	problems = append(problems, c.checkSources()...)
-	problems = append(problems, c.FreshWithin.check(), c.Alarm.check())
+	problems = append(problems, c.FreshWithin.check(), c.Alarm.check(), c.checkWork())
 	return errors.Join(append(problems, c.Distribution.check())...)
 }
 

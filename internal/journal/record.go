@@ -11,7 +11,7 @@ type State string
 
 // The states, in the order in which a change passes them. Stale is a warning on
 // the way: the edge was seen serving old bytes after completion, and the
-// invalidation is repeated once. Verified and Dead are final.
+// invalidation is repeated once. Verified, Dead and Made are final.
 const (
 	Received  State = "received"  // in the queue, on disk
 	Planned   State = "planned"   // its plan is in the journal
@@ -20,15 +20,16 @@ const (
 	Verified  State = "verified"  // the edge was seen serving what the origin holds
 	Stale     State = "stale"
 	Dead      State = "dead" // given up, with the reason; freshet retry sends it again
+	Made      State = "made" // what a rule does after a change was done
 )
 
 // States lists all states in their order.
 func States() []State {
-	return []State{Received, Planned, Sent, Completed, Verified, Stale, Dead}
+	return []State{Received, Planned, Sent, Completed, Verified, Stale, Dead, Made}
 }
 
 // Final reports whether nothing follows s but a retry by a person.
-func (s State) Final() bool { return s == Verified || s == Dead }
+func (s State) Final() bool { return s == Verified || s == Dead || s == Made }
 
 // Record is one step of one change at one distribution, with the times of all
 // steps before it. Its JSON form is what freshet log --json prints.
@@ -53,6 +54,8 @@ type Record struct {
 	VerifiedAt   *time.Time        `json:"verified_at"`
 	Reason       string            `json:"reason"`
 	FreshWithin  float64           `json:"fresh_within_seconds,omitempty"` // what was promised; 0 for nothing
+	Rule         string            `json:"rule,omitempty"`                 // of work after a change, which the record is about then
+	Said         string            `json:"said,omitempty"`                 // the last that its program wrote
 	Late         bool              `json:"late,omitempty"`                 // it was not verified within that
 }
 
@@ -81,7 +84,7 @@ func (r Record) At(s State, t time.Time) Record {
 		r.CompletedAt = &t
 	case Verified:
 		r.VerifiedAt = &t
-	case Stale, Dead: // their time is the message's
+	case Stale, Dead, Made: // their time is the message's
 	}
 	return r
 }
@@ -98,7 +101,7 @@ func (r Record) Deadline() (deadline time.Time, promised bool) {
 // LateAt reports whether what was promised is broken at a time: the change was
 // verified too late, or is not verified and should be.
 func (r Record) LateAt(now time.Time) bool {
-	if r.State == Verified {
+	if r.State == Verified || r.State == Made {
 		return r.Late
 	}
 	deadline, promised := r.Deadline()

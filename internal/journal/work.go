@@ -23,7 +23,8 @@ type Work struct {
 	Only     []string             `json:"only,omitempty"`    // IDs of the changes still to be settled; empty means all
 	Reason   string               `json:"reason,omitempty"`  // of a dead letter
 	Stale    bool                 `json:"stale,omitempty"`   // a dead letter that was completed and found stale
-	Refused  bool                 `json:"refused,omitempty"` // no plan was within the guard rails, so this one sends nothing
+	Refused  bool                 `json:"refused,omitempty"` // no plan was within the guard rails, or its time never came, so this one sends nothing
+	Rule     string               `json:"rule,omitempty"`    // of work after a change, which was given up; there is no plan then
 }
 
 // Room is the longest Work, in bytes of JSON, that can be stored.

@@ -42,10 +42,11 @@ func New() *Recorder {
 // Gauges are asked whenever somebody looks.
 type Gauges struct {
 	Edge    func() edge.Stats
-	Waiting func() (changes uint64, err error) // in the queue
-	Overdue func() int                         // changes under way that should be fresh by now; nil: not known
-	Waits   func() []Wait                      // before changes are planned; nil: for nothing
-	Quota   Quota                              // nil: requests are not held back
+	Waiting func() (changes uint64, err error)                    // in the queue
+	Overdue func() int                                            // changes under way that should be fresh by now; nil: not known
+	Work    func() (running []Working, waiting uint64, err error) // after changes; nil: none is done
+	Waits   func() []Wait                                         // before changes are planned; nil: for nothing
+	Quota   Quota                                                 // nil: requests are not held back
 }
 
 // Quota is who keeps requests back until the CDN has room for them.
@@ -79,6 +80,22 @@ func (r *Recorder) Ask(g Gauges) error {
 			func() float64 { return float64(g.Overdue()) })
 		if err := r.registry.Register(overdue); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	if g.Work != nil {
+		for _, c := range []prometheus.Collector{
+			prometheus.NewGaugeFunc(gauge("freshet_work_running", "Programs that run after changes."), func() float64 {
+				running, _, _ := g.Work()
+				return float64(len(running))
+			}),
+			&waiting{prometheus.NewDesc("freshet_work_waiting", "Work after changes that has not begun.", nil, nil), func() (uint64, error) {
+				_, n, err := g.Work()
+				return n, err
+			}},
+		} {
+			if err := r.registry.Register(c); err != nil {
+				return fmt.Errorf("register metrics: %w", err)
+			}
 		}
 	}
 	if g.Waits != nil {

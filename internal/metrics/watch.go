@@ -32,6 +32,15 @@ type Snapshot struct {
 	Invalidations []Invalidation     `json:"invalidations"`  // newest first
 	Changes       []Change           `json:"changes"`        // newest first
 	Waits         []Wait             `json:"waits,omitempty"`
+	Working       []Working          `json:"working,omitempty"` // programs that run after changes, the oldest first
+	ToDo          uint64             `json:"to_do,omitempty"`   // work that waits for them
+}
+
+// Working is a program that runs after a change.
+type Working struct {
+	Rule  string    `json:"rule"`
+	Key   string    `json:"key"`
+	Since time.Time `json:"since"`
 }
 
 // Wait is what changes wait for before they are planned.
@@ -211,6 +220,9 @@ func (w *watch) snapshot(now time.Time) Snapshot {
 		}
 		if g.Waits != nil {
 			s.Waits = g.Waits()
+		}
+		if g.Work != nil {
+			s.Working, s.ToDo, _ = g.Work()
 		}
 	}
 	s.Invalidations, s.Changes = w.recorder.newest()

@@ -31,6 +31,10 @@ type Config struct {
 	Check   func(context.Context, freshet.Target, freshet.Change, func() bool) freshet.Verdict // verify.Checker's Check; called for many changes at once
 	Retry   time.Duration                                                                      // how long a request that fails for a while is worth another try
 
+	// Redo has a dead letter of work after a change, which is no plan, done once
+	// more: when it returns that is certain. Nil where there is no such work.
+	Redo func(context.Context, journal.Work) error
+
 	// Within is how soon after it changed at the origin a change is to be seen at a
 	// distribution, or, where that is not known yet, at "" any; 0, or nil, is no
 	// promise.
@@ -229,12 +233,26 @@ func (w *work) bulk() bool {
 // take resumes a plan of an earlier run, or one that a person revived. ok is
 // false where another unfinished plan carries all of it.
 func (p *Pipeline) take(ctx context.Context, saved journal.Work) (w *work, ok bool) {
+	if saved.Rule != "" {
+		p.redo(ctx, saved)
+		return nil, false
+	}
 	w = p.resume(saved)
 	if len(w.changes) > 0 {
 		return w, true
 	}
 	p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, saved) })
 	return nil, false
+}
+
+// redo hands a dead letter of work to who does it.
+func (p *Pipeline) redo(ctx context.Context, saved journal.Work) {
+	if p.cfg.Redo == nil {
+		p.cfg.Log.Warn("nobody does work after changes any more", "rule", saved.Rule)
+	} else if !p.persist(ctx, "queue work", func() error { return p.cfg.Redo(ctx, saved) }) {
+		return
+	}
+	p.persist(ctx, "finish the work's letter", func() error { return p.cfg.Journal.FinishPlan(ctx, saved) })
 }
 
 // goOn does what is left of a plan that was taken.

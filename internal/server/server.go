@@ -56,6 +56,7 @@ type Explained struct {
 	route.Explanation
 
 	Ways []edge.Way `json:"ways,omitempty"` // of a URL: at the distributions that can be asked, in their order
+	Work []string   `json:"work,omitempty"` // of an object: what is done after its changes, and what makes it
 }
 
 // Chaos is what goes wrong on purpose, and how often it did since it was set.
