@@ -14,8 +14,8 @@ import (
 )
 
 type deployCmd struct {
-	Dir         string        `arg:"" type:"path" help:"Directory that holds the site, as it was built."`
-	To          string        `arg:"" name:"bucket" help:"Where it goes: s3://BUCKET or s3://BUCKET/PREFIX."`
+	Dir         string        `arg:"" help:"Directory that holds the site, as it was built; none with --git."`
+	To          string        `arg:"" optional:"" name:"bucket" help:"Where it goes: s3://BUCKET or s3://BUCKET/PREFIX."`
 	DryRun      bool          `help:"Change nothing: show what would be sent, and the very plan."`
 	JSON        bool          `name:"json" help:"Print the result as JSON; with --dry-run, the deploy with its plan."`
 	Commit      string        `placeholder:"ID" help:"Commit that the site was built from, remembered for later."`
@@ -24,6 +24,8 @@ type deployCmd struct {
 	Concurrency int           `default:"32" placeholder:"N" help:"Requests in flight (default 32)."`
 	Timeout     time.Duration `default:"30m" help:"How long all of it may take."`
 	NoMemory    bool          `name:"rehash" help:"Read every file, and do not remember what was in it by its size and times."`
+	commits     `embed:""`
+	Full        bool `help:"With --git, compare all of the commit with the bucket, and not only what the range touched: after the rules were changed, or the bucket by others."`
 	treated     `embed:""`
 	place       `embed:""`
 	freshening  `embed:""`
@@ -52,6 +54,10 @@ What it is about to do is written down beforehand, beside the site (--state). A 
 anywhere is finished by the next one, under the same caller references: nothing is lost or doubled.
 Two deploys of one site exclude each other.
 
+With --git the site is what a commit has, whatever is checked out, and only what the range touched is
+compared and sent; BASE is the commit of the last deploy that was verified, unless it is given. Where that
+is not known, all of the commit is compared.
+
 Into the bucket of the freshet that runs on the data directory the deploy goes with its keys, holds
 its pipeline until everything is sent, and follows the invalidation until it is verified. Otherwise the
 credentials are those that the AWS CLI would use, and distributions are found by their origins.
@@ -61,6 +67,7 @@ Examples:
   freshet deploy --dry-run ./public s3://www-example-com
   freshet deploy ./public s3://www-example-com/docs --distribution E2EXAMPLE1234 \
       --cache-control 'assets/*=public, max-age=31536000, immutable' --commit "$(git rev-parse HEAD)"
+  freshet deploy --git main --path public s3://www-example-com
   freshet deploy ./public s3://www --endpoint-url https://s3.example.com --invalidate none
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 sent but seen stale.`
@@ -76,6 +83,23 @@ func (c *deployCmd) Validate() error {
 	}
 	if _, err := deploy.ParseLimit(c.MaxDelete); err != nil {
 		return fmt.Errorf("--max-delete: %w", err)
+	}
+	return c.arrange()
+}
+
+// arrange finds out which argument is which.
+func (c *deployCmd) arrange() error {
+	switch {
+	case c.given() && c.To != "":
+		return errors.New("with --git the site is in the commit: name the bucket alone, and the folder with --path")
+	case c.given() && c.Prefix != "":
+		return errors.New("--prefix: write it behind the bucket, s3://BUCKET/PREFIX")
+	case c.given():
+		c.Dir, c.To = "", c.Dir
+	case c.To == "":
+		return errors.New("a directory and a bucket are needed, or --git and a bucket")
+	case c.mapped.given() || c.Remote != "" || c.Full:
+		return errors.New("--path, --map, --remote and --full are about the commits of --git BASE..HEAD")
 	}
 	return nil
 }
@@ -111,16 +135,17 @@ func (c *deployCmd) Run(ctx context.Context, t terminal, r *root) error {
 	}
 	show := newDeployScreen(t.err)
 	defer show.close()
-	want, err := c.want(ctx, rules, site, show)
+	what, err := c.choose(ctx, t, rules, site, show)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = what.close() }() // of what is only read
 	cfg, err := site.config(c.freshening, show.event)
 	if err != nil {
 		return err
 	}
-	cfg.Want, cfg.Commit, cfg.Parallel = want, c.Commit, c.Concurrency
-	cfg.Options = deploy.Options{Keep: c.KeepExtra}
+	cfg.Want, cfg.Commit, cfg.Parallel = what.want, firstOf(c.Commit, what.commit), c.Concurrency
+	cfg.Options = deploy.Options{Keep: c.KeepExtra, Select: what.about}
 	if cfg.Limit, err = deploy.ParseLimit(firstOf(c.MaxDelete, rules.Limit)); err != nil {
 		return exitError{exitUsage, err}
 	}
@@ -173,6 +198,16 @@ func (c *deployCmd) run(ctx context.Context, t terminal, site *deploySite, p *co
 		return err
 	}
 	return c.report(t, site, p, results, show)
+}
+
+// choose finds out what the site is to be.
+func (c *deployCmd) choose(ctx context.Context, t terminal, rules deploy.Rules, site *deploySite, show *deployScreen) (chosen, error) {
+	if c.given() {
+		from := &fromCommit{deployCmd: c, rules: rules, site: site, show: show}
+		return from.choose(ctx, t)
+	}
+	want, err := c.want(ctx, rules, site, show)
+	return chosen{want: want, close: func() error { return nil }}, err
 }
 
 // want lists the directory, reads what is not remembered, and says what becomes

@@ -39,6 +39,8 @@ type planCmd struct {
 	JSON          bool              `name:"json" help:"Print the plan as JSON, as it would be sent."`
 	CodeCommit    *codeCommit       `name:"codecommit" placeholder:"REPO[@BRANCH]" help:"Ask AWS CodeCommit what a range of commits changed, which is given in the place of FILE as [BASE..]HEAD: IDs or branches. HEAD is the branch (default main)."`
 	commits       `embed:""`
+	Deployed      string `placeholder:"s3://BUCKET[/PREFIX]" help:"Site whose last verified deploy the range begins with, where it says no BASE."`
+	Endpoint      string `name:"endpoint-url" placeholder:"URL" help:"S3 API of --deployed (default: that of the running freshet if it has the bucket, or AWS)."`
 	described     `embed:""`
 }
 
@@ -86,6 +88,9 @@ func (c *planCmd) Validate() error {
 	case !c.given() && c.CodeCommit == nil && c.mapped.given() || !c.given() && c.Remote != "":
 		return errors.New("--path, --map, --prefix and --remote are about the commits of --git BASE..HEAD, and all but --remote about those of --codecommit")
 	}
+	if (c.Deployed != "" || c.Endpoint != "") && !c.given() && c.CodeCommit == nil {
+		return errors.New("--deployed is about the commits of --git or --codecommit")
+	}
 	if c.FreePaths != nil && *c.FreePaths < 0 {
 		return fmt.Errorf("--free-paths=%d: it must not be negative", *c.FreePaths)
 	}
@@ -126,18 +131,40 @@ func (c *planCmd) Run(ctx context.Context, t terminal, r *root) error {
 func (c *planCmd) changes(ctx context.Context, t terminal, cfg config.Config) (batch.Result, *ranged, error) {
 	switch {
 	case c.given():
-		return c.commits.read(ctx, t, cfg.Bucket, c.Batch, noDeploy)
+		return c.commits.read(ctx, t, cfg.Bucket, c.Batch, c.lastVerified(cfg))
 	case c.CodeCommit != nil:
 		text := strings.TrimPrefix(c.File, "-") // the default is standard input
-		return c.CodeCommit.read(ctx, t, text, cfg.Bucket, c.Batch, c.rules(), noDeploy)
+		return c.CodeCommit.read(ctx, t, text, cfg.Bucket, c.Batch, c.rules(), c.lastVerified(cfg))
 	}
 	read, err := c.read(t.in, cfg.Bucket)
 	return read, nil, err
 }
 
-// noDeploy is the base where no deploy is on record.
-func noDeploy(context.Context) (string, error) {
-	return "", usageError("no deploy is on record from which the range could begin: write --git BASE..HEAD")
+// lastVerified is the commit of the last deploy that was verified.
+func (c *planCmd) lastVerified(cfg config.Config) baseOf {
+	return func(ctx context.Context) (string, error) {
+		if c.Deployed == "" {
+			return "", usageError("where the range begins is not said: write BASE..HEAD, or name the site with --deployed s3://BUCKET")
+		}
+		s := &deploySite{cfg: cfg}
+		var err error
+		if s.bucket, s.prefix, err = parseS3URL(c.Deployed); err != nil {
+			return "", exitError{exitUsage, err}
+		}
+		at := place{Endpoint: c.Endpoint}
+		if err := errors.Join(at.reach(ctx, s, 1), at.keep(ctx, s, 1)); err != nil {
+			return "", err
+		}
+		last, err := s.lastDeploy(ctx)
+		if err != nil {
+			return "", err
+		}
+		commit := verifiedCommit(last)
+		if commit == "" {
+			return "", usageError("no deploy is on record at %s that was verified and says which commit it was: write BASE..HEAD", c.Deployed)
+		}
+		return commit, nil
+	}
 }
 
 // dated tells lists of keys apart by --batch, and says whether to plan as freshet
