@@ -156,7 +156,8 @@ func (p *process) wait(ts *testscript.TestScript, t *transcript, pattern string)
 
 // serve [-people] [argument…] runs freshet up in the background as the process
 // up, on free ports, and returns when it is ready. What it says of itself is
-// then in S3, EDGE, API (URLs), S3_ADDR, EDGE_ADDR, API_ADDR (host and port),
+// then in S3, EDGE, API (URLs), S3_ADDR, EDGE_ADDR, API_ADDR and, with TLS, TLS_ADDR
+// (host and port),
 // AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, BUCKET and DIST. With
 // -people it is read from what is written for people.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
@@ -175,6 +176,9 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, name := range []string{"S3", "EDGE", "API"} {
 		ts.Setenv(name+"_ADDR", host(ts, ts.Getenv(name)))
+	}
+	if secure := ts.Getenv("EDGE_TLS"); secure != "" {
+		ts.Setenv("TLS_ADDR", host(ts, secure))
 	}
 }
 

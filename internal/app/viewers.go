@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 
@@ -35,6 +37,7 @@ import (
 type ViewersOptions struct {
 	Live     *bool            // ask the running freshet; nil: where one runs, and NotLive is not set
 	NotLive  bool             // something else than the running freshet was named
+	IDs      []string         // of distributions: of the running freshet where it has all of them, and of the AWS account otherwise
 	Site     *url.URL         // scheme and host that paths are asked of; nil: a name of the distribution
 	Hosts    []probe.Site     // that may be asked beside those of the distributions
 	Rules    probe.Rules      // where they are asked
@@ -71,7 +74,12 @@ func NewViewers(ctx context.Context, cfg config.Config, o ViewersOptions) (*View
 	err := v.findRunning(cfg)
 	if err == nil && v.running != nil {
 		err = v.askRunning(ctx, cfg)
-	} else if err == nil && len(cfg.Distributions) > 0 {
+	}
+	switch {
+	case err != nil || v.running != nil:
+	case len(o.IDs) > 0:
+		err = v.askAccount(ctx, cfg)
+	case len(cfg.Distributions) > 0:
 		if v.Planner, err = NewPlanner(cfg); err == nil {
 			v.Distributions, v.router = v.Planner.Distributions, v.Planner.Router
 		}
@@ -127,9 +135,31 @@ func (v *Viewers) askRunning(ctx context.Context, cfg config.Config) error {
 			ids = append(ids, aws.ToString(d.Id))
 		}
 	}
-	found, err := survey.Read(ctx, api, ids...)
+	if named := v.opts.IDs; slices.ContainsFunc(named, func(id string) bool { return !slices.Contains(ids, id) }) {
+		v.running = nil
+		return nil
+	} else if len(named) > 0 {
+		ids = named
+	}
+	return v.read(ctx, api, cfg, ids)
+}
+
+// askAccount reads the distributions that were named from the AWS account.
+func (v *Viewers) askAccount(ctx context.Context, cfg config.Config) error {
+	c, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
-		return fmt.Errorf("ask the running freshet for its distributions: %w", err)
+		return fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	if c.Region == "" {
+		c.Region = "us-east-1" // where CloudFront's API is
+	}
+	return v.read(ctx, cloudfront.NewFromConfig(c), cfg, v.opts.IDs)
+}
+
+func (v *Viewers) read(ctx context.Context, api survey.API, cfg config.Config, ids []string) error {
+	found, err := survey.Read(ctx, api, slices.Clone(ids)...)
+	if err != nil {
+		return err
 	}
 	v.Distributions = found.Distributions
 	for i := range v.Distributions {
@@ -192,7 +222,8 @@ func (v *Viewers) allow() error {
 	return nil
 }
 
-// doors are the ports that URLs of the running freshet's distributions may have.
+// doors are the ports that URLs of the running freshet's distributions may have:
+// the usual ones, and those that it listens at.
 // Where it has no door for TLS, nobody is asked who answers to the same name
 // elsewhere.
 func (v *Viewers) doors() []uint16 {
@@ -202,6 +233,13 @@ func (v *Viewers) doors() []uint16 {
 	}
 	if v.running.EdgeTLS != "" {
 		ports = append(ports, 443)
+	}
+	for _, door := range []string{v.running.Edge, v.running.EdgeTLS} {
+		if u, err := url.Parse(door); err == nil {
+			if n, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+				ports = append(ports, uint16(n))
+			}
+		}
 	}
 	return ports
 }
@@ -255,9 +293,11 @@ func (v *Viewers) ownDoors() (sites []probe.Site, rules probe.Rules, err error) 
 		sites = append(sites, own)
 		for _, d := range v.Distributions {
 			for _, host := range d.Hosts() {
-				r := probe.Rule{Host: strings.ToLower(host), Port: door.port, Places: []probe.Place{place}}
-				if !slices.ContainsFunc(v.opts.Rules, r.Overlaps) {
-					rules = append(rules, r)
+				for _, port := range []uint16{door.port, at.Port()} { // the edge redirects to its own
+					r := probe.Rule{Host: strings.ToLower(host), Port: port, Places: []probe.Place{place}}
+					if !slices.ContainsFunc(v.opts.Rules, r.Overlaps) {
+						rules = append(rules, r)
+					}
 				}
 			}
 		}
@@ -323,7 +363,7 @@ func (v *Viewers) URL(text string) (*url.URL, error) {
 
 // first is the distribution that paths are of.
 func (v *Viewers) first() (*distribution.Distribution, bool) {
-	if v.running != nil {
+	if v.running != nil && len(v.opts.IDs) == 0 {
 		return v.byID(cmp.Or(v.running.First, v.running.Distribution))
 	}
 	if len(v.Distributions) != 1 {

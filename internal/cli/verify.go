@@ -45,6 +45,9 @@ and the values of headers, cookies and query parameters that are given), at ever
 behind it, what --origin answers, what the plan says, or what --expect-… says. What is in the
 cache key and cannot be listed is named on standard error.
 
+--distribution takes IDs as well as files: those of the running freshet, or else of the AWS
+account, with the credentials that the AWS CLI would use.
+
 Only hosts of the configured distributions are asked, those of the running freshet, and those
 of --allow-host; redirects do not leave them. Link-local and metadata addresses are never
 dialed, loopback and private ones only for hosts that are configured so.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func (c *viewing) check() error {
 	if c.Live != nil && *c.Live && len(c.Distribution) > 0 {
 		return errors.New("--live asks the running freshet, which does not know --distribution")
 	}
+	if slices.ContainsFunc(c.Distribution, accountID.MatchString) && slices.ContainsFunc(c.Distribution, func(d string) bool { return !accountID.MatchString(d) }) {
+		return errors.New("--distribution: give IDs or files, not both")
+	}
 	return nil
 }
 
@@ -52,6 +56,7 @@ func (c *viewing) viewers(ctx context.Context, t terminal, r *root, more app.Vie
 	if err != nil {
 		return nil, cfg, err
 	}
+	more.IDs = c.takeIDs()
 	c.describe(&cfg)
 	if err := cfg.Check(); err != nil {
 		return nil, cfg, exitError{exitUsage, err}
@@ -72,6 +77,25 @@ func (c *viewing) viewers(ctx context.Context, t terminal, r *root, more app.Vie
 	}
 	return v, cfg, nil
 }
+
+// takeIDs takes the IDs out of what was given as distributions, which are files
+// where there is one of that name.
+func (c *viewing) takeIDs() (ids []string) {
+	c.Distribution = slices.DeleteFunc(c.Distribution, func(given string) bool {
+		if !accountID.MatchString(given) {
+			return false
+		}
+		if _, err := os.Stat(given); err == nil {
+			return false
+		}
+		ids = append(ids, given)
+		return true
+	})
+	return ids
+}
+
+// accountID is an ID as CloudFront gives them.
+var accountID = regexp.MustCompile(`^E[0-9A-Z]{5,31}$`)
 
 func (c *viewing) options(o app.ViewersOptions) (app.ViewersOptions, error) {
 	o.Live, o.Timeout = c.Live, c.Timeout

@@ -41,6 +41,9 @@ apart, at every address that --resolve and --address name, hottest first: by how
 asked for in --access-log, then by its priority in the sitemap, then as given. Bodies are read
 and dropped. What the cache had already is counted apart from what it had to fetch.
 
+--distribution takes IDs as well as files: those of the running freshet, or else of the AWS
+account, with the credentials that the AWS CLI would use.
+
 Only hosts of the configured distributions are asked, those of the running freshet, and those
 of --allow-host; redirects do not leave them. Sitemaps cannot lead elsewhere.
 

@@ -310,6 +310,27 @@ func (p *pace) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Transport is the client as what an http.Client sends requests with: it has the
+// same Guard and dialer, and asks wherever the Rules say first. It bounds headers
+// but neither time nor body, and a request without Accept-Encoding has none.
+func (c *Client) Transport() http.RoundTripper { return guarded{c} }
+
+type guarded struct{ c *Client }
+
+func (g guarded) RoundTrip(r *http.Request) (*http.Response, error) {
+	to, err := g.c.cfg.Guard.Allow(r.URL)
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, err
+	}
+	at := g.c.cfg.Rules.Places(to.URL)[0]
+	clone := r.Clone(context.WithValue(r.Context(), dialing{}, &dialed{to: to, pinned: at.Addr.IsValid()}))
+	clone.URL = to.URL
+	return g.c.transport(at).RoundTrip(clone)
+}
+
 // ParseURL reads a URL that a Guard can judge.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)

@@ -314,6 +314,41 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// TestTransport: an http.Client over it is as guarded, redirects included.
+func TestTransport(t *testing.T) {
+	var strangers atomic.Int64
+	stranger := serve(t, counting(&strangers))
+	at := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, stranger.String(), http.StatusFound)
+		}
+		w.Header().Set("X-Host", r.Host)
+	})
+	rule, err := ParseRule("www.example.com:80:127.0.0.1:" + at.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc := &http.Client{Transport: client(t, Config{Rules: Rules{rule}}, "www.example.com", "elsewhere.localhost").Transport()}
+	resp, err := hc.Get("http://www.example.com/a")
+	if err != nil || resp.StatusCode != 200 || resp.Header.Get("X-Host") != "www.example.com" {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	_ = resp.Body.Close()
+	for _, u := range []string{"http://www.example.com/away", "http://169.254.169.254/", at.String(), "http://www.example.com:8080/"} {
+		resp, err := hc.Get(u)
+		var r *Refused
+		if !errors.As(err, &r) {
+			t.Errorf("%s: %v", u, err)
+		}
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+	}
+	if strangers.Load() > 0 {
+		t.Error("a stranger was asked")
+	}
+}
+
 // names answers every question for an address with one of addresses, in turn.
 func names(t *testing.T, addresses ...string) *net.Resolver {
 	t.Helper()
