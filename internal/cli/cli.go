@@ -46,6 +46,7 @@ type root struct {
 	Wait       waitCmd       `cmd:"" help:"Wait until something is true: a function updated, a distribution deployed, an origin fresh."`
 	Verify     verifyCmd     `cmd:"" help:"See whether viewers get what the origin holds: every variant, at every address."`
 	Warm       warmCmd       `cmd:"" help:"Have the edge fetch what viewers will ask for, hottest first."`
+	Release    releaseCmd    `cmd:"" help:"Bring new code to where it answers, and then clear what was cached of the old one."`
 	Doctor     doctorCmd     `cmd:"" help:"Check what stands between a bucket and its viewers, and say what to do."`
 	Function   functionCmd   `cmd:"" help:"Run CloudFront functions on this machine."`
 	AWS        awsCmd        `cmd:"" name:"aws" help:"Set freshet up in an AWS account."`

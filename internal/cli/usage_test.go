@@ -75,7 +75,7 @@ func TestPlanKnowsItsDialectsForKeysToo(t *testing.T) {
 }
 
 func TestHelpIsNoFailure(t *testing.T) {
-	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "verify --help", "warm --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help", "wait --help"} {
+	for _, args := range []string{"--help", "up --help", "top --help", "chaos --help", "chaos set --help", "log --help", "plan --help", "invalidate --help", "retry --help", "config check --help", "apply --help", "explain --help", "doctor --help", "verify --help", "warm --help", "function test --help", "aws policy --help", "aws template --help", "aws install --help", "aws status --help", "aws uninstall --help", "wait --help", "release --help", "release lambda --help"} {
 		var out, err strings.Builder
 		if code := Main(t.Context(), strings.Fields(args), strings.NewReader(""), &out, &err); code != exitDone || out.Len() == 0 || err.Len() > 0 {
 			t.Errorf("%s: exit code %d, %q", args, code, err.String())

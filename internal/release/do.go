@@ -135,6 +135,7 @@ func planned(j Journal) (all []freshet.Pattern) {
 
 func (r *Release) plan() error {
 	w := r.Wanted
+	r.journal.Planned = time.Now()
 	for i, part := range r.Profile.Split(w.Patterns) {
 		r.journal.Invalidations = append(r.journal.Invalidations, freshet.Invalidation{
 			Distribution: w.Distribution, CallerReference: reference(w, r.journal, i, part), Patterns: part,

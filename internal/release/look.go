@@ -2,6 +2,8 @@ package release
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -144,4 +146,20 @@ func (r *Release) lookAtConcurrency(ctx context.Context, version string, s *Seen
 		}
 	}
 	return nil
+}
+
+// Deployed is the code that the function has, unpublished.
+func (r *Release) Deployed(ctx context.Context) (string, error) {
+	out, err := r.Lambda.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &r.Wanted.Function})
+	if err != nil {
+		return "", asked("ask Lambda for "+r.Wanted.Function, err, "lambda:GetFunction")
+	}
+	c, err := codeOf(out)
+	return c.ID(), err
+}
+
+// SHA256 is the hash of a zip as Lambda writes it.
+func SHA256(zip []byte) string {
+	sum := sha256.Sum256(zip)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }

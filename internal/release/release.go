@@ -83,6 +83,7 @@ type Journal struct {
 	Revision string    `json:"revision,omitempty"` // of what they reach it by, from then on
 	Probed   bool      `json:"probed,omitempty"`
 
+	Planned       time.Time              `json:"planned,omitzero"`        // the moment before which no copy may have been made in the end
 	Invalidations []freshet.Invalidation `json:"invalidations,omitempty"` // written before the first is sent
 	Receipts      []freshet.Receipt      `json:"receipts,omitempty"`      // of the first of them, as the CDN's last word
 	Verified      bool                   `json:"verified,omitempty"`

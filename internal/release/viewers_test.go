@@ -1,0 +1,119 @@
+package release_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/freshet/freshet/internal/probe"
+	"github.com/freshet/freshet/internal/release"
+)
+
+// fakeEdge has copies that were made at a time, and makes them anew after a while.
+type fakeEdge struct {
+	made   time.Time
+	until  time.Time // when the old copy goes
+	status int
+	err    error
+	asked  []string
+}
+
+func (f *fakeEdge) Fetch(_ context.Context, a probe.Ask) (probe.Answer, error) {
+	f.asked = append(f.asked, fmt.Sprintf("%s %s %s", a.URL, a.Header.Get("Accept-Encoding"), a.At))
+	made := f.made
+	if time.Now().After(f.until) {
+		made = time.Now()
+	}
+	h := http.Header{"X-Cache": {"Hit from cloudfront"}, "Age": {fmt.Sprint(int(time.Since(made).Seconds()))}}
+	return probe.Answer{URL: a.URL.String(), Status: f.status, Header: h, At: time.Now(), Whole: true}, f.err
+}
+
+func viewers(t *testing.T, f *fakeEdge, paths ...string) (*release.Viewers, *strings.Builder) {
+	t.Helper()
+	var said strings.Builder
+	v := &release.Viewers{Fetcher: f, Patience: 10 * time.Second, Say: func(text string) { said.WriteString(text + "\n") }}
+	for _, p := range paths {
+		u, err := url.Parse("https://www.example.com" + p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.URLs, v.Warmed = append(v.URLs, u), append(v.Warmed, u)
+	}
+	return v, &said
+}
+
+func TestVerify(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		made   time.Duration // before the invalidation was planned
+		goes   time.Duration // after verification began
+		status int
+		err    error
+		want   string // in the error; empty is success
+		least  time.Duration
+		most   time.Duration
+	}{
+		{name: "newer", made: -2 * time.Second},
+		{name: "of the same second", made: 500 * time.Millisecond},
+		{name: "older, and goes", made: time.Minute, goes: 4 * time.Second, least: 4 * time.Second, most: 6 * time.Second},
+		{name: "older, and stays", made: time.Minute, goes: time.Hour, want: "still served from before the release: https://www.example.com/a (", least: 10 * time.Second, most: 12 * time.Second},
+		{name: "a redirect is an answer", made: -time.Second, status: http.StatusFound},
+		{name: "broken", status: http.StatusBadGateway, want: "https://www.example.com/a answered 502"},
+		{name: "not reached", err: errors.New("no route"), want: "look through the edge: no route"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				planned := time.Now()
+				time.Sleep(5 * time.Second)
+				f := &fakeEdge{made: planned.Add(-tt.made), until: time.Now().Add(tt.goes), status: max(tt.status, 200), err: tt.err}
+				v, _ := viewers(t, f, "/a", "/b")
+				began := time.Now()
+				err := v.Verify(t.Context(), release.Journal{Planned: planned})
+				if took := time.Since(began); took < tt.least || took > tt.most {
+					t.Errorf("it took %v", took)
+				}
+				var stale *release.Stale
+				switch {
+				case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+					t.Errorf("%v, want %q", err, tt.want)
+				case strings.HasPrefix(tt.want, "still") && (!errors.As(err, &stale) || len(stale.Seen) != len(f.asked)/11):
+					t.Errorf("%d stale of %d asked", len(stale.Seen), len(f.asked))
+				}
+			})
+		})
+	}
+}
+
+// Every encoding is looked at and warmed, at every address.
+func TestViewersAskForAllVariants(t *testing.T) {
+	f := &fakeEdge{status: 200}
+	v, said := viewers(t, f, "/a")
+	v.Rules = probe.Rules{{Host: "*", Places: []probe.Place{{Addr: netip.MustParseAddr("192.0.2.1")}, {Addr: netip.MustParseAddr("192.0.2.2")}}}}
+	if err := v.Verify(t.Context(), release.Journal{}); err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(f.asked, "\n")
+	for _, at := range []string{"192.0.2.1", "192.0.2.2"} {
+		for _, encoding := range []string{"identity", "gzip", "br"} {
+			if !strings.Contains(all, "https://www.example.com/a "+encoding+" "+at) {
+				t.Errorf("%s at %s is not among\n%s", encoding, at, all)
+			}
+		}
+	}
+	looked := len(f.asked)
+	if err := v.Warm(t.Context(), release.Journal{}); err != nil || len(f.asked) != 2*looked || !strings.Contains(said.String(), fmt.Sprintf("%d were warm", looked)) {
+		t.Errorf("%v: %s", err, said)
+	}
+	f.err = errors.New("no route")
+	v.Fetcher = f
+	if err := v.Warm(t.Context(), release.Journal{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("none of %d requests", looked)) {
+		t.Error(err)
+	}
+}
