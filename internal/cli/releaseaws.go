@@ -42,7 +42,7 @@ func (c *releaseLambdaCmd) prepare(ctx context.Context, t terminal, r *root) (*r
 		func() error { return c.shares(&rel.Wanted) },
 		func() error { return c.code(ctx, cfg, rel) },
 		func() error { return c.atOrigin(ctx, cfg, client, rel) },
-		func() error { return c.atEdge(ctx, t, r, rel) },
+		func() error { return c.atEdge(ctx, r, rel) },
 	} {
 		if err := read(); err != nil {
 			return nil, err
@@ -161,7 +161,7 @@ func changes(each func(barrier.Progress)) func(barrier.Progress) {
 }
 
 // atEdge finds out what is to be invalidated, looked at and warmed, and where.
-func (c *releaseLambdaCmd) atEdge(ctx context.Context, t terminal, r *root, rel *release.Release) error {
+func (c *releaseLambdaCmd) atEdge(ctx context.Context, r *root, rel *release.Release) error {
 	patterns, err := parsePatterns(c.Invalidate)
 	if err != nil || len(patterns)+len(c.Warm) == 0 {
 		return err
@@ -178,7 +178,7 @@ func (c *releaseLambdaCmd) atEdge(ctx context.Context, t terminal, r *root, rel 
 	}
 	rel.Driver, rel.Profile = driver, profile
 	rel.Wanted.Distribution, rel.Wanted.Patterns = distribution, patterns
-	return c.viewers(ctx, t, r, rel, profile, patterns)
+	return c.viewers(ctx, r, rel, profile, patterns)
 }
 
 // patience is how long an edge may serve what is older after an invalidation was
@@ -186,7 +186,7 @@ func (c *releaseLambdaCmd) atEdge(ctx context.Context, t terminal, r *root, rel 
 const patience = 15 * time.Second
 
 // viewers has the URLs looked at that can be, and those warmed that are wanted.
-func (c *releaseLambdaCmd) viewers(ctx context.Context, t terminal, r *root, rel *release.Release, p freshet.Profile, patterns []freshet.Pattern) error {
+func (c *releaseLambdaCmd) viewers(ctx context.Context, r *root, rel *release.Release, p freshet.Profile, patterns []freshet.Pattern) error {
 	rules, scheme, err := c.edgeOf(ctx, r, p.Distribution)
 	if err != nil {
 		return err

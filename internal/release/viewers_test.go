@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,10 +23,14 @@ type fakeEdge struct {
 	until  time.Time // when the old copy goes
 	status int
 	err    error
-	asked  []string
+
+	mu    sync.Mutex
+	asked []string
 }
 
 func (f *fakeEdge) Fetch(_ context.Context, a probe.Ask) (probe.Answer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, fmt.Sprintf("%s %s %s", a.URL, a.Header.Get("Accept-Encoding"), a.At))
 	made := f.made
 	if time.Now().After(f.until) {
@@ -93,6 +98,10 @@ func TestVerify(t *testing.T) {
 
 // Every encoding is looked at and warmed, at every address.
 func TestViewersAskForAllVariants(t *testing.T) {
+	synctest.Test(t, askForAllVariants)
+}
+
+func askForAllVariants(t *testing.T) {
 	f := &fakeEdge{status: 200}
 	v, said := viewers(t, f, "/a")
 	v.Rules = probe.Rules{{Host: "*", Places: []probe.Place{{Addr: netip.MustParseAddr("192.0.2.1")}, {Addr: netip.MustParseAddr("192.0.2.2")}}}}
