@@ -243,10 +243,14 @@ func (p *Prepared) ask(ctx context.Context, want []deploy.Object) error {
 	for i := range want {
 		wanted[want[i].Key] = &want[i]
 	}
+	places := make(map[string]int, len(p.have))
+	for i := range p.have {
+		places[p.have[i].Key] = i
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.cfg.parallel())
 	for _, key := range unknown {
-		i, _ := slices.BinarySearchFunc(p.have, key, func(o deploy.Present, key string) int { return strings.Compare(o.Key, key) })
+		i := places[key]
 		g.Go(func() error {
 			served, err := p.cfg.Bucket.Head(ctx, key)
 			if err == nil && served != nil {
