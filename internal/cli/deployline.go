@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -20,6 +22,7 @@ import (
 	"github.com/freshet/freshet/internal/apply"
 	"github.com/freshet/freshet/internal/deploy"
 	"github.com/freshet/freshet/internal/deploy/conduct"
+	"github.com/freshet/freshet/internal/deploy/shelf"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/verify"
@@ -28,7 +31,7 @@ import (
 // config is what the conductor works with.
 func (s *deploySite) config(f freshening, report func(conduct.Event)) (conduct.Config, error) {
 	c := conduct.Config{
-		Bucket: s.store, Shelf: s.shelf, Name: s.bucket, Prefix: s.prefix, NoLock: s.noLock, Holder: holder(), Report: report,
+		Bucket: s.store, Shelf: s.shelf, Name: s.bucket, Prefix: s.prefix, NoLock: s.noLock, Holder: shelf.Me(), Patience: s.lockFor, Report: report,
 		Own: func(key string) bool { return strings.HasPrefix(key, s.prefix+".freshet/") },
 	}
 	sample, err := sampleOf(f.Verify)
@@ -95,7 +98,7 @@ type deployLine struct {
 
 	edgeURL string
 	sample  int
-	since   time.Time // when the running freshet's pipeline was held
+	since   time.Time // when this deploy had sent nothing; zero for one that was taken up
 }
 
 // plan makes the cheapest plan, given what the bucket holds.
@@ -225,16 +228,24 @@ const (
 // only as fine as the system's tick.
 const clockTick = 20 * time.Millisecond
 
+// holdName is the site's, so that a deploy takes over what one that died has
+// left.
+func (l *deployLine) holdName() string {
+	sum := sha256.Sum256([]byte(l.bucket + "/" + l.prefix))
+	return "deploy-" + hex.EncodeToString(sum[:6])
+}
+
 // hold has the running freshet's pipeline gather what is sent, so that it
 // becomes one plan.
-func (l *deployLine) hold(ctx context.Context, d *deploy.Deploy) (func(context.Context) error, error) {
-	client := server.Client{URL: l.running.API, Token: l.running.Token}
-	name := "deploy-" + d.ID
+func (l *deployLine) hold(ctx context.Context, resumed bool) (func(context.Context) error, error) {
+	client, name := server.Client{URL: l.running.API, Token: l.running.Token}, l.holdName()
 	take := func(ctx context.Context) error {
 		_, err := client.Hold(ctx, server.Hold{Name: name, Seconds: heldFor.Seconds()})
 		return err
 	}
-	l.since = time.Now().Add(-clockTick)
+	if !resumed {
+		l.since = time.Now().Add(-clockTick)
+	}
 	if err := take(ctx); err != nil {
 		return nil, err
 	}
@@ -266,14 +277,17 @@ func (l *deployLine) hold(ctx context.Context, d *deploy.Deploy) (func(context.C
 // the deploy is at its end.
 func (l *deployLine) followRunning(ctx context.Context, d *deploy.Deploy) ([]freshet.Verdict, error) {
 	since := l.since
-	if begun := time.Unix(d.Begun, 0); since.IsZero() || d.Begun > 0 && l.since.Sub(begun) > time.Minute {
-		since = begun
+	if since.IsZero() {
+		since = time.Unix(d.Begun, 0)
 	}
 	w := newWatched(d, since)
 	if len(w.open) == 0 {
 		return nil, nil
 	}
 	client := server.Client{URL: l.running.API, Token: l.running.Token}
+	if _, err := client.Release(ctx, l.holdName()); err != nil { // of a deploy that died
+		return nil, err
+	}
 	err := client.Read(ctx, true, func(r journal.Record) error {
 		if w.see(r); len(w.open) == 0 {
 			return errSeen

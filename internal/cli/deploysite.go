@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -33,11 +33,12 @@ import (
 
 // place is how the bucket is reached, and where the state lies.
 type place struct {
-	Endpoint string `name:"endpoint-url" placeholder:"URL" help:"S3 API (default: that of the running freshet if it has the bucket, or AWS)."`
-	Region   string `placeholder:"REGION" help:"Region of the bucket (default: as the AWS CLI has it)."`
-	Profile  string `placeholder:"NAME" help:"Profile of the AWS CLI's configuration."`
-	State    string `placeholder:"PLACE" help:"Where manifest, unfinished deploy and lock lie: s3://BUCKET/PREFIX, or a directory of this machine (default: .freshet/ beside the site's objects)."`
-	NoLock   bool   `help:"Do not keep two deploys apart, for stores without conditional writes."`
+	Endpoint string        `name:"endpoint-url" placeholder:"URL" help:"S3 API (default: that of the running freshet if it has the bucket, or AWS)."`
+	Region   string        `placeholder:"REGION" help:"Region of the bucket (default: as the AWS CLI has it)."`
+	Profile  string        `placeholder:"NAME" help:"Profile of the AWS CLI's configuration."`
+	State    string        `placeholder:"PLACE" help:"Where manifest, unfinished deploy and lock lie: s3://BUCKET/PREFIX, or a directory of this machine (default: .freshet/ beside the site's objects)."`
+	LockWait time.Duration `name:"lock-wait" placeholder:"TIME" help:"How long to wait for another deploy of the same site to end (default: not at all)."`
+	NoLock   bool          `help:"Do not keep two deploys apart, for stores without conditional writes."`
 }
 
 // freshening is how viewers' caches are made fresh.
@@ -65,7 +66,8 @@ type deploySite struct {
 	bucket  string
 	prefix  string
 	noLock  bool
-	running *app.Running // that has the bucket; nil for none
+	lockFor time.Duration // for which the lock is waited for
+	running *app.Running  // that has the bucket; nil for none
 
 	mode    string // who invalidates
 	because string
@@ -79,7 +81,7 @@ func (c *deployCmd) open(ctx context.Context, t terminal, r *root, to string, pa
 	if err != nil {
 		return nil, err
 	}
-	s := &deploySite{cfg: cfg, noLock: c.NoLock}
+	s := &deploySite{cfg: cfg, noLock: c.NoLock, lockFor: c.LockWait}
 	if s.bucket, s.prefix, err = parseS3URL(to); err != nil {
 		return nil, exitError{exitUsage, err}
 	}
@@ -298,16 +300,6 @@ func (s *deploySite) group(key string) string {
 		return ""
 	}
 	return s.planner.Router.Group(key)
-}
-
-// holder says who deploys.
-func holder() string {
-	host, _ := os.Hostname()
-	name := "somebody"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	return fmt.Sprintf("%s@%s (process %d)", name, host, os.Getpid())
 }
 
 func (s *deploySite) profile(id string) freshet.Profile {

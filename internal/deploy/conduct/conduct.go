@@ -68,16 +68,17 @@ type Config struct {
 	Release  string // see deploy.Deploy
 	Parallel int
 	NoLock   bool
-	Holder   string        // who deploys, for people
+	Holder   shelf.Who     // who deploys
 	Lease    time.Duration // for which the lock is held without a sign of life; 0: a minute
+	Patience time.Duration // for which the lock is waited for
 	Report   func(Event)   // told how it goes; may be called concurrently; nil is allowed
 
 	// Own are keys below Prefix that are no part of the site.
 	Own func(key string) bool
 
 	// Opened is called before the first object is sent, and what it returns after
-	// the last one was. Nil does nothing.
-	Opened func(context.Context, *deploy.Deploy) (closed func(context.Context) error, err error)
+	// the last one was. A resumed deploy has sent some before. Nil does nothing.
+	Opened func(ctx context.Context, resumed bool) (closed func(context.Context) error, err error)
 }
 
 // Names of documents on the shelf.

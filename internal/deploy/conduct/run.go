@@ -67,12 +67,12 @@ func (p *Prepared) Run(ctx context.Context, agreed func(*Prepared) error) (resul
 	if lease == 0 {
 		lease = defaultLease
 	}
-	lock, err := shelf.Acquire(ctx, p.cfg.Shelf, p.cfg.Holder, lease)
+	lock, err := p.acquire(ctx, lease)
 	if err != nil {
 		return nil, err
 	}
 	if by := lock.TakenFrom(); by != "" {
-		p.cfg.Report(Event{Note: fmt.Sprintf("took the lock over from %s, which was silent for too long", by)})
+		p.cfg.Report(Event{Note: fmt.Sprintf("took the lock over from %s, which is no more, or was silent for too long", by)})
 	}
 	working, stop := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
@@ -98,6 +98,27 @@ func (p *Prepared) Run(ctx context.Context, agreed func(*Prepared) error) (resul
 		return nil, err
 	}
 	return p.locked(working)
+}
+
+// acquire waits for the lock as long as it is worth it.
+func (p *Prepared) acquire(ctx context.Context, lease time.Duration) (*shelf.Lock, error) {
+	const look = 2 * time.Second
+	end := time.Now().Add(p.cfg.Patience)
+	for told := false; ; told = true {
+		lock, err := shelf.Acquire(ctx, p.cfg.Shelf, p.cfg.Holder, lease)
+		var held *shelf.Held
+		if !errors.As(err, &held) || time.Now().Add(look).After(end) {
+			return lock, err
+		}
+		if !told {
+			p.cfg.Report(Event{Note: fmt.Sprintf("waiting for another deploy: %s holds the lock", held.Holder)})
+		}
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // current is p, or what takes its place when somebody has deployed since.

@@ -52,7 +52,7 @@ func (p *Prepared) upload(ctx context.Context) error {
 	closed := func(context.Context) error { return nil }
 	if p.cfg.Opened != nil {
 		var err error
-		if closed, err = p.cfg.Opened(ctx, p.Deploy); err != nil {
+		if closed, err = p.cfg.Opened(ctx, p.Resumed); err != nil {
 			return err
 		}
 	}

@@ -273,7 +273,7 @@ func (content) Close() error { return nil }
 
 func (w *world) config(s site) conduct.Config {
 	return conduct.Config{
-		Bucket: w, Shelf: documents{w}, Name: "b", Want: s.wanted(), Limit: deploy.Limit{Objects: 100, Share: 1}, Parallel: 3, Holder: "test",
+		Bucket: w, Shelf: documents{w}, Name: "b", Want: s.wanted(), Limit: deploy.Limit{Objects: 100, Share: 1}, Parallel: 3, Holder: shelf.Who{Name: "test"},
 		Line: conduct.Line{Plan: plan, Send: w.send, Wait: w.wait, Verify: w.verify},
 	}
 }

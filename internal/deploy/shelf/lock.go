@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/user"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,11 +17,42 @@ import (
 // lockName is the document that says who deploys.
 const lockName = "lock"
 
-// holder is what it says.
+// Who takes a lock.
+type Who struct {
+	Name    string `json:"holder"`            // for people
+	Machine string `json:"machine,omitempty"` // on which PID means something; empty: nowhere
+	PID     int    `json:"pid,omitempty"`
+}
+
+// Me is this process.
+func Me() Who {
+	host, _ := os.Hostname()
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	w := Who{Name: fmt.Sprintf("%s@%s (process %d)", name, host, os.Getpid()), PID: os.Getpid()}
+	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		w.Machine = host + " " + strings.TrimSpace(string(boot))
+	}
+	return w
+}
+
+// dead reports whether w is certainly no more, as seen by me.
+func (w Who) dead(me Who) bool {
+	if w.Machine == "" || w.Machine != me.Machine || w.PID <= 0 || w.PID == me.PID {
+		return false
+	}
+	_, err := os.Stat(fmt.Sprintf("/proc/%d", w.PID))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// holder is what the document says.
 type holder struct {
-	Holder string `json:"holder"` // for people
-	Token  string `json:"token"`  // tells holders apart
-	Lease  int    `json:"lease"`  // seconds from the writing in which it is held; 0: it was given back
+	Who
+
+	Token string `json:"token"` // tells holders apart
+	Lease int    `json:"lease"` // seconds from the writing in which it is held; 0: it was given back
 }
 
 // Held is the error of a lock that somebody else has.
@@ -36,6 +70,7 @@ func (e *Held) Error() string {
 // silent for its lease.
 type Lock struct {
 	shelf   Shelf
+	who     Who
 	text    []byte
 	lease   time.Duration
 	taken   string // from whom it was taken over; empty where it was free
@@ -45,12 +80,12 @@ type Lock struct {
 
 // Acquire takes the lock. The error is a *Held when somebody else has it, and
 // ErrUnconditional where the shelf cannot keep two apart.
-func Acquire(ctx context.Context, s Shelf, name string, lease time.Duration) (*Lock, error) {
-	text, err := json.Marshal(holder{Holder: name, Token: rand.Text(), Lease: int(lease / time.Second)})
+func Acquire(ctx context.Context, s Shelf, who Who, lease time.Duration) (*Lock, error) {
+	text, err := json.Marshal(holder{Who: who, Token: rand.Text(), Lease: int(lease / time.Second)})
 	if err != nil {
 		return nil, fmt.Errorf("take the lock: %w", err)
 	}
-	l := &Lock{shelf: s, text: text, lease: lease}
+	l := &Lock{shelf: s, who: who, text: text, lease: lease}
 	for range 5 {
 		l.version, err = s.Put(ctx, lockName, text, None)
 		if err == nil {
@@ -96,11 +131,11 @@ func (l *Lock) takeOver(ctx context.Context) error {
 		l.version = d.Version
 		return nil
 	}
-	if left := time.Duration(by.Lease)*time.Second - d.Age; by.Lease > 0 && left > 0 {
-		return &Held{by.Holder, l.shelf.String(), left}
+	if left := time.Duration(by.Lease)*time.Second - d.Age; by.Lease > 0 && left > 0 && !by.dead(l.who) {
+		return &Held{by.Name, l.shelf.String(), left}
 	}
 	if by.Lease > 0 {
-		l.taken = by.Holder
+		l.taken = by.Name
 	}
 	l.version, err = l.shelf.Put(ctx, lockName, l.text, d.Version)
 	return err
