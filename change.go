@@ -28,6 +28,7 @@ type Change struct {
 	Version   string    `json:"version,omitempty"`   // S3 version ID
 	ETag      string    `json:"etag,omitempty"`      // without quotes; empty for deletes
 	Served    string    `json:"served,omitempty"`    // fingerprint of the headers the origin serves with the object, where the source knows it
+	Tags      string    `json:"tags,omitempty"`      // lines of TagLine: the headers served with the object that may hold cache tags, where the source knows them
 	Size      int64     `json:"size,omitempty"`      // bytes
 	Time      time.Time `json:"time"`                // when the origin changed, by the origin's clock
 	Cause     string    `json:"cause,omitempty"`     // the source's own name for it, such as ObjectCreated:Put

@@ -96,6 +96,8 @@ type Up struct {
 	holds        *pipeline.Holds
 	pipeline     *pipeline.Pipeline
 	routing      atomic.Pointer[route.Router] // what the pipeline routes with
+	tagging      tagging
+	tagged       atomic.Pointer[[]string] // headers that may hold cache tags
 	edgeListener net.Listener
 	tlsListener  net.Listener // nil without TLS
 	apiListener  net.Listener
@@ -120,7 +122,7 @@ type Up struct {
 func Open(ctx context.Context, cfg config.Config, opts Options) (*Up, error) {
 	u := &Up{cfg: cfg, opts: opts, data: DataDir(cfg.Data), token: letters(32), recorder: metrics.New()}
 	for _, step := range []func(context.Context) error{
-		u.openDescription, u.openData, u.openListeners, u.openStore, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openWork, u.openSources, u.openMetrics, u.announce,
+		u.openDescription, u.openData, u.openListeners, u.openStore, u.openTagging, u.openBucket, u.startBucket, u.openCatalog, u.openEdge, u.openAPI, u.openAlarms, u.openPipeline, u.openWork, u.openSources, u.openMetrics, u.announce,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, u.Close())
@@ -273,14 +275,17 @@ func (u *Up) serve(all []distribution.Distribution) error {
 	if err != nil {
 		return err
 	}
+	if err := u.untag(); err != nil {
+		return err
+	}
 	u.reroute(router)
 	if err := u.edge.Apply(all); err != nil {
 		if router, before := u.router(u.catalog.Distributions()); before == nil {
 			u.reroute(router)
 		}
-		return err
+		return errors.Join(err, u.retag(u.catalog.Distributions()))
 	}
-	return nil
+	return u.retag(all)
 }
 
 // reroute has changes routed by another router from here on.

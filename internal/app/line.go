@@ -88,7 +88,7 @@ func (u *Up) openBucket(ctx context.Context) (err error) {
 	u.bucket, err = bucket.Open(ctx, bucket.Config{
 		Dir: u.data.path("bucket"), Addr: u.cfg.S3, Region: u.cfg.Region, Bucket: u.cfg.Bucket,
 		AccessKey: u.identity.AccessKey, Secret: u.identity.SecretKey.Reveal(),
-		OnChange: u.announceChange, After: k.lastSequencer(), Logger: u.opts.Log,
+		TagHeaders: u.tagHeaders, OnChange: u.announceChange, After: k.lastSequencer(), Logger: u.opts.Log,
 	})
 	if err != nil {
 		return err
@@ -233,8 +233,14 @@ func (u *Up) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tagging, err := u.tagging.of(u.catalog.Distributions())
+	if err != nil {
+		return err
+	}
+	u.keepTagHeaders(tagging)
 	u.pipeline = pipeline.New(pipeline.Config{
-		Queue: u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
+		Tagging: tagging,
+		Queue:   u.queue, Journal: u.journal, Driver: driver, Bulk: driver.Lane(quota.Bulk), Router: router, Terms: u.cfg.Plan,
 		Holds: u.holds, Before: before, Within: u.cfg.FreshWithin.Of, Redo: u.again, Check: checker.Check, Retry: time.Duration(u.cfg.Retry), Report: u.report, Log: u.opts.Log,
 	}, u.inventory)
 	u.routing.Store(router)

@@ -28,6 +28,7 @@ var House = []Room{
 	{Dir: "internal/mediatype", Kind: Pure},
 	{Dir: "internal/deploy", Kind: Pure, May: []string{".", "internal/mediatype"}},
 	{Dir: "internal/deploy/ignore", Kind: Pure},
+	{Dir: "internal/carried", Kind: Pure, May: []string{"."}},
 	{Dir: "internal/inventory/lines", Kind: Pure},
 	{Dir: "internal/plan", Kind: Pure, May: []string{".", "internal/inventory", "internal/plan/cover"}},
 	{Dir: "internal/awssetup", Kind: Pure},
@@ -87,7 +88,7 @@ var House = []Room{
 	{Dir: "internal/alarm", May: []string{".", "internal/journal"}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",
-		"internal/distribution", "internal/inventory", "internal/apply", "internal/quota",
+		"internal/carried", "internal/distribution", "internal/inventory", "internal/apply", "internal/quota",
 	}},
 	{Dir: "internal/deploy/conduct", May: []string{".", "internal/deploy", "internal/deploy/*"}},
 	{Dir: "internal/doctor", May: []string{

@@ -30,8 +30,47 @@ type announcer struct {
 	locks     [256]sync.Mutex // by hash of the key
 	sequencer *sequencer
 
-	mu   sync.Mutex
-	owed map[string]string // key to cause, of changes that could not be queued
+	mu      sync.Mutex
+	owed    map[string]string   // key to cause, of changes that could not be queued
+	writing map[string]*writing // by key
+}
+
+// writing are the requests that are about to change a key, or have changed it and
+// not announced that yet.
+type writing struct {
+	now   int
+	mixed bool // there were several at a time, so something may have been stored that nobody is told of
+}
+
+// enter notes a request that is about to change key; leave ends it.
+func (a *announcer) enter(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.writing[key]
+	if w == nil {
+		w = &writing{}
+		a.writing[strings.Clone(key)] = w
+	}
+	w.now++
+	w.mixed = w.mixed || w.now > 1
+}
+
+func (a *announcer) leave(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w := a.writing[key]; w != nil {
+		if w.now--; w.now <= 0 {
+			delete(a.writing, key)
+		}
+	}
+}
+
+// alone reports whether every version of key that was stored is told of.
+func (a *announcer) alone(key string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.writing[key]
+	return w == nil || !w.mixed
 }
 
 func (a *announcer) lock(key string) *sync.Mutex {
@@ -56,14 +95,19 @@ func (a *announcer) setDebt(key, cause string, owed bool) {
 	}
 }
 
-// tell hands on what o has become. The caller holds the key's lock.
-func (a *announcer) tell(o Object, exists bool, cause string) error {
+// tell hands on what o has become. The caller holds the key's lock. The tags are
+// left out where a version may have been stored in between that nobody is told
+// of: whoever relies on tags has to rely on those of every version.
+func (a *announcer) tell(o Object, exists bool, tags, cause string) error {
 	change := freshet.Change{
 		Origin: a.origin, Key: o.Key, Op: freshet.OpDelete, Sequencer: a.sequencer.next(),
 		Time: time.Now().UTC(), Cause: cause,
 	}
 	if exists {
 		change.Op, change.ETag, change.Served, change.Size, change.Time = freshet.OpPut, o.ETag, o.Served, o.Size, o.Time
+		if a.alone(o.Key) {
+			change.Tags = tags
+		}
 	}
 	if a.onChange == nil {
 		return nil
@@ -87,7 +131,7 @@ func (s *store) settle(key, cause string, always bool) error {
 	lock := s.announcer.lock(key)
 	lock.Lock()
 	defer lock.Unlock()
-	now, exists, err := s.read(key)
+	now, tags, exists, err := s.readNow(key)
 	if err != nil {
 		return fmt.Errorf("read back %q: %w", key, err)
 	}
@@ -102,7 +146,7 @@ func (s *store) settle(key, cause string, always bool) error {
 	if !always && !owed && exists == existed && (!exists || now == before) {
 		return nil
 	}
-	return s.announcer.tell(now, exists, cause)
+	return s.announcer.tell(now, exists, tags, cause)
 }
 
 // payDebt announces what an earlier request could not. Every request that
@@ -119,6 +163,7 @@ func (s *store) payDebt(key string) error {
 // concluded ends a request that may have changed key. A request that failed may
 // have changed it too: versitygw sets tags after the object is in place.
 func (s *store) concluded(op, key, cause string, err error) error {
+	defer s.announcer.leave(key)
 	settled := s.settle(key, cause, err == nil && cause != causeDelete)
 	if err != nil {
 		return s.answer(op, key, err)

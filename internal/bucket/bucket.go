@@ -35,6 +35,11 @@ type Config struct {
 	// Nil means that nobody listens.
 	OnChange func(context.Context, freshet.Change) error
 
+	// TagHeaders are the headers of the origin's responses that may hold cache
+	// tags; what an object has of them goes into its changes. It is asked at each
+	// change. Nil means that there are none.
+	TagHeaders func() []string
+
 	// After comes before every sequencer that is given out.
 	After freshet.Sequencer
 
@@ -120,8 +125,9 @@ func (b *Bucket) open(ctx context.Context) error {
 		inner: inner, name: c.Bucket, owner: c.AccessKey, dir: filepath.Join(c.Dir, c.Bucket), log: c.Logger,
 		announcer: announcer{
 			origin: c.Bucket, onChange: c.OnChange, ctx: announce, seed: maphash.MakeSeed(),
-			sequencer: numbers, owed: make(map[string]string),
+			sequencer: numbers, owed: make(map[string]string), writing: make(map[string]*writing),
 		},
+		tagHeaders: c.TagHeaders,
 	}
 	if err := b.prepare(ctx); err != nil {
 		stop()

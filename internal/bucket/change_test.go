@@ -310,3 +310,73 @@ func asClientError(err error) error {
 	}
 	return &smithy.GenericAPIError{Code: known.BaseError().Code}
 }
+
+// TestChangesTellOfCacheTags, of those headers that are asked for when the change
+// is announced.
+func TestChangesTellOfCacheTags(t *testing.T) {
+	var seen changes
+	headers := []string{"x-amz-meta-cache-tag"}
+	config := testConfig(t.TempDir(), seen.add)
+	config.TagHeaders = func() []string { return headers }
+	_, c := start(t, config)
+	tagged := func(value string) func(*s3.PutObjectInput) {
+		return func(in *s3.PutObjectInput) {
+			in.Metadata = map[string]string{"cache-tag": value, "surrogate-key": "s", "author": "x"}
+		}
+	}
+	tags := func(want string) {
+		t.Helper()
+		if got := seen.take(); len(got) != 1 || got[0].Tags != want {
+			t.Errorf("%+v, want the tags %q", got, want)
+		}
+	}
+	put(t, c, "a", "1")
+	tags("")
+	put(t, c, "a", "1", tagged("News, home"))
+	tags("x-amz-meta-cache-tag:News, home\n")
+	headers = []string{"X-Amz-Meta-Surrogate-Key", "cache-tag"}
+	put(t, c, "a", "1", tagged("home"))
+	tags("x-amz-meta-surrogate-key:s\n")
+	headers = nil
+	put(t, c, "a", "1", tagged("home"))
+	tags("")
+}
+
+// TestVersionsOfARaceHaveNoTags: one of them may have been there for a moment
+// without anybody being told.
+func TestVersionsOfARaceHaveNoTags(t *testing.T) {
+	var seen changes
+	config := testConfig(t.TempDir(), seen.add)
+	config.TagHeaders = func() []string { return []string{"x-amz-meta-cache-tag"} }
+	b, c := start(t, config)
+	a := &b.store.announcer
+	tagged := func(in *s3.PutObjectInput) { in.Metadata = map[string]string{"cache-tag": "t"} }
+	last := func(what string, want bool) {
+		t.Helper()
+		if got := seen.take(); len(got) != 1 || (got[0].Tags != "") != want {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	a.enter("k") // another request is at it
+	put(t, c, "k", "1", tagged)
+	last("beside another", false)
+	put(t, c, "other", "1", tagged)
+	last("another key", true)
+	a.leave("k")
+	put(t, c, "k", "2", tagged)
+	last("alone again", true)
+	if len(a.writing) != 0 {
+		t.Errorf("%d keys are being written", len(a.writing))
+	}
+	if _, err := c.CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: aws.String(testBucket), Key: aws.String("copy"), CopySource: aws.String(testBucket + "/k")}); err != nil {
+		t.Fatal(err)
+	}
+	last("a copy", true)
+	if _, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(testBucket), Key: aws.String("k")}); err != nil {
+		t.Fatal(err)
+	}
+	last("what is gone", false)
+	if len(a.writing) != 0 {
+		t.Errorf("%d keys are being written", len(a.writing))
+	}
+}

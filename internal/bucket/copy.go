@@ -117,6 +117,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 		return s3response.CopyObjectOutput{}, s.answer("CopyObject", key, err)
 	}
 	defer src.Close()
+	s.announcer.enter(key)
 	out, err := s.inner.PutObject(ctx, put)
 	if err := s.concluded("CopyObject", key, causeCopy, err); err != nil {
 		return s3response.CopyObjectOutput{}, err

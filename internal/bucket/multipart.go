@@ -59,6 +59,7 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	}
 	inner := *in
 	inner.Bucket, inner.Key = dir, file
+	s.announcer.enter(key)
 	out, version, err := s.inner.CompleteMultipartUpload(ctx, &inner)
 	out.Bucket, out.Key = &s.name, &key
 	return out, version, s.concluded("CompleteMultipartUpload", key, causeComplete, err)

@@ -55,6 +55,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		return s3response.PutObjectOutput{}, s.answer("PutObject", key, err)
 	}
 	in.Body = whole(in.Body, in.ContentLength)
+	s.announcer.enter(key)
 	out, err := s.inner.PutObject(ctx, in)
 	return out, s.concluded("PutObject", key, causePut, err)
 }
@@ -141,6 +142,7 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 	}
 	inner := *in
 	inner.Bucket, inner.Key, inner.VersionId = dir, file, nil
+	s.announcer.enter(key)
 	_, err = s.inner.DeleteObject(ctx, &inner)
 	if errors.Is(err, s3err.GetAPIError(s3err.ErrNoSuchKey)) {
 		err = nil // another DELETE was faster

@@ -4,14 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/freshet/freshet"
 	"github.com/versity/versitygw/backend/meta"
 )
 
@@ -46,6 +49,54 @@ func (s *store) read(key string) (o Object, exists bool, err error) {
 	}
 	defer f.Close()
 	return s.readOpen(f, key)
+}
+
+// readNow is read, and what the object has of the headers that may hold cache
+// tags.
+func (s *store) readNow(key string) (o Object, tags string, exists bool, err error) {
+	f, err := os.Open(s.path(key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Object{}, "", false, nil
+	}
+	if err != nil {
+		return Object{}, "", false, fmt.Errorf("open object: %w", err)
+	}
+	defer f.Close()
+	if o, exists, err = s.readOpen(f, key); err == nil && exists && s.tagHeaders != nil {
+		tags, err = s.tagLines(f, s.tagHeaders())
+	}
+	return o, tags, exists, err
+}
+
+// userMetadata begins the names of headers that an object brings along itself.
+const userMetadata = "x-amz-meta-"
+
+// tagLines is what goes out with the object in f in some headers.
+func (s *store) tagLines(f *os.File, headers []string) (lines string, err error) {
+	if len(headers) == 0 {
+		return "", nil
+	}
+	text, err := s.meta.RetrieveAttribute(f, "", "", metaAttribute)
+	if errors.Is(err, meta.ErrNoSuchKey) || len(text) == 0 && err == nil {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the object's metadata: %w", err)
+	}
+	var metadata map[string]string
+	if err := json.Unmarshal(text, &metadata); err != nil {
+		return "", fmt.Errorf("read the object's metadata: %w", err)
+	}
+	headers = slices.Sorted(slices.Values(headers))
+	for _, header := range slices.Compact(headers) {
+		wanted, own := strings.CutPrefix(strings.ToLower(header), userMetadata)
+		for name, value := range metadata {
+			if own && strings.EqualFold(name, wanted) && value != "" {
+				lines += freshet.TagLine(header, value)
+			}
+		}
+	}
+	return lines, nil
 }
 
 func (s *store) readOpen(f *os.File, key string) (o Object, exists bool, err error) {

@@ -27,15 +27,16 @@ import (
 type store struct {
 	backend.BackendUnsupported
 
-	inner     *posix.Posix
-	meta      attributes
-	name      string // of the bucket
-	owner     string // access key of the bucket's owner
-	dir       string // absolute path of the bucket's files
-	created   time.Time
-	log       *slog.Logger
-	index     index
-	announcer announcer
+	inner      *posix.Posix
+	meta       attributes
+	name       string // of the bucket
+	owner      string // access key of the bucket's owner
+	dir        string // absolute path of the bucket's files
+	created    time.Time
+	log        *slog.Logger
+	index      index
+	announcer  announcer
+	tagHeaders func() []string // may be nil
 }
 
 func (s *store) String() string { return "freshet" }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/carried"
 	"github.com/freshet/freshet/internal/inventory"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/route"
@@ -18,20 +19,27 @@ import (
 type live struct {
 	mu       sync.Mutex
 	sizes    map[object]int64
-	open     map[object]bool // taken up, and not verified since: something older of it may be cached
+	open     map[object]bool   // taken up, and not verified since: something older of it may be cached
+	told     map[object]string // the tags that were verified last, of those that have some
 	changed  bool
+	tags     tagging
 	built    map[string]*inventory.Inventory
 	building bool
 	next     time.Time // not built anew before
 }
 
-func newLive(verified map[[2]string]journal.Seen) *live {
-	l := &live{sizes: make(map[object]int64, len(verified)), open: make(map[object]bool), changed: true}
+func newLive(verified map[[2]string]journal.Seen, t Tagging) *live {
+	l := &live{sizes: make(map[object]int64, len(verified)), open: make(map[object]bool), told: make(map[object]string), changed: true}
+	l.tags.Tagging = t
 	for o, s := range verified {
 		if !s.Gone {
 			l.sizes[o] = s.Size
 		}
+		if s.Tags != "" {
+			l.told[o] = s.Tags
+		}
 	}
+	l.load(verified)
 	return l
 }
 
@@ -46,10 +54,16 @@ func (l *live) put(c freshet.Change) {
 		delete(l.sizes, o)
 	case c.Op != freshet.OpDelete && (!known || size != c.Size):
 		l.sizes[o] = c.Size
+	case c.Tags != l.told[o]:
 	default:
 		return
 	}
 	l.changed = true
+	if c.Tags == "" {
+		delete(l.told, o)
+	} else {
+		l.told[o] = c.Tags
+	}
 }
 
 // begin notes that viewers may get, from here on, what changes are about, or
@@ -93,11 +107,13 @@ func (l *live) inventories(r *route.Router, background func(func())) map[string]
 	if l.changed && !l.building && !time.Now().Before(l.next) {
 		l.building, l.changed = true, false
 		if len(l.sizes) <= small {
-			l.keep(build(r, l.sizes))
+			lines, headers := l.mayCarry()
+			l.keep(build(r, l.sizes, lines, headers))
 		} else {
 			sizes := maps.Clone(l.sizes)
+			lines, headers := l.mayCarry()
 			background(func() {
-				built, took := build(r, sizes)
+				built, took := build(r, sizes, lines, headers)
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				l.keep(built, took)
@@ -123,7 +139,9 @@ func (l *live) keep(built map[string]*inventory.Inventory, took time.Duration) {
 	l.built, l.building, l.next = built, false, time.Now().Add(9*took)
 }
 
-func build(r *route.Router, sizes map[object]int64) (built map[string]*inventory.Inventory, took time.Duration) {
+// build looks through what lives: lines has what the versions of objects have in
+// the headers that may hold cache tags, headers the header by distribution.
+func build(r *route.Router, sizes map[object]int64, lines map[object][]string, headers map[string]string) (built map[string]*inventory.Inventory, took time.Duration) {
 	began := time.Now()
 	builders := make(map[string]*inventory.Builder)
 	for o, size := range sizes {
@@ -133,7 +151,11 @@ func build(r *route.Router, sizes map[object]int64) (built map[string]*inventory
 				b = new(inventory.Builder)
 				builders[own.Distribution] = b
 			}
-			b.Add(inventory.Entry{URL: own.URL, Size: size})
+			e := inventory.Entry{URL: own.URL, Size: size}
+			if of := lines[o]; of != nil {
+				e.Tags = carried.MayIn(of, headers[own.Distribution])
+			}
+			b.Add(e)
 		}
 	}
 	built = make(map[string]*inventory.Inventory, len(builders))

@@ -35,6 +35,9 @@ type Config struct {
 	// more: when it returns that is certain. Nil where there is no such work.
 	Redo func(context.Context, journal.Work) error
 
+	// Tagging is how caches take tags as the pipeline begins; Retag changes it.
+	Tagging Tagging
+
 	// Within is how soon after it changed at the origin a change is to be seen at a
 	// distribution, or, where that is not known yet, at "" any; 0, or nil, is no
 	// promise.
@@ -98,7 +101,7 @@ func New(cfg Config, verified map[[2]string]journal.Seen) *Pipeline {
 		arrivals: make(chan queue.Delivery, 4*maxBatch),
 		revived:  make(chan journal.Work),
 		bulk:     make(chan struct{}, maxBulk),
-		live:     newLive(verified),
+		live:     newLive(verified, cfg.Tagging),
 		register: newRegister(verified),
 		gate:     gate{asked: make(map[string]*asked), retried: make(map[*work]*asked), answers: make(chan struct{}, 1)},
 	}
@@ -162,6 +165,8 @@ func (p *Pipeline) takeUp(ctx context.Context) error {
 	}
 	for _, w := range dead {
 		p.live.begin(w.Left()...)
+		p.live.note(w.Plan.Changes...)
+		p.live.note(w.Plan.Superseded...)
 	}
 	unfinished, err := p.cfg.Journal.Plans(ctx)
 	if err != nil {

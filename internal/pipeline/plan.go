@@ -138,8 +138,12 @@ func (p *Pipeline) refuse(changes []*change, reason string) {
 // that is refused is one that sends nothing.
 func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused *plan.Refused, ok bool) {
 	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.router(), p.plans.Go)
+	in.Sure = p.live.sure
+	if in.Attempt > 0 { // what was found stale is not left to tags again
+		in.Sure = func(freshet.Target) []string { return nil }
+	}
 	ok = p.persist(ctx, "plan", func() (err error) {
-		in.Profiles = p.knownProfiles(ctx)
+		in.Profiles = p.live.tagsIn(p.knownProfiles(ctx))
 		made, err = plan.Make(in)
 		if errors.As(err, &refused) {
 			in.Targets = nil

@@ -163,6 +163,7 @@ func (p *Pipeline) add(fc freshet.Change, received time.Time) *change {
 	c.first.FreshWithin = p.within("")
 	c.records = []journal.Record{c.first}
 	p.underWay[fc.ID()] = c
+	p.live.note(fc)
 	return c
 }
 

@@ -264,14 +264,24 @@ func (p *Pipeline) remember(ctx context.Context, fresh []*change, now time.Time)
 			continue
 		}
 		p.verified[o] = c.Sequencer
+		era := p.floor(c)
 		p.live.put(c.Change)
 		if newer := p.newest[o]; newer != nil {
 			p.live.begin(newer.Change)
 		}
-		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Size: c.Size, Sequencer: c.Sequencer, At: now})
+		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Size: c.Size, Sequencer: c.Sequencer, Tags: c.Tags, Era: era, At: now})
 	}
 	p.mu.Unlock()
 	return p.persist(ctx, "remember what was verified", func() error { return p.cfg.Journal.Remember(ctx, seen) })
+}
+
+// floor notes that no older version of c's object is cached, where that is so.
+// The caller holds p.mu.
+func (p *Pipeline) floor(c *change) (era string) {
+	if c.work == nil || !p.live.tagged() || !c.invalidated(p.router().Own(c.Origin, c.Key), p.live.headers()) {
+		return ""
+	}
+	return p.live.floor(c.Change, c.work.Planned)
 }
 
 // bury makes dead letters of the plan's changes that were given up.

@@ -23,6 +23,7 @@ type Input struct {
 	Unrouted    []freshet.Unrouted
 	Profiles    []freshet.Profile
 	Inventories map[string]*inventory.Inventory // what is live at each distribution; nil or missing where it is not known
+	Sure        func(freshet.Target) []string   // cache tags, in lower case, that every cached copy of a target carries; nil: those that the inventory has for its URL
 	Terms       *Terms                          // nil: DefaultTerms
 	Live        bool                            // freshness counts more than the last path: one wildcard at most, or those that are needed
 	Attempt     int                             // how often the same changes were completed and found stale before
@@ -144,6 +145,9 @@ func (m *maker) distribution(p freshet.Profile, targets []int32) ([]freshet.Inva
 		needs[i] = cover.Need{URL: target.URL, Pattern: target.Pattern, Group: target.Group}
 	}
 	problem := m.terms.problem(p, needs, m.Inventories[p.Distribution])
+	if m.Sure != nil {
+		problem.Sure = func(n int) []string { return m.Sure(m.Targets[targets[n]]) }
+	}
 	if m.Live && m.terms.MaxWildcards == nil {
 		problem.Limits.MaxWildcards = new(max(1, neededWildcards(needs)))
 	}

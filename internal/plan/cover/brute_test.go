@@ -96,12 +96,22 @@ func (j *judge) covers(p freshet.Pattern, n cover.Need) bool {
 	case p.IsTag():
 		return slices.ContainsFunc(j.live, func(e inventory.Entry) bool {
 			return e.URL == n.URL && slices.Contains(e.Tags, string(p[1:]))
-		})
+		}) && j.sure(n, string(p[1:]))
 	case p.IsWildcard():
 		return strings.HasPrefix(n.Pattern.Prefix(), p.Prefix()) && (n.Pattern.IsWildcard() || n.Pattern.Prefix() == string(n.Pattern))
 	default:
 		return p == n.Pattern
 	}
+}
+
+// sure reports whether all needs that are one with it may rely on the tag.
+func (j *judge) sure(need cover.Need, tag string) bool {
+	for i, n := range j.p.Needs {
+		if j.p.Sure != nil && n.URL == need.URL && n.Pattern == need.Pattern && !slices.Contains(j.p.Sure(i), tag) {
+			return false
+		}
+	}
+	return true
 }
 
 func (j *judge) needed(url string) bool {

@@ -75,6 +75,17 @@ func problem(d dice, f features) cover.Problem {
 	if f.rails {
 		p.Rails = constraints(d, f.tags)
 	}
+	if f.tags && d.IntN(2) == 0 {
+		sure := make([][]string, len(p.Needs))
+		for i := range sure {
+			for _, tag := range []string{"t", "u", "v", "w"} {
+				if d.IntN(4) > 0 {
+					sure[i] = append(sure[i], tag)
+				}
+			}
+		}
+		p.Sure = func(need int) []string { return sure[need] }
+	}
 	return p
 }
 
@@ -291,6 +302,13 @@ func TestTheOrderOfNeedsDoesNotMatter(t *testing.T) {
 		q.Needs = make([]cover.Need, len(p.Needs))
 		for i, at := range order {
 			q.Needs[at] = p.Needs[i]
+		}
+		if p.Sure != nil {
+			was := make([]int, len(order))
+			for i, at := range order {
+				was[at] = i
+			}
+			q.Sure = func(need int) []string { return p.Sure(was[need]) }
 		}
 		second, again := cover.Solve(q)
 		if !reflect.DeepEqual(err, again) {

@@ -60,15 +60,19 @@ func (b *tagBook) addUnits(p Problem, t *tree, i int, cursor *inventory.Cursor, 
 	}
 	for _, n := range needs {
 		url := p.Needs[n].URL
-		if _, known := byURL[url]; known {
+		if u, known := byURL[url]; known {
+			tagsOf[u-first] = p.sure(n, tagsOf[u-first])
 			continue
 		}
-		tags := tagsAt(p.Inventory, cursor, url, !t.forced[i] && url == t.keys[i])
+		tags := p.sure(n, tagsAt(p.Inventory, cursor, url, !t.forced[i] && url == t.keys[i]))
 		if len(tags) == 0 {
 			return
 		}
 		byURL[url] = first + int32(len(tagsOf))
 		tagsOf = append(tagsOf, tags)
+	}
+	if slices.ContainsFunc(tagsOf, func(tags []string) bool { return len(tags) == 0 }) {
+		return
 	}
 	for k, tags := range tagsOf {
 		b.of = append(b.of, int32(i))
@@ -79,6 +83,15 @@ func (b *tagBook) addUnits(p Problem, t *tree, i int, cursor *inventory.Cursor, 
 	for _, n := range needs {
 		b.unit[n] = byURL[p.Needs[n].URL]
 	}
+}
+
+// sure are those of tags that every copy of need n carries.
+func (p Problem) sure(n int32, tags []string) []string {
+	if p.Sure == nil || len(tags) == 0 {
+		return tags
+	}
+	certain := p.Sure(int(n))
+	return slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return !slices.Contains(certain, tag) })
 }
 
 // tagsAt uses the cursor where the URLs come in order.
