@@ -384,15 +384,50 @@ func (v *Viewers) byID(id string) (*distribution.Distribution, bool) {
 // On is the URL of a path, with or without a query string, under a name of a
 // distribution: its first that stands for one host.
 func (v *Viewers) On(d *distribution.Distribution, path string) (*url.URL, error) {
-	i := slices.IndexFunc(d.Hosts(), func(h string) bool { return !strings.HasPrefix(h, "*") })
-	if i < 0 {
+	names := namesOf(d)
+	if len(names) == 0 {
 		return nil, fmt.Errorf("%s: distribution %s has no host name: name a --site", path, d.ID)
 	}
-	site := &url.URL{Scheme: "https", Host: d.Hosts()[i]}
-	if v.running != nil && v.running.EdgeTLS == "" {
-		site.Scheme = "http"
+	return v.at(v.siteNamed(names[0]), path)
+}
+
+// OnAll are the URLs under which a distribution keeps responses of their own for
+// a path: one, or, where the name is in the cache key, one for each name.
+func (v *Viewers) OnAll(d *distribution.Distribution, path string) ([]*url.URL, error) {
+	one, err := v.On(d, path)
+	if v.opts.Site != nil {
+		one, err = v.at(v.opts.Site, path)
 	}
-	return v.at(site, path)
+	if err != nil || v.opts.Site != nil || !keysHost(d, one) {
+		return []*url.URL{one}, err
+	}
+	var all []*url.URL
+	for _, name := range namesOf(d) {
+		u, err := v.at(v.siteNamed(name), path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// namesOf are the names of a distribution that stand for one host.
+func namesOf(d *distribution.Distribution) []string {
+	return slices.DeleteFunc(d.Hosts(), func(h string) bool { return strings.HasPrefix(h, "*") })
+}
+
+// keysHost reports whether the name that is asked for is in the cache key of a URL.
+func keysHost(d *distribution.Distribution, u *url.URL) bool {
+	c, err := d.Caching(d.Config.Behavior(canonical(u)))
+	return err == nil && c.Headers.Mode == distribution.Listed && slices.ContainsFunc(c.Headers.Names, func(n string) bool { return strings.EqualFold(n, "Host") })
+}
+
+func (v *Viewers) siteNamed(name string) *url.URL {
+	if v.running != nil && v.running.EdgeTLS == "" {
+		return &url.URL{Scheme: "http", Host: name}
+	}
+	return &url.URL{Scheme: "https", Host: name}
 }
 
 func (v *Viewers) at(site *url.URL, path string) (*url.URL, error) {
@@ -442,6 +477,9 @@ func (v *Viewers) Ways(u *url.URL) (ways []Way, notes []string, err error) {
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", u, err)
+	}
+	if d := v.answering(u); d != nil && len(d.Hosts()) > 1 && keysHost(d, u) {
+		set.Unknown = append(set.Unknown, "the host is in the cache key: each name of distribution "+d.ID+" has responses of its own, and is looked at where it is asked for")
 	}
 	for _, place := range v.opts.Rules.Places(u) {
 		for _, one := range set.Variants {

@@ -21,11 +21,13 @@ func (v *Viewers) PlanViews(p freshet.Plan) (views []verify.View, notes []string
 		return nil, nil, err
 	}
 	for _, t := range targets {
-		some, unknown, err := v.views(t.url, func(one variant.Variant) *verify.Source { return v.planned(t, one) })
-		if err != nil {
-			return nil, nil, err
+		for _, u := range t.urls {
+			some, unknown, err := v.views(u, func(one variant.Variant) *verify.Source { return v.planned(t, u, one) })
+			if err != nil {
+				return nil, nil, err
+			}
+			views, notes = append(views, some...), addNotes(notes, unknown)
 		}
-		views, notes = append(views, some...), addNotes(notes, unknown)
 	}
 	return views, notes, nil
 }
@@ -47,7 +49,7 @@ func addNotes(notes, more []string) []string {
 
 // plannedURL is a URL that a plan makes stale.
 type plannedURL struct {
-	url    *url.URL
+	urls   []*url.URL // under every name that has a response of its own
 	target freshet.Target
 	change freshet.Change
 }
@@ -75,17 +77,12 @@ func (v *Viewers) targets(p freshet.Plan) (all []plannedURL, notes []string, err
 			one := plannedURL{target: t, change: changes[[2]string{t.Origin, t.Key}]}
 			if i, seen := at[name]; seen {
 				if t.Served && !all[i].target.Served {
-					one.url = all[i].url
+					one.urls = all[i].urls
 					all[i] = one
 				}
 				continue
 			}
-			if v.opts.Site != nil {
-				one.url, err = v.at(v.opts.Site, t.URL)
-			} else {
-				one.url, err = v.On(d, t.URL)
-			}
-			if err != nil {
+			if one.urls, err = v.OnAll(d, t.URL); err != nil {
 				return nil, nil, err
 			}
 			at[name] = len(all)
@@ -102,16 +99,16 @@ func (v *Viewers) targets(p freshet.Plan) (all []plannedURL, notes []string, err
 // that is the running freshet's or the plan does not say it, what the plan's
 // change says, or, of a page that is not the object itself, something younger
 // than the change.
-func (v *Viewers) planned(t plannedURL, one variant.Variant) *verify.Source {
+func (v *Viewers) planned(t plannedURL, u *url.URL, one variant.Variant) *verify.Source {
 	c := t.change
 	said := verify.Expected{From: "the plan", ETag: c.ETag, Gone: c.Op == freshet.OpDelete}
 	switch {
 	case v.opts.Expected != nil || v.opts.Origin != nil:
-		return v.source(t.url, one)
+		return v.source(u, one)
 	case !t.target.Served:
 		return always(verify.Expected{From: "the plan", Since: c.Time})
 	case v.running != nil || said.ETag == "" && !said.Gone:
-		held := v.source(t.url, one)
+		held := v.source(u, one)
 		return &verify.Source{Ask: func(ctx context.Context) (verify.Expected, error) {
 			want, err := held.Ask(ctx)
 			if c.ETag != "" {
@@ -142,12 +139,14 @@ func (v *Viewers) PlanRequests(p freshet.Plan) (requests []warm.Request, notes [
 		return err
 	}
 	for _, t := range targets {
-		if t.change.Op == freshet.OpDelete && t.target.Served {
-			seen[t.url.String()] = true
-			continue
-		}
-		if err := add(t.url, v.weight(t.target.Distribution, t.target.URL)); err != nil {
-			return nil, nil, err
+		for _, u := range t.urls {
+			if t.change.Op == freshet.OpDelete && t.target.Served {
+				seen[u.String()] = true
+				continue
+			}
+			if err := add(u, v.weight(t.target.Distribution, t.target.URL)); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	for _, inv := range p.Invalidations {
@@ -183,14 +182,13 @@ func (v *Viewers) collateral(inv freshet.Invalidation, add func(*url.URL, int64)
 	live := v.inventory(inv.Distribution)
 	d, _ := v.byID(inv.Distribution)
 	each := func(e inventory.Entry) error {
-		u, err := v.On(d, e.URL)
-		if v.opts.Site != nil {
-			u, err = v.at(v.opts.Site, e.URL)
+		all, err := v.OnAll(d, e.URL)
+		for _, u := range all {
+			if err == nil {
+				err = add(u, e.Requests)
+			}
 		}
-		if err != nil {
-			return err
-		}
-		return add(u, e.Requests)
+		return err
 	}
 	for _, p := range inv.Patterns {
 		switch {
