@@ -253,9 +253,9 @@ func TestScriptsGiveFreshetWhatTheyAreGiven(t *testing.T) {
 	}{
 		{"least", []string{"DISTRIBUTIONS=E1"}, "[deploy][a dir][s3://b/p][--json][--distribution][E1]"},
 		{"most", []string{"DISTRIBUTIONS=E1, E2,E3", "DRY_RUN=true", "GIT_RANGE=v1..HEAD", "ARGUMENTS=--concurrency 8 --max-delete 5%"},
-			"[deploy][a dir][s3://b/p][--json][--distribution][E1][--distribution][E2][--distribution][E3][--dry-run][--git][v1..HEAD][--concurrency][8][--max-delete][5%]"},
+			"[deploy][s3://b/p][--json][--git][v1..HEAD][--path][a dir][--distribution][E1][--distribution][E2][--distribution][E3][--dry-run][--concurrency][8][--max-delete][5%]"},
 		{"nothing is shell", []string{"DISTRIBUTIONS=$(touch${IFS}x);`id`", "ARGUMENTS=* $(id)", "GIT_RANGE=a b;c"},
-			"[deploy][a dir][s3://b/p][--json][--distribution][$(touch${IFS}x);`id`][--git][a b;c][*][$(id)]"},
+			"[deploy][s3://b/p][--json][--git][a b;c][--path][a dir][--distribution][$(touch${IFS}x);`id`][*][$(id)]"},
 	}
 	for system, script := range scripts {
 		for _, tt := range tests {

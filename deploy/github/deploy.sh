@@ -29,15 +29,16 @@ fi
 
 set -f # what is split into words below has no file names for patterns
 words=${ARGUMENTS:-}
-set -- "$DIRECTORY" "$DESTINATION" --json
+if [ -n "${GIT_RANGE:-}" ]; then # the site is what the commit has in that folder
+	set -- "$DESTINATION" --json --git "$GIT_RANGE" --path "$DIRECTORY"
+else
+	set -- "$DIRECTORY" "$DESTINATION" --json
+fi
 for id in $(printf '%s' "$DISTRIBUTIONS" | tr ',' ' '); do
 	set -- "$@" --distribution "$id"
 done
 if [ "${DRY_RUN:-false}" = true ]; then
 	set -- "$@" --dry-run
-fi
-if [ -n "${GIT_RANGE:-}" ]; then
-	set -- "$@" --git "$GIT_RANGE"
 fi
 for word in $words; do
 	set -- "$@" "$word"

@@ -55,17 +55,21 @@ func (b Build) DeployPolicy() (Policy, error) {
 	if err := b.checkDeploy(s); err != nil {
 		return Policy{}, err
 	}
+	events := Statement{Sid: "Followers", Action: []string{"s3:GetBucketNotification"}, Resource: []string{s.bucketARN()}}
 	list := Statement{Sid: "List", Action: []string{"s3:ListBucket"}, Resource: []string{s.bucketARN()}}
 	objects := s.bucketARN() + "/*"
 	if b.Prefix != "" {
-		list.Condition = map[string]map[string]string{"StringLike": {"s3:prefix": b.Prefix + "/*"}}
+		// Only to who may list does S3 say that an object is not there, and a request
+		// for one has no prefix; to others it is forbidden.
+		// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+		list.Condition = map[string]map[string]string{"StringLikeIfExists": {"s3:prefix": b.Prefix + "/*"}}
 		objects = s.bucketARN() + "/" + b.Prefix + "/*"
 	}
 	actions := []string{"s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"}
 	if b.DryRun {
 		actions = []string{"s3:GetObject"}
 	}
-	statements := []Statement{list, {Sid: "Objects", Action: actions, Resource: []string{objects}}}
+	statements := []Statement{list, events, {Sid: "Objects", Action: actions, Resource: []string{objects}}}
 	for _, st := range s.cloudFront() {
 		if b.DryRun {
 			st.Action = slices.DeleteFunc(st.Action, func(a string) bool { return strings.Contains(a, "Invalidation") })

@@ -50,7 +50,7 @@ func TestDeployPolicyNeverGetsMore(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]string{
-			"s3:ListBucket": "arn:aws:s3:::www", "s3:GetObject": tt.objects, "s3:PutObject": tt.objects, "s3:DeleteObject": tt.objects, "s3:AbortMultipartUpload": tt.objects,
+			"s3:ListBucket": "arn:aws:s3:::www", "s3:GetBucketNotification": "arn:aws:s3:::www", "s3:GetObject": tt.objects, "s3:PutObject": tt.objects, "s3:DeleteObject": tt.objects, "s3:AbortMultipartUpload": tt.objects,
 			"cloudfront:CreateInvalidation": distribution, "cloudfront:GetInvalidation": distribution, "cloudfront:ListInvalidations": distribution,
 			"cloudfront:GetDistribution": distribution, "cloudfront:GetCachePolicy": "arn:aws:cloudfront::123456789012:cache-policy/*",
 		}
@@ -66,7 +66,7 @@ func TestDeployPolicyNeverGetsMore(t *testing.T) {
 				t.Errorf("%s: %s on %q, want %q", tt.name, action, got[action], resource)
 			}
 		}
-		if listed := p.Statement[0].Condition["StringLike"]["s3:prefix"]; listed != tt.listed {
+		if listed := p.Statement[0].Condition["StringLikeIfExists"]["s3:prefix"]; listed != tt.listed {
 			t.Errorf("%s: lists %q, want %q", tt.name, listed, tt.listed)
 		}
 	}
@@ -80,7 +80,7 @@ func TestDryRunOnlyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"s3:ListBucket": "arn:aws:s3:::www", "s3:GetObject": "arn:aws:s3:::www/*", "cloudfront:GetDistribution": "arn:aws:cloudfront::123456789012:distribution/E2EXAMPLE1234",
+		"s3:ListBucket": "arn:aws:s3:::www", "s3:GetBucketNotification": "arn:aws:s3:::www", "s3:GetObject": "arn:aws:s3:::www/*", "cloudfront:GetDistribution": "arn:aws:cloudfront::123456789012:distribution/E2EXAMPLE1234",
 		"cloudfront:GetCachePolicy": "arn:aws:cloudfront::123456789012:cache-policy/*",
 	}
 	if got := allowed(p); !maps.Equal(got, want) {
