@@ -19,6 +19,7 @@ import (
 type Retry struct {
 	For   time.Duration                                // from the first failure to the last try
 	First time.Duration                                // wait after the first failure; grows; 100 ms when zero
+	Most  time.Duration                                // longest wait; half a minute when zero
 	Each  func(inv freshet.Invalidation, failed error) // told of every failure that is tried again; may be nil
 }
 
@@ -35,6 +36,9 @@ func (r Retry) backoff() *backoff.ExponentialBackOff {
 		b.InitialInterval = r.First
 	}
 	b.MaxInterval = longestWait
+	if r.Most > 0 {
+		b.MaxInterval = r.Most
+	}
 	return b
 }
 

@@ -81,7 +81,7 @@ var House = []Room{
 	// The conductor.
 	{Dir: "internal/apply", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/quota", May: []string{".", "internal/cdn"}},
-	{Dir: "internal/quota/dynamo", May: []string{"internal/quota"}},
+	{Dir: "internal/quota/dynamo", May: []string{"internal/cdn", "internal/quota"}},
 	{Dir: "internal/verify", May: []string{".", "internal/probe"}},
 	{Dir: "internal/warm", May: []string{".", "internal/probe"}},
 	{Dir: "internal/work/worker", May: []string{".", "internal/journal", "internal/work"}},

@@ -125,6 +125,12 @@ func buildBootstrap(t testing.TB) string {
 // and a configuration as if it were in the zip.
 func startLambda(t testing.TB, f *running, rt *lambdaRuntime, document string, program ...string) *lambdaFunction {
 	t.Helper()
+	return startLambdaIn(t, f, rt, nil, document, program...)
+}
+
+// startLambdaIn adds to the environment.
+func startLambdaIn(t testing.TB, f *running, rt *lambdaRuntime, environ []string, document string, program ...string) *lambdaFunction {
+	t.Helper()
 	task := t.TempDir()
 	if err := os.WriteFile(filepath.Join(task, "freshet.yaml"), []byte(document), 0o600); err != nil {
 		t.Fatal(err)
@@ -133,6 +139,7 @@ func startLambda(t testing.TB, f *running, rt *lambdaRuntime, document string, p
 	fn.command.Dir, fn.command.Stdout, fn.command.Stderr = task, fn.out, fn.out
 	fn.command.Env = append(f.environ(), "AWS_REGION="+f.Region, "AWS_ENDPOINT_URL_CLOUDFRONT="+f.API, "AWS_LAMBDA_FUNCTION_NAME=freshet",
 		"AWS_LAMBDA_RUNTIME_API="+hostOf(rt.URL))
+	fn.command.Env = append(fn.command.Env, environ...)
 	if err := fn.command.Start(); err != nil {
 		t.Fatal(err)
 	}

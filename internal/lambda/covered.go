@@ -58,22 +58,38 @@ func (r *run) uncovered(ctx context.Context, changes []freshet.Change, targets [
 // since asks until the CDN answers or the time is over. What it will never tell,
 // for want of a permission, is only warned of: better twice than not at all.
 func (r *run) since(ctx context.Context, distribution string, from time.Time) ([]cloudfront.Sent, error) {
-	known := make(map[string][]freshet.Pattern)
-	ask := func() ([]cloudfront.Sent, error) {
-		sent, err := r.world.CDN.Since(ctx, distribution, from, mostCovering, known)
-		if err != nil && !cdn.ClassOf(err).Temporary() {
-			return nil, backoff.Permanent(err)
+	sent, err := asked(ctx, r.left(ctx), func() ([]cloudfront.Sent, error) {
+		return r.world.CDN.Listed(ctx, distribution, from, mostCovering)
+	})
+	for i := range sent {
+		if err != nil {
+			break
 		}
-		return sent, err
+		sent[i].Patterns, err = asked(ctx, r.left(ctx), func() ([]freshet.Pattern, error) {
+			return r.world.CDN.Patterns(ctx, distribution, sent[i].ID)
+		})
+		if cdn.ClassOf(err) == cdn.NotFound {
+			err = nil
+		}
 	}
-	waits := backoff.NewExponentialBackOff()
-	waits.InitialInterval, waits.MaxInterval = 50*time.Millisecond, 2*time.Second
-	sent, err := backoff.Retry(ctx, ask, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(r.left(ctx)))
 	if err != nil && !cdn.ClassOf(err).Temporary() {
 		r.log.Warn("cannot see what was invalidated before; it may be invalidated twice", "distribution", distribution, "err", err)
 		return nil, nil
 	}
 	return sent, err
+}
+
+// asked repeats one question while it fails for a reason that passes.
+func asked[T any](ctx context.Context, within time.Duration, ask func() (T, error)) (T, error) {
+	waits := backoff.NewExponentialBackOff()
+	waits.InitialInterval, waits.MaxInterval = 50*time.Millisecond, tryAgain
+	return backoff.Retry(ctx, func() (T, error) {
+		answer, err := ask()
+		if err != nil && !cdn.ClassOf(err).Temporary() {
+			return answer, backoff.Permanent(err)
+		}
+		return answer, err
+	}, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(within))
 }
 
 // coverage is when paths were invalidated last.

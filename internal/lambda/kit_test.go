@@ -85,7 +85,16 @@ func (d *dated) Invalidate(ctx context.Context, inv freshet.Invalidation) (fresh
 	return receipt, err
 }
 
-func (d *dated) Since(_ context.Context, distribution string, from time.Time, most int, _ map[string][]freshet.Pattern) (sent []cloudfront.Sent, err error) {
+func (d *dated) Patterns(_ context.Context, distribution, id string) ([]freshet.Pattern, error) {
+	for _, a := range d.Accepted() {
+		if a.Distribution == distribution && a.CallerReference == id {
+			return a.Patterns, nil
+		}
+	}
+	return nil, errors.New("NoSuchInvalidation")
+}
+
+func (d *dated) Listed(_ context.Context, distribution string, from time.Time, most int) (sent []cloudfront.Sent, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.looks++
@@ -94,7 +103,7 @@ func (d *dated) Since(_ context.Context, distribution string, from time.Time, mo
 	}
 	for _, a := range slices.Backward(d.Accepted()) {
 		if at := d.at[a.CallerReference]; a.Distribution == distribution && !at.Before(from) && len(sent) < most {
-			sent = append(sent, cloudfront.Sent{ID: a.CallerReference, At: at, Patterns: a.Patterns})
+			sent = append(sent, cloudfront.Sent{ID: a.CallerReference, At: at})
 		}
 	}
 	return sent, nil

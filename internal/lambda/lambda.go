@@ -32,7 +32,8 @@ import (
 // CDN is what the function asks of CloudFront; *cloudfront.Driver has it.
 type CDN interface {
 	cdn.Driver
-	Since(ctx context.Context, distribution string, from time.Time, most int, known map[string][]freshet.Pattern) ([]cloudfront.Sent, error)
+	Listed(ctx context.Context, distribution string, from time.Time, most int) ([]cloudfront.Sent, error)
+	Patterns(ctx context.Context, distribution, id string) ([]freshet.Pattern, error)
 }
 
 // Handler answers invocations, one after the other, as Lambda calls them.

@@ -139,10 +139,14 @@ func (r *run) send(ctx context.Context, at *site, p freshet.Plan, failed func([]
 	sending.Wait()
 }
 
+// tryAgain is how long a request waits at most, after it has failed, until it goes
+// to the broker again, which makes everybody wait while the CDN is in trouble.
+const tryAgain = 2 * time.Second
+
 // one sends a request until it is accepted, refused for good, or the function's
 // time is up.
 func (r *run) one(ctx context.Context, lane quota.Lane, inv freshet.Invalidation) (freshet.Receipt, error) {
-	return apply.Send(ctx, r.broker.Lane(lane), inv, apply.Retry{For: time.Hour, Each: func(_ freshet.Invalidation, err error) {
+	return apply.Send(ctx, r.broker.Lane(lane), inv, apply.Retry{For: time.Hour, Most: tryAgain, Each: func(_ freshet.Invalidation, err error) {
 		r.log.Warn("will try again", "distribution", inv.Distribution, "err", err)
 	}})
 }

@@ -8,11 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -25,8 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	sdklambda "github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/freshet/freshet/internal/cdn/cloudfront"
 	"github.com/freshet/freshet/internal/quota"
@@ -97,11 +92,7 @@ func assemble(ctx context.Context, getenv func(string) string, out io.Writer) (*
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	document, err := document(ctx, sdk, getenv(EnvConfig))
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := ReadConfig(document, getenv)
+	cfg, err := configure(ctx, sdk, getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -126,60 +117,4 @@ func assemble(ctx context.Context, getenv func(string) string, out io.Writer) (*
 		world.Sightings = func(name string) quota.Store { return dynamo.New(table, cfg.QuotaTable, name) }
 	}
 	return New(cfg, world), nil
-}
-
-// defaultDocument is read from the zip if it is there.
-const defaultDocument = "freshet.yaml"
-
-// document reads the configuration from where the environment says it is.
-func document(ctx context.Context, sdk aws.Config, where string) ([]byte, error) {
-	name, inSSM := strings.CutPrefix(where, "ssm:")
-	object, inS3 := strings.CutPrefix(where, "s3://")
-	switch {
-	case inSSM:
-		out, err := ssm.NewFromConfig(sdk).GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
-		if err != nil {
-			return nil, fmt.Errorf("read the configuration from the parameter %s: %w", name, err)
-		}
-		if out.Parameter == nil {
-			return nil, fmt.Errorf("read the configuration: the parameter %s is empty", name)
-		}
-		return []byte(aws.ToString(out.Parameter.Value)), nil
-	case inS3:
-		bucket, key, ok := strings.Cut(object, "/")
-		if !ok || bucket == "" || key == "" {
-			return nil, fmt.Errorf("%s=%s: write s3://BUCKET/KEY", EnvConfig, where)
-		}
-		return fromS3(ctx, sdk, bucket, key)
-	case where != "":
-		text, err := os.ReadFile(where)
-		if err != nil {
-			return nil, fmt.Errorf("read the configuration: %w", err)
-		}
-		return text, nil
-	}
-	text, err := os.ReadFile(defaultDocument)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	return text, nil
-}
-
-// maxDocument is how large a configuration may be, in bytes.
-const maxDocument = 1 << 20
-
-func fromS3(ctx context.Context, sdk aws.Config, bucket, key string) ([]byte, error) {
-	out, err := s3.NewFromConfig(sdk).GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration from s3://%s/%s: %w", bucket, key, err)
-	}
-	defer func() { _ = out.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(out.Body, maxDocument+1))
-	if err == nil && len(text) > maxDocument {
-		err = fmt.Errorf("it has more than %d bytes", maxDocument)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration from s3://%s/%s: %w", bucket, key, err)
-	}
-	return text, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"time"
@@ -19,12 +20,14 @@ type book struct {
 
 	Pace    float64   `json:"pace"`              // share of the rates in use; 1 unless the CDN pushes back
 	Resume  time.Time `json:"resume,omitzero"`   // nothing is sent before, since the CDN pushed back
-	Strikes int       `json:"strikes,omitempty"` // push-backs in a row
+	Strikes int       `json:"strikes,omitempty"` // since something was accepted: how often it said that it was too much
+	Failed  int       `json:"failed,omitempty"`  // and how often it failed
 
 	Windows map[string]window `json:"windows,omitempty"` // of each distribution
 
-	Month string `json:"month,omitempty"` // 2026-11
-	Spent int    `json:"spent,omitempty"` // paths charged for in it
+	Month   string   `json:"month,omitempty"`   // 2026-11
+	Spent   int      `json:"spent,omitempty"`   // paths charged for in it
+	Charged []uint32 `json:"charged,omitempty"` // sums of the caller references that were charged for last, the newest at the end
 
 	revision string
 	read     bool
@@ -53,16 +56,18 @@ type window struct {
 
 type progress struct {
 	Use
-	At    time.Time `json:"at"`
-	Taken bool      `json:"t,omitempty"` // the CDN has taken it, so that it is in its list
+	At     time.Time `json:"at"`
+	Others bool      `json:"o,omitempty"` // somebody else has sent it
+	Taken  bool      `json:"t,omitempty"` // it is not under way any more: if the CDN has taken it, it is in its list
 }
 
 const (
 	requestsAtOnce = 5                // beyond some six quick calls, throttling is reported
 	answered       = 30 * time.Second // within which a request is, or nobody waits for it any more
-	slowest        = 1.0 / 8
+	slowest        = 1.0 / 4
 	throttled      = 1.0 / 2 // what is left of the pace
-	failing        = 3.0 / 4
+	failing        = 3.0 / 4 // of the pace at most, while the CDN fails: that does not say that it was too much
+	troubled       = 3.0 / 4
 	faster         = 1.0 / 4
 	forgotten      = 15 * time.Minute // after which nothing is in progress any more, whoever died without telling
 	ahead          = 10 * time.Minute // that a pause, or what a request counts for, never lasts
@@ -260,8 +265,8 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 // settle notes what came of a request. It reports whether a push-back is worth
 // waiting for: not where nothing that could complete stands in the way.
 func (k *book) settle(t *ticket, receipt freshet.Receipt, failed error, now time.Time) (again bool) {
-	k.answer(t.inv.CallerReference, t.quota, now)
 	w := k.window(t.inv.Distribution)
+	defer k.answer(t.inv.CallerReference, t.quota, now)
 	defer func() { k.Windows[t.inv.Distribution] = w }()
 	if failed == nil {
 		k.accepted(&w, t, receipt, now)
@@ -269,46 +274,63 @@ func (k *book) settle(t *ticket, receipt freshet.Receipt, failed error, now time
 	}
 	switch cdn.ClassOf(failed) {
 	case cdn.Throttled:
-		delete(w.Known, t.inv.CallerReference)
-		k.pause(failed, throttled, now)
+		k.refused(&w, t)
+		k.Pace = max(slowest, k.Pace*throttled)
+		k.pause(failed, grown(k.pauses, k.Strikes, mostPauses), now)
+		k.Strikes++
 		return true
 	case cdn.Busy:
-		delete(w.Known, t.inv.CallerReference)
+		k.refused(&w, t)
 		alone := w.sum(now) == (Use{}) && now.Sub(w.Looked) < lookEvery
 		w.Pace, w.Doubt = max(slowest, w.Pace/2), true
 		w.Resume = now.Add(grown(k.pauses, w.Strikes, mostFull))
 		w.Strikes++
 		return !alone
 	case cdn.Unavailable:
-		k.pause(failed, failing, now) // and it may be in progress: it stays booked
+		k.Pace = min(k.Pace, failing)
+		k.pause(failed, grown(k.pauses, k.Failed, mostFailures), now)
+		k.Failed++
+		// It may be in progress, and stays booked until it can be seen whether it is.
+		w.Known[t.inv.CallerReference] = progress{Use: t.use, At: now, Taken: true}
 	case cdn.Rejected, cdn.TooLarge, cdn.NotFound, cdn.Denied, cdn.Conflict:
-		delete(w.Known, t.inv.CallerReference)
+		k.refused(&w, t)
 	}
 	return false
 }
 
+// refused takes back what was booked for a request with which nothing was done,
+// but not that it was a request.
+func (k *book) refused(w *window, t *ticket) {
+	delete(w.Known, t.inv.CallerReference)
+	k.Recent = slices.Clone(k.Recent)
+	for i := range k.Recent {
+		if s := &k.Recent[i]; s.Reference == t.inv.CallerReference {
+			s.Use = Use{}
+		}
+	}
+}
+
 func (k *book) accepted(w *window, t *ticket, receipt freshet.Receipt, now time.Time) {
-	k.Pace, k.Strikes = min(1, k.Pace+faster), 0
+	k.Pace, k.Strikes, k.Failed = min(1, k.Pace+faster), 0, 0
 	w.Pace, w.Strikes = min(1, w.Pace+faster), 0
-	_, repeated := w.Known[receipt.ID]
+	known, repeated := w.Known[receipt.ID]
 	delete(w.Known, t.inv.CallerReference)
 	if receipt.State == freshet.Accepted {
 		w.Known[receipt.ID] = progress{Use: t.use, At: now, Taken: true}
 	}
-	if repeated {
+	sum := crc32.ChecksumIEEE([]byte(t.inv.CallerReference))
+	if repeated && !known.Others || slices.Contains(k.Charged, sum) {
 		return // the answer of the first time
 	}
+	k.Charged = append(slices.Clone(k.Charged[max(0, len(k.Charged)-mostCharged+1):]), sum)
 	if month := monthOf(now); k.Month < month { // a clock that is behind does not take the new month back
 		k.Month, k.Spent = month, 0
 	}
 	k.Spent += t.use.Patterns
 }
 
-// pause lowers the pace and keeps everybody from sending for a while.
-func (k *book) pause(failed error, slower float64, now time.Time) {
-	k.Pace = max(slowest, k.Pace*slower)
-	wait := grown(k.pauses, k.Strikes, mostPauses)
-	k.Strikes++
+// pause keeps everybody from sending for a while.
+func (k *book) pause(failed error, wait time.Duration, now time.Time) {
 	var e *cdn.Error
 	if errors.As(failed, &e) {
 		wait = max(wait, e.RetryAfter)
@@ -317,8 +339,11 @@ func (k *book) pause(failed error, slower float64, now time.Time) {
 }
 
 const (
-	mostPauses = 5 // how often the pause doubles: to half a minute from a second
-	mostFull   = 3 // where too much is in progress at one distribution
+	mostCharged = 128 // remembered, so that one that comes again, after hours perhaps, is not charged for again
+
+	mostPauses   = 7 // how often the pause doubles: to half a minute from a quarter of a second
+	mostFull     = 5 // where too much is in progress at one distribution: to eight seconds
+	mostFailures = 4 // where the CDN fails: to four seconds, since that has nothing to do with how much is sent
 )
 
 func grown(first time.Duration, strikes, most int) time.Duration { return first << min(strikes, most) }

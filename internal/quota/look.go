@@ -28,7 +28,7 @@ func (b *Broker) look(ctx context.Context, t *ticket) error {
 	if err != nil {
 		// Sending without having looked costs a push-back at worst.
 		b.cfg.Log.Warn("cannot see what is in progress", "distribution", t.inv.Distribution, "err", err)
-		found = slices.Collect(maps.Values(known))
+		found = slices.Collect(maps.Values(known)) // and forget the crowd
 	}
 	if err := b.lock(ctx); err != nil {
 		return err
@@ -61,6 +61,9 @@ func (b *Broker) beginLook(ctx context.Context, t *ticket) (known map[string]cdn
 	b.looking[d] = true
 	known = make(map[string]cdn.Progress)
 	for id, p := range b.book.window(d).Known {
+		if id == crowd {
+			continue
+		}
 		known[id] = cdn.Progress{ID: id, Patterns: p.Patterns, Wildcards: p.Wildcards, Since: p.At}
 	}
 	return known, true, nil
@@ -111,20 +114,39 @@ func (k *book) saw(t *ticket, found []cdn.Progress, now time.Time) {
 	w.Known, w.Looked, w.Doubt = make(map[string]progress), now, false
 	for id, p := range before {
 		age := now.Sub(p.At)
-		if age < underWay && !p.Taken || age < listed {
+		if id != crowd && (age < underWay && !p.Taken || age < listed) {
 			w.Known[id] = p
 		}
 	}
+	others := 0
 	for _, f := range found {
 		p := progress{Use: Use{Patterns: f.Patterns, Wildcards: f.Wildcards}, At: f.Since, Taken: true}
-		if _, ours := before[f.ID]; !ours && now.Sub(f.Since) < time.Second {
+		known, ours := before[f.ID]
+		if !ours && now.Sub(f.Since) < time.Second {
 			k.charge(f.ID, freshet.Quota{}, p.Use, now) // others use the rates, too
 			k.answer(f.ID, freshet.Quota{}, now)
+		}
+		if ours && !known.Others {
+			w.Known[f.ID] = p
+			continue
+		}
+		p.Others = true
+		if others++; others > mostOthers {
+			all := w.Known[crowd]
+			w.Known[crowd] = progress{Use: all.plus(p.Use), At: newest(all.At, p.At), Taken: true, Others: true}
+			continue
 		}
 		w.Known[f.ID] = p
 	}
 	k.Windows[t.inv.Distribution] = w
 }
+
+// crowd is the name under which what others have in progress beyond mostOthers is
+// known as one, so that the record stays small.
+const (
+	crowd      = "others"
+	mostOthers = 50
+)
 
 const (
 	lookFor  = 10 * time.Second // how long to wait for what others have in progress

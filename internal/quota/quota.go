@@ -7,6 +7,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -42,7 +43,7 @@ type Config struct {
 	Default freshet.Quota                       // of distributions that Profiles has not described
 	Of      func(freshet.Profile) freshet.Quota // what to keep to of what Profiles describes; nil: all of it
 	Pushed  func(distribution string, c error)  // told whenever the CDN pushes back; may be nil
-	Pause   time.Duration                       // after a first push-back; doubles with each; zero is a second
+	Pause   time.Duration                       // after a first push-back; doubles with each; zero is a quarter of a second
 	Log     *slog.Logger                        // nil: none
 }
 
@@ -73,7 +74,7 @@ func New(cfg Config) *Broker {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Pause <= 0 {
-		cfg.Pause = time.Second
+		cfg.Pause = time.Second / 4
 	}
 	if cfg.Of == nil {
 		cfg.Of = func(p freshet.Profile) freshet.Quota { return p.Quota }
@@ -181,7 +182,7 @@ func (b *Broker) await(ctx context.Context, t *ticket) error {
 			return fmt.Errorf("wait for room at %s: %w", t.inv.Distribution, context.Cause(ctx))
 		}
 		if err != nil {
-			return &cdn.Error{Class: cdn.Unavailable, Hint: "is the place where the quota is kept reachable?", Err: fmt.Errorf("reserve room at %s: %w", t.inv.Distribution, err)}
+			return unreserved(t, err)
 		}
 		if booked {
 			return nil
@@ -192,6 +193,17 @@ func (b *Broker) await(ctx context.Context, t *ticket) error {
 			return fmt.Errorf("wait for room at %s: %w", t.inv.Distribution, context.Cause(ctx))
 		}
 	}
+}
+
+// unreserved is why t could not be booked: the store may know better than that it
+// was not reached.
+func unreserved(t *ticket, err error) error {
+	e := &cdn.Error{Class: cdn.Unavailable, Hint: "is the place where the quota is kept reachable?", Err: err}
+	if errors.As(err, &e) {
+		e = &cdn.Error{Class: e.Class, RetryAfter: e.RetryAfter, Hint: e.Hint, Err: e.Err}
+	}
+	e.Err = fmt.Errorf("reserve room at %s: %w", t.inv.Distribution, e.Err)
+	return e
 }
 
 // try books t if it is its turn and there is room. Otherwise t is told when to
@@ -281,6 +293,12 @@ func (b *Broker) wake() {
 		if b.old(now) || b.unseen(t, now) {
 			t.tell()
 		}
+	}
+	for _, t := range c.owes {
+		if b.old(now) { // others count until they are answered, which is in the store only
+			t.tell()
+		}
+		c.wait = min(c.wait, stale)
 	}
 	b.wakeAfter(max(c.wait, time.Millisecond))
 }

@@ -54,6 +54,7 @@ func (t *ticket) urgency(now time.Time) Lane {
 type choice struct {
 	next *ticket       // nil: nobody's
 	full []*ticket     // the first of those that lack room at their distributions
+	owes []*ticket     // the first of those that the rates hold up
 	wait time.Duration // how long, at most, until to choose again
 }
 
@@ -124,11 +125,11 @@ func (q *queue) affords(t *ticket) bool {
 		q.owed[of] = owed
 	}
 	if owed[0] > 0 {
-		q.wait = min(q.wait, owed[0])
+		q.wait, q.owes = min(q.wait, owed[0]), append(q.owes, t)
 		return true
 	}
 	if owed[1] > 0 {
-		q.wait, q.noWild = min(q.wait, owed[1]), true
+		q.wait, q.owes, q.noWild = min(q.wait, owed[1]), append(q.owes, t), true
 		return false
 	}
 	q.next = t

@@ -94,8 +94,26 @@ type Sent struct {
 // not asked for; those that were asked for are put there, also before an error,
 // so that another try goes on where this one ended.
 func (d *Driver) Since(ctx context.Context, distribution string, from time.Time, most int, known map[string][]freshet.Pattern) ([]Sent, error) {
-	var sent []Sent
-	err := d.list(ctx, distribution, func(summary types.InvalidationSummary) bool {
+	sent, err := d.Listed(ctx, distribution, from, most)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sent {
+		if _, ok := known[sent[i].ID]; !ok {
+			patterns, err := d.Patterns(ctx, distribution, sent[i].ID)
+			if err != nil {
+				return nil, err
+			}
+			known[sent[i].ID] = patterns
+		}
+		sent[i].Patterns = known[sent[i].ID]
+	}
+	return sent, nil
+}
+
+// Listed is Since without the patterns, for those who ask for each by itself.
+func (d *Driver) Listed(ctx context.Context, distribution string, from time.Time, most int) (sent []Sent, err error) {
+	err = d.list(ctx, distribution, func(summary types.InvalidationSummary) bool {
 		s := Sent{ID: aws.ToString(summary.Id), At: aws.ToTime(summary.CreateTime)}
 		if s.At.Before(from) || len(sent) >= most {
 			return false
@@ -103,20 +121,16 @@ func (d *Driver) Since(ctx context.Context, distribution string, from time.Time,
 		sent = append(sent, s)
 		return true
 	})
+	return sent, err
+}
+
+// Patterns asks for those of an invalidation.
+func (d *Driver) Patterns(ctx context.Context, distribution, id string) ([]freshet.Pattern, error) {
+	got, err := d.get(ctx, distribution, id)
 	if err != nil {
-		return nil, err
+		return nil, wrap("read the invalidation "+id+" of "+distribution, err)
 	}
-	for i := range sent {
-		if _, ok := known[sent[i].ID]; !ok {
-			got, err := d.get(ctx, distribution, sent[i].ID)
-			if err != nil {
-				return nil, wrap("read the invalidation "+sent[i].ID+" of "+distribution, err)
-			}
-			known[sent[i].ID] = patternsOf(got)
-		}
-		sent[i].Patterns = known[sent[i].ID]
-	}
-	return sent, nil
+	return patternsOf(got), nil
 }
 
 func patternsOf(i *types.Invalidation) (patterns []freshet.Pattern) {

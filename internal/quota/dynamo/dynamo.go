@@ -11,6 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/freshet/freshet/internal/cdn"
 )
 
 // Names of the table's attributes. Its key is id, a string, without a sort key.
@@ -40,7 +43,7 @@ func New(api API, table, id string) *Store { return &Store{api, table, id} }
 func (s *Store) Load(ctx context.Context) (record []byte, revision string, err error) {
 	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: s.key(), ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return nil, "", fmt.Errorf("read the quota from the table %s: %w", s.table, err)
+		return nil, "", s.failed("read the quota from", err)
 	}
 	if len(out.Item) == 0 {
 		return nil, "", nil
@@ -48,7 +51,7 @@ func (s *Store) Load(ctx context.Context) (record []byte, revision string, err e
 	text, ok := out.Item[attributeRecord].(*types.AttributeValueMemberB)
 	number, numbered := out.Item[attributeRevision].(*types.AttributeValueMemberN)
 	if !ok || !numbered {
-		return nil, "", fmt.Errorf("read the quota from the table %s: the item %q is not freshet's: give it a table of its own", s.table, s.id)
+		return nil, "", &cdn.Error{Class: cdn.Denied, Hint: "give it a table of its own", Err: fmt.Errorf("read the quota from the table %s: the item %q is not freshet's", s.table, s.id)}
 	}
 	return text.Value, number.Value, nil
 }
@@ -75,9 +78,29 @@ func (s *Store) Swap(ctx context.Context, record []byte, revision string) (next 
 	case errors.As(err, &lost):
 		return "", false, nil
 	case err != nil:
-		return "", false, fmt.Errorf("write the quota to the table %s: %w", s.table, err)
+		return "", false, s.failed("write the quota to", err)
 	}
 	return next, true, nil
+}
+
+// failed tells what will not pass by itself, so that nobody tries again in vain,
+// and what to do about it. Everything else is as the SDK says it.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+func (s *Store) failed(doing string, err error) error {
+	doing += " the table " + s.table
+	var refused smithy.APIError
+	if !errors.As(err, &refused) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	hint := map[string]string{
+		"ResourceNotFoundException": "make it, in the function's region: aws dynamodb create-table --billing-mode PAY_PER_REQUEST --attribute-definitions AttributeName=id,AttributeType=S --key-schema AttributeName=id,KeyType=HASH --table-name " + s.table,
+		"AccessDeniedException":     "the function's role needs dynamodb:GetItem and dynamodb:PutItem on it",
+		"ValidationException":       "its key has to be id, a string, with no sort key",
+	}[refused.ErrorCode()]
+	if hint == "" {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return &cdn.Error{Class: cdn.Denied, Hint: hint, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
 func (s *Store) key() map[string]types.AttributeValue {
