@@ -53,7 +53,7 @@ var House = []Room{
 	{Dir: "internal/cdn/local", May: []string{".", "internal/cdn", "internal/distribution", "internal/edge/api"}},
 	{Dir: "internal/cdn/memcdn", May: []string{".", "internal/cdn"}},
 	{Dir: "internal/barrier"},
-	{Dir: "internal/release", May: []string{".", "internal/apply", "internal/barrier", "internal/cdn", "internal/probe", "internal/variant", "internal/warm"}},
+	{Dir: "internal/release", May: []string{".", "internal/apply", "internal/barrier", "internal/cdn", "internal/warm"}},
 	{Dir: "internal/release/lambdatest"},
 	{Dir: "internal/stream", May: []string{"."}},
 	{Dir: "internal/queue", May: []string{"."}},

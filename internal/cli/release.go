@@ -44,7 +44,6 @@ type releaseLambdaCmd struct {
 	sending      `embed:""`
 	State        string `placeholder:"FILE" help:"Where it is written down how far the release is (default: below the data directory)."`
 	Region       string `placeholder:"REGION" help:"Region of the function (default: that of its ARN, or as the AWS CLI would choose)."`
-	Profile      string `placeholder:"NAME" help:"Profile of the shared AWS configuration."`
 }
 
 // Help is shown below the flags.
@@ -120,6 +119,11 @@ func (c *releaseLambdaCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
+	stop, err := c.viewers(ctx, t, r, rel)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	name := c.State
 	if name == "" {
 		name = release.FileName(cfg.Data, c.Function, c.Alias)

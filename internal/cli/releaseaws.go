@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -18,17 +16,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/app"
 	"github.com/freshet/freshet/internal/barrier"
-	"github.com/freshet/freshet/internal/probe"
+	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/release"
+	"github.com/freshet/freshet/internal/warm"
 )
 
 // prepare reads all that was given and asks for what is needed of it, so that
 // nothing is found wrong once the code was replaced.
 func (c *releaseLambdaCmd) prepare(ctx context.Context, t terminal, r *root) (*release.Release, error) {
-	cfg, err := barrier.Load(ctx, config.WithSharedConfigProfile(c.Profile), config.WithRegion(cmp.Or(c.Region, regionOf(c.Function))))
+	cfg, err := barrier.Load(ctx, config.WithRegion(cmp.Or(c.Region, regionOf(c.Function))))
 	switch {
 	case err != nil:
 		return nil, err
@@ -178,94 +176,78 @@ func (c *releaseLambdaCmd) atEdge(ctx context.Context, r *root, rel *release.Rel
 	}
 	rel.Driver, rel.Profile = driver, profile
 	rel.Wanted.Distribution, rel.Wanted.Patterns = distribution, patterns
-	return c.viewers(ctx, r, rel, profile, patterns)
+	return nil
 }
 
 // patience is how long an edge may serve what is older after an invalidation was
 // completed.
 const patience = 15 * time.Second
 
-// viewers has the URLs looked at that can be, and those warmed that are wanted.
-func (c *releaseLambdaCmd) viewers(ctx context.Context, r *root, rel *release.Release, p freshet.Profile, patterns []freshet.Pattern) error {
-	rules, scheme, err := c.edgeOf(ctx, r, p.Distribution)
+// viewers has looked at what can be, and warmed what is wanted, as the cache keys
+// of the distribution tell requests apart.
+func (c *releaseLambdaCmd) viewers(ctx context.Context, t terminal, r *root, rel *release.Release) (stop func(), err error) {
+	w := &rel.Wanted
+	var exact []string
+	for _, p := range w.Patterns {
+		if text := string(p); strings.HasPrefix(text, "/") && !p.IsWildcard() && c.Verify {
+			exact = append(exact, text)
+		}
+	}
+	if len(exact)+len(c.Warm) == 0 {
+		return func() {}, nil
+	}
+	cfg, err := r.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	v := &release.Viewers{Rules: rules, Patience: patience, Say: func(text string) { rel.Each(release.Event{Step: "edge", Text: text, At: time.Now()}) }}
-	var sites []probe.Site
-	for _, h := range p.Hosts {
-		site, err := probe.ParseSite(h)
-		if err != nil {
-			continue // a name that nobody can ask for, such as *.example.com without a name before it
-		}
-		site.Inward = site.Inward || len(rules) > 0
-		sites = append(sites, site)
+	seen, err := app.NewViewers(ctx, cfg, app.ViewersOptions{IDs: []string{w.Distribution}, Agent: "freshet-release"})
+	if err != nil {
+		return nil, fmt.Errorf("%w; without --warm and with --no-verify nothing is asked there", err)
 	}
-	guard := probe.NewGuard(sites...)
-	if v.Warmed, err = c.urls(guard, p, scheme, c.Warm); err != nil {
-		return err
+	v := &release.Viewers{Fetcher: seen.Client, Patience: patience, Say: func(text string) { rel.Each(release.Event{Step: "edge", Text: text, At: time.Now()}) }}
+	look, err := c.requests(t, seen, exact)
+	if err == nil {
+		v.Warmed, err = c.requests(t, seen, c.Warm)
 	}
-	if c.Verify && len(p.Hosts) > 0 && len(patterns) > 0 {
-		var exact []string
-		for _, pattern := range patterns {
-			if text := string(pattern); strings.HasPrefix(text, "/") && !strings.HasSuffix(text, "*") {
-				exact = append(exact, text)
-			}
-		}
-		if v.URLs, err = c.urls(guard, p, scheme, exact); err != nil {
-			return err
-		}
-		v.URLs = append(v.URLs, v.Warmed...)
+	if err != nil {
+		seen.Close()
+		return nil, err
 	}
-	v.Fetcher = probe.New(probe.Config{Guard: guard, Rules: rules, UserAgent: "freshet-release"})
+	if c.Verify && len(w.Patterns) > 0 {
+		v.Looked = append(look, v.Warmed...)
+	}
 	rel.Verify, rel.Warm = v.Verify, v.Warm
-	rel.Wanted.Verify, rel.Wanted.Warm = len(v.URLs) > 0, len(v.Warmed) > 0
-	return nil
+	w.Verify, w.Warm = len(v.Looked) > 0, len(v.Warmed) > 0
+	return seen.Close, nil
 }
 
-// urls reads URLs, and paths at the distribution's first name.
-func (c *releaseLambdaCmd) urls(guard *probe.Guard, p freshet.Profile, scheme string, texts []string) ([]*url.URL, error) {
-	var all []*url.URL
+// requests are those for URLs, and for paths at the distribution.
+func (c *releaseLambdaCmd) requests(t terminal, v *app.Viewers, texts []string) ([]warm.Request, error) {
+	var all []warm.Request
 	for _, text := range texts {
-		if strings.HasPrefix(text, "/") {
-			if len(p.Hosts) == 0 {
-				return nil, usageError("%s: the names of %s are not known, which needs cloudfront:ListDistributions", text, p.Distribution)
-			}
-			text = scheme + "://" + p.Hosts[0] + text
-		}
-		u, err := probe.ParseURL(text)
-		if err == nil {
-			_, err = guard.Allow(u)
+		u, err := v.URL(text)
+		if strings.HasPrefix(text, "/") && len(v.Distributions) > 0 {
+			u, err = v.On(c.among(v.Distributions), text)
 		}
 		if err != nil {
-			return nil, exitError{exitUsage, fmt.Errorf("%w; those of %s are %s", err, p.Distribution, strings.Join(p.Hosts, ", "))}
+			return nil, exitError{exitUsage, err}
 		}
-		all = append(all, u)
+		requests, notes, err := v.Requests(u, 1)
+		if err != nil {
+			return nil, exitError{exitUsage, err}
+		}
+		warn(t, notes)
+		all = append(all, requests...)
 	}
 	return all, nil
 }
 
-// edgeOf says where the names of a running freshet's distributions are to be
-// asked, and by which scheme. There are no rules for others.
-func (c *releaseLambdaCmd) edgeOf(ctx context.Context, r *root, distribution string) (probe.Rules, string, error) {
-	cfg, err := r.load()
-	if err != nil {
-		return nil, "", err
+// among is the distribution that is meant; a running freshet may know more.
+func (c *releaseLambdaCmd) among(all []distribution.Distribution) *distribution.Distribution {
+	for i := range all {
+		if all[i].ID == c.Distribution {
+			return &all[i]
+		}
 	}
-	running, err := app.DataDir(cfg.Data).Running()
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && c.Endpoint != "" && c.Endpoint != running.API:
-		return nil, "https", nil
-	case err != nil:
-		return nil, "", err
-	}
-	if _, has, err := ofRunning(ctx, running, distribution); err != nil || !has {
-		return nil, "https", err
-	}
-	u, err := url.Parse(running.Edge)
-	if err != nil {
-		return nil, "", fmt.Errorf("read where the edge is: %w", err)
-	}
-	at, err := probe.ParsePlace(u.Host)
-	return probe.Rules{{Host: "*", Places: []probe.Place{at}}}, "http", err
+	return &all[0]
 }

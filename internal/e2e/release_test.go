@@ -90,7 +90,7 @@ func (s *functionSite) release(ctx context.Context, zipFile string, args ...stri
 		"release", "lambda", "site", "--zip", zipFile, "--alias", "live", "--data", s.data, "--origin", s.origin, "--probe", "/health",
 		"--expect", "matches 'code {sha256} answers'", "--distribution", "EFUNCTION1234", "--invalidate", "/*", "--invalidate", "/a", "--warm", "/", "--timeout", "40s",
 	}, args...)...)
-	c.Env = append(s.environ(), "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_LAMBDA="+s.api)
+	c.Env = append(s.environ(), "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_LAMBDA="+s.api, "AWS_ENDPOINT_URL_CLOUDWATCH=http://127.0.0.1:1")
 	out := new(safeBuffer)
 	c.Stdout, c.Stderr = out, out
 	return c, out

@@ -4,23 +4,18 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
-	"github.com/freshet/freshet/internal/probe"
-	"github.com/freshet/freshet/internal/variant"
 	"github.com/freshet/freshet/internal/warm"
 )
 
 // Viewers looks through the edge.
 type Viewers struct {
 	Fetcher  warm.Fetcher
-	Rules    probe.Rules   // where hosts are asked
-	URLs     []*url.URL    // that are looked at after the invalidation
-	Warmed   []*url.URL    // that are to be warm at the end
-	Patience time.Duration // for which an edge may serve something older after that
-	Rate     float64       // requests a second for warming; 0 is as many as come
+	Looked   []warm.Request // that are looked at after the invalidation
+	Warmed   []warm.Request // that are to be warm at the end
+	Patience time.Duration  // for which an edge may serve something older after that
 	Say      func(string)
 }
 
@@ -32,37 +27,13 @@ func (s *Stale) Error() string {
 	return "still served from before the release: " + strings.Join(s.Seen, "; ")
 }
 
-// asks are the requests for URLs, at each place and in each encoding that caches
-// tell apart.
-func (v *Viewers) asks(urls []*url.URL) ([]warm.Request, error) {
-	set, err := variant.Unconfigured(variant.Given{})
-	if err != nil {
-		return nil, err
-	}
-	var all []warm.Request
-	for _, u := range urls {
-		for _, at := range v.Rules.Places(u) {
-			for _, one := range set.Variants {
-				ask := probe.AskFor(u, one)
-				ask.At = at
-				all = append(all, warm.Request{Ask: ask, Variant: one.Encoding})
-			}
-		}
-	}
-	return all, nil
-}
-
 // Verify returns when no URL is served any more as it was before the release: no
 // copy is as old as the first of its invalidations.
 func (v *Viewers) Verify(ctx context.Context, j Journal) error {
-	requests, err := v.asks(v.URLs)
-	if err != nil {
-		return err
-	}
 	began := time.Now()
 	for {
 		var stale Stale
-		for _, r := range requests {
+		for _, r := range v.Looked {
 			seen, err := v.look(ctx, r, j.Planned)
 			if err != nil {
 				return err
@@ -73,7 +44,7 @@ func (v *Viewers) Verify(ctx context.Context, j Journal) error {
 		}
 		switch after := time.Since(began); {
 		case len(stale.Seen) == 0:
-			v.Say(fmt.Sprintf("%d responses are newer than the invalidation", len(requests)))
+			v.Say(fmt.Sprintf("%d responses are newer than the invalidation", len(v.Looked)))
 			return nil
 		case after >= v.Patience:
 			return &stale
@@ -105,20 +76,16 @@ func (v *Viewers) look(ctx context.Context, r warm.Request, since time.Time) (st
 // Warm fetches what is to be warm. That some of it cannot be kept or fetched is
 // said, and no error unless it is all.
 func (v *Viewers) Warm(ctx context.Context, _ Journal) error {
-	requests, err := v.asks(v.Warmed)
-	if err != nil {
-		return err
-	}
-	report, err := warm.Fetch(ctx, warm.Config{Client: v.Fetcher, Rate: v.Rate, Each: func(r warm.Result) {
+	report, err := warm.Fetch(ctx, warm.Config{Client: v.Fetcher, Each: func(r warm.Result) {
 		if r.State == warm.Failed || r.State == warm.Skipped {
 			v.Say(fmt.Sprintf("%s (%s): %s: %s", r.Ask.URL, r.Variant, r.State, r.Reason))
 		}
-	}}, requests)
+	}}, v.Warmed)
 	if err != nil {
 		return err
 	}
 	v.Say(fmt.Sprintf("%d warmed, %d were warm, %d are not kept, %d failed", report.Warmed, report.Already, report.Unkept, report.Failed+report.Skipped))
-	if bad := report.Failed + report.Skipped; bad > 0 && bad == len(requests) {
+	if bad := report.Failed + report.Skipped; bad > 0 && bad == len(v.Warmed) {
 		return fmt.Errorf("warm: none of %d requests was answered", bad)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/freshet/freshet/internal/probe"
 	"github.com/freshet/freshet/internal/release"
+	"github.com/freshet/freshet/internal/warm"
 )
 
 // fakeEdge has copies that were made at a time, and makes them anew after a while.
@@ -49,8 +49,12 @@ func viewers(t *testing.T, f *fakeEdge, paths ...string) (*release.Viewers, *str
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.URLs, v.Warmed = append(v.URLs, u), append(v.Warmed, u)
+		for _, encoding := range []string{"identity", "br"} {
+			ask := probe.Ask{URL: u, Header: http.Header{"Accept-Encoding": {encoding}}}
+			v.Looked = append(v.Looked, warm.Request{Ask: ask, Variant: encoding})
+		}
 	}
+	v.Warmed = v.Looked
 	return v, &said
 }
 
@@ -96,33 +100,17 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// Every encoding is looked at and warmed, at every address.
-func TestViewersAskForAllVariants(t *testing.T) {
-	synctest.Test(t, askForAllVariants)
-}
-
-func askForAllVariants(t *testing.T) {
-	f := &fakeEdge{status: 200}
-	v, said := viewers(t, f, "/a")
-	v.Rules = probe.Rules{{Host: "*", Places: []probe.Place{{Addr: netip.MustParseAddr("192.0.2.1")}, {Addr: netip.MustParseAddr("192.0.2.2")}}}}
-	if err := v.Verify(t.Context(), release.Journal{}); err != nil {
-		t.Fatal(err)
-	}
-	all := strings.Join(f.asked, "\n")
-	for _, at := range []string{"192.0.2.1", "192.0.2.2"} {
-		for _, encoding := range []string{"identity", "gzip", "br"} {
-			if !strings.Contains(all, "https://www.example.com/a "+encoding+" "+at) {
-				t.Errorf("%s at %s is not among\n%s", encoding, at, all)
-			}
+// What is to be warm is fetched, and what cannot be is said.
+func TestWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeEdge{status: 200}
+		v, said := viewers(t, f, "/a")
+		if err := v.Warm(t.Context(), release.Journal{}); err != nil || len(f.asked) != 2 || !strings.Contains(said.String(), "2 were warm") {
+			t.Errorf("%v: %s", err, said)
 		}
-	}
-	looked := len(f.asked)
-	if err := v.Warm(t.Context(), release.Journal{}); err != nil || len(f.asked) != 2*looked || !strings.Contains(said.String(), fmt.Sprintf("%d were warm", looked)) {
-		t.Errorf("%v: %s", err, said)
-	}
-	f.err = errors.New("no route")
-	v.Fetcher = f
-	if err := v.Warm(t.Context(), release.Journal{}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("none of %d requests", looked)) {
-		t.Error(err)
-	}
+		f.err = errors.New("no route")
+		if err := v.Warm(t.Context(), release.Journal{}); err == nil || err.Error() != "warm: none of 2 requests was answered" || !strings.Contains(said.String(), "no route") {
+			t.Errorf("%v: %s", err, said)
+		}
+	})
 }
