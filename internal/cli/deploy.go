@@ -26,6 +26,7 @@ type deployCmd struct {
 	NoMemory    bool          `name:"rehash" help:"Read every file, and do not remember what was in it by its size and times."`
 	commits     `embed:""`
 	Full        bool `help:"With --git, compare all of the commit with the bucket, and not only what the range touched: after the rules were changed, or the bucket by others."`
+	holding     `embed:""`
 	treated     `embed:""`
 	place       `embed:""`
 	freshening  `embed:""`
@@ -68,6 +69,7 @@ Examples:
   freshet deploy ./public s3://www-example-com/docs --distribution E2EXAMPLE1234 \
       --cache-control 'assets/*=public, max-age=31536000, immutable' --commit "$(git rev-parse HEAD)"
   freshet deploy --git main --path public s3://www-example-com
+  freshet deploy ./public s3://www-example-com --wait-for 'distribution E2EXAMPLE1234 deployed'
   freshet deploy ./public s3://www --endpoint-url https://s3.example.com --invalidate none
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 sent but seen stale.`
@@ -128,6 +130,11 @@ func (c *deployCmd) Run(ctx context.Context, t terminal, r *root) error {
 	rules, err := c.rules()
 	if err != nil {
 		return exitError{exitUsage, err}
+	}
+	if !c.DryRun {
+		if err := c.hold(ctx, t, r, c.CloudFrontURL, "nothing was sent or invalidated"); err != nil {
+			return err
+		}
 	}
 	site, err := c.open(ctx, t, r, c.To, c.Concurrency)
 	if err != nil {

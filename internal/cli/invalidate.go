@@ -74,7 +74,7 @@ func (c *invalidateCmd) Run(ctx context.Context, t terminal, r *root) error {
 	if err != nil {
 		return err
 	}
-	if err := c.hold(ctx, t, r, c.Endpoint); err != nil {
+	if err := c.hold(ctx, t, r, c.Endpoint, "nothing was invalidated"); err != nil {
 		return err
 	}
 	ctx, cancel := c.limit(ctx)

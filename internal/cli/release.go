@@ -133,7 +133,7 @@ func (c *releaseLambdaCmd) Run(ctx context.Context, t terminal, r *root) error {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	if err := c.hold(ctx, t, r, c.Endpoint); err != nil {
+	if err := c.hold(ctx, t, r, c.Endpoint, "nothing was released or invalidated"); err != nil {
 		return err
 	}
 	rel.Keep = file

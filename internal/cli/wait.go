@@ -108,11 +108,11 @@ func parseFacts(texts []string) (facts []barrier.Fact, err error) {
 
 // holding is what all commands take that may wait before they send.
 type holding struct {
-	WaitFor []string `name:"wait-for" sep:"none" placeholder:"FACT" help:"Send nothing before this is true, such as 'lambda site:live updated within 5m'. May be given several times; freshet wait --help says what there is."`
+	WaitFor []string `name:"wait-for" sep:"none" placeholder:"FACT" help:"Do nothing before this is true, such as 'lambda site:live updated within 5m'. May be given several times; freshet wait --help says what there is."`
 }
 
-// hold returns when everything is true. Its error says that nothing was sent.
-func (h *holding) hold(ctx context.Context, t terminal, r *root, endpoint string) error {
+// hold returns when everything is true. Its error ends with what was not done.
+func (h *holding) hold(ctx context.Context, t terminal, r *root, endpoint, undone string) error {
 	facts, err := parseFacts(h.WaitFor)
 	if err != nil || len(facts) == 0 {
 		return err
@@ -123,7 +123,7 @@ func (h *holding) hold(ctx context.Context, t terminal, r *root, endpoint string
 	}
 	defer stop()
 	if err := w.Wait(ctx, facts); err != nil {
-		return fmt.Errorf("%w; nothing was invalidated", err)
+		return fmt.Errorf("%w; %s", err, undone)
 	}
 	return nil
 }

@@ -1,0 +1,51 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
+)
+
+// A distribution that stays InProgress keeps back what waits for it, and lets it
+// go when it is deployed.
+func TestPromiseNothingIsInvalidatedWhileADistributionIsInProgress(t *testing.T) {
+	f := start(t, options{config: "deploy: 5s\n"})
+	c, ctx := f.cloudfront(t), t.Context()
+	f.putVerified(t, f.s3(t), "a.txt", "first")
+	got, err := c.GetDistributionConfig(ctx, &cloudfront.GetDistributionConfigInput{Id: &f.Distribution})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.DistributionConfig.Comment = aws.String("another")
+	if _, err := c.UpdateDistribution(ctx, &cloudfront.UpdateDistributionInput{Id: &f.Distribution, IfMatch: got.ETag, DistributionConfig: got.DistributionConfig}); err != nil {
+		t.Fatal(err)
+	}
+	sent := func() int {
+		list, err := c.ListInvalidations(ctx, &cloudfront.ListInvalidationsInput{DistributionId: &f.Distribution})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list.InvalidationList.Items)
+	}
+	before := sent()
+	invalidate := func(fact string) (string, error) {
+		out, err := exec.CommandContext(ctx, program, "invalidate", "--data", f.data, "--wait-for", fact, "/a.txt").CombinedOutput()
+		return string(out), err
+	}
+	fact := "distribution " + f.Distribution + " deployed"
+	out, err := invalidate(fact + " within 300ms")
+	if err == nil || !strings.Contains(out, fact+": not true within 300ms; last seen: Status InProgress") || sent() != before {
+		t.Errorf("%v, %d invalidations more: %s", err, sent()-before, out)
+	}
+	out, err = invalidate(fact + " within 1m")
+	if err != nil || sent() != before+1 {
+		t.Errorf("%v, %d invalidations more: %s", err, sent()-before, out)
+	}
+	now, err := c.GetDistribution(ctx, &cloudfront.GetDistributionInput{Id: &f.Distribution})
+	if err != nil || aws.ToString(now.Distribution.Status) != "Deployed" {
+		t.Errorf("it is %+v, %v", now, err)
+	}
+}
