@@ -32,12 +32,12 @@ func (j *Journal) Room() int64 { return j.js.Conn().MaxPayload() - 1<<12 } // th
 
 // SavePlan stores w, replacing what was saved of the same plan before. It returns when w is synced to disk.
 func (j *Journal) SavePlan(ctx context.Context, w Work) error {
-	return put(ctx, j.plans, w.name(), w)
+	return put(ctx, j.plans, w.Name(), w)
 }
 
 // FinishPlan forgets an unfinished plan. It may be called twice.
 func (j *Journal) FinishPlan(ctx context.Context, w Work) error {
-	return remove(ctx, j.plans, w.name())
+	return remove(ctx, j.plans, w.Name())
 }
 
 // Plans returns the unfinished plans in the order in which they were saved.
@@ -47,13 +47,13 @@ func (j *Journal) Plans(ctx context.Context) ([]Work, error) {
 
 // Bury stores a dead letter.
 func (j *Journal) Bury(ctx context.Context, w Work) error {
-	return put(ctx, j.dead, w.name(), w)
+	return put(ctx, j.dead, w.Name(), w)
 }
 
-// name is where w is kept. One plan can leave two dead letters: what was never
+// Name is where w is kept. One plan can leave two dead letters: what was never
 // completed, and what was completed and is stale. Both may be revived while the
 // rest of the plan is still under way, so they keep their names then.
-func (w Work) name() string {
+func (w Work) Name() string {
 	switch {
 	case w.Stale:
 		return w.Plan.ID + "-stale"
@@ -92,7 +92,7 @@ func (j *Journal) Revive(ctx context.Context, w Work) error {
 	if err := j.SavePlan(ctx, w); err != nil {
 		return err
 	}
-	return remove(ctx, j.dead, w.name())
+	return remove(ctx, j.dead, w.Name())
 }
 
 // Seen is what was last verified of an object.

@@ -22,6 +22,7 @@ type network struct {
 	waitFor  func(freshet.Change, func() bool)    // before it sees; may be nil
 
 	distribution string // the only one
+	beside       []string
 }
 
 func (n *network) Invalidate(ctx context.Context, inv freshet.Invalidation) (freshet.Receipt, error) {
@@ -52,7 +53,11 @@ func (n *network) Status(_ context.Context, d, id string) (freshet.Receipt, erro
 func (n *network) Profiles(context.Context) ([]freshet.Profile, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return []freshet.Profile{{Distribution: n.distribution, MaxPatterns: 1000, MaxWildcards: 1, PollEvery: time.Millisecond}}, nil
+	var all []freshet.Profile
+	for _, id := range append([]string{n.distribution}, n.beside...) {
+		all = append(all, freshet.Profile{Distribution: id, MaxPatterns: 1000, MaxWildcards: 1, PollEvery: time.Millisecond})
+	}
+	return all, nil
 }
 
 func (n *network) set(change func()) {

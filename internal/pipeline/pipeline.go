@@ -246,8 +246,23 @@ func (p *Pipeline) take(ctx context.Context, saved journal.Work) (w *work, ok bo
 	if len(w.changes) > 0 {
 		return w, true
 	}
+	if p.underWayAs(saved.Name()) {
+		return nil, false // it was revived while this run took up what the last one had left, and so came twice
+	}
 	p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, saved) })
 	return nil, false
+}
+
+// underWayAs reports whether a plan that is kept under a name is under way.
+func (p *Pipeline) underWayAs(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.underWay {
+		if c.work != nil && c.work.Name() == name {
+			return true
+		}
+	}
+	return false
 }
 
 // redo hands a dead letter of work to who does it.
@@ -272,11 +287,9 @@ func (p *Pipeline) goOn(ctx context.Context, w *work) {
 		}
 	}
 	if w.Stale || w.Refused {
-		var ok bool
-		if w, ok = p.again(ctx, w, w.changes); !ok {
-			return
-		}
-		p.step(ctx, w.changes, journal.Planned, w.Planned)
+		p.repeat(ctx, w, w.changes)
+		p.bury(ctx, w)
+		return
 	}
 	p.send(ctx, w)
 	p.settle(ctx, w)

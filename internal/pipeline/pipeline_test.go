@@ -18,6 +18,7 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/cdn"
+	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/pipeline"
 	"github.com/freshet/freshet/internal/plan"
@@ -46,6 +47,7 @@ type line struct {
 	queryString bool // is in the cache key
 	terms       plan.Terms
 	rules       route.Rules
+	beside      []distribution.Distribution
 
 	mu      sync.Mutex
 	records []journal.Record     // reported

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/freshet/freshet"
@@ -44,9 +45,18 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 	saved.Plan, saved.Refused = made, refused != nil
 	w := p.carry(saved, leaders)
 	if refused != nil {
-		p.refuse(leaders, refused.Error())
+		p.refuse(leaders, refusal(made, refused))
 	}
 	return []*work{w}
+}
+
+// refusal is why changes are given up. What was not refused is sent all the same.
+func refusal(made freshet.Plan, refused error) string {
+	text := strings.ReplaceAll(refused.Error(), "\n", "; ")
+	if len(made.Invalidations) > 0 {
+		text += "; it is invalidated at the other distributions"
+	}
+	return text
 }
 
 // batchOf puts changes, and what follows them, into the input of a plan.
@@ -134,9 +144,9 @@ func (p *Pipeline) refuse(changes []*change, reason string) {
 
 // makePlan calls plan.Make with the profiles of all distributions, again and again
 // while one of them is unknown to the driver; a distribution may have come or
-// gone since the targets were found, so they are found anew each time. A plan
-// that is refused is one that sends nothing.
-func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused *plan.Refused, ok bool) {
+// gone since the targets were found, so they are found anew each time. Where it
+// is refused at a distribution the plan is for the others.
+func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused error, ok bool) {
 	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.router(), p.plans.Go)
 	in.Sure = p.live.sure
 	if in.Attempt > 0 { // what was found stale is not left to tags again
@@ -144,11 +154,7 @@ func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Pl
 	}
 	ok = p.persist(ctx, "plan", func() (err error) {
 		in.Profiles = p.live.tagsIn(p.knownProfiles(ctx))
-		made, err = plan.Make(in)
-		if errors.As(err, &refused) {
-			in.Targets = nil
-			made, err = plan.Make(in)
-		}
+		made, refused, err = makeWithin(in)
 		if err != nil {
 			p.forgetProfiles()
 			in.Targets, in.Unrouted = p.router().Targets(in.Changes, p.live.has)
@@ -156,6 +162,20 @@ func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Pl
 		return err
 	})
 	return made, refused, ok
+}
+
+// makeWithin makes a plan for all distributions at which there is one within the
+// guard rails. refused says why there is none at the others.
+func makeWithin(in plan.Input) (made freshet.Plan, refused, err error) {
+	for {
+		made, err = plan.Make(in)
+		var here *plan.Refused
+		if !errors.As(err, &here) {
+			return made, refused, err
+		}
+		refused = errors.Join(refused, here)
+		in.Targets = slices.DeleteFunc(slices.Clone(in.Targets), func(t freshet.Target) bool { return t.Distribution == here.Distribution })
+	}
 }
 
 // knownProfiles asks the driver once.
@@ -331,10 +351,11 @@ func (p *Pipeline) resume(saved journal.Work) *work {
 	return w
 }
 
-// again makes the plan that repeats the invalidations of changes found stale,
-// under new caller references, or that does what was refused before. Where there
-// is none it gives the changes up.
-func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, bool) {
+// again makes the plans that repeat the invalidations of changes found stale,
+// under new caller references, or that do what was refused before. There is one,
+// unless that is refused: then each half gets its own, and what is left is given
+// up.
+func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) []*work {
 	p.mu.Lock()
 	in := plan.Input{Attempt: w.Attempt}
 	if !w.Refused {
@@ -353,20 +374,50 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) (*work, 
 	made, refused, ok := p.makePlan(ctx, in)
 	switch {
 	case !ok:
-		return nil, false
-	case refused != nil:
-		p.refuse(stale, refused.Error())
-		p.bury(ctx, w)
-		return nil, false
+		return nil
+	case refused != nil && len(stale) > 1:
+		first, second := halves(stale, in.Targets)
+		return append(p.again(ctx, w, first), p.again(ctx, w, second)...)
+	case refused != nil && len(made.Invalidations) == 0:
+		p.refuse(stale, refusal(made, refused))
+		p.stay(stale, !w.Refused)
+		return nil
 	}
-	saved.Plan = made
+	saved.Plan, saved.Refused = made, refused != nil
 	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, saved) }) {
-		return nil, false
+		return nil
 	}
 	if p.release(w, stale) && !p.persist(ctx, "finish the plan", func() error { return p.cfg.Journal.FinishPlan(ctx, w.Work) }) {
-		return nil, false
+		return nil
 	}
-	return p.carry(saved, stale), true
+	next := p.carry(saved, stale)
+	if refused != nil {
+		p.refuse(stale, refusal(made, refused))
+	}
+	return []*work{next}
+}
+
+// stay notes whether changes that are given up are stale, so that a retry sends
+// something new.
+func (p *Pipeline) stay(changes []*change, stale bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range changes {
+		c.stale = stale
+	}
+}
+
+// repeat has changes of a plan done by plans that are made anew.
+func (p *Pipeline) repeat(ctx context.Context, w *work, changes []*change) {
+	var under sync.WaitGroup
+	for _, next := range p.again(ctx, w, changes) {
+		under.Go(func() {
+			p.step(ctx, next.changes, journal.Planned, next.Planned)
+			p.send(ctx, next)
+			p.settle(ctx, next)
+		})
+	}
+	under.Wait()
 }
 
 // release takes changes that were given up from the plan that carries them, and

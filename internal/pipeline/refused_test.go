@@ -1,10 +1,13 @@
 package pipeline_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/route"
 )
@@ -92,4 +95,86 @@ func TestWhatIsRefusedLeavesGroupsWhole(t *testing.T) {
 		t.Errorf("the group went in %d requests", len(sent))
 	}
 	l.settled()
+}
+
+// TestARefusalAtOneDistributionHoldsNothingBackAtOthers: what must not be cleared
+// at one distribution is cleared at the other, and not once more when the first
+// one's turn comes.
+func TestARefusalAtOneDistributionHoldsNothingBackAtOthers(t *testing.T) {
+	l := newLine(t)
+	l.stop()
+	below := distribution.ForBucket("E2", "site")
+	below.Config.Origins[0].OriginPath = "/a"
+	l.beside, l.network.beside = []distribution.Distribution{below}, []string{"E2"}
+	l.terms.Never = []freshet.Pattern{"/*"}
+	l.start()
+	c, other := put("a/~", 1), put("a/b", 2)
+	l.put(c, other)
+	l.last(other, journal.Verified)
+	if r := l.last(c, journal.Dead); !strings.Contains(r.Reason, "distribution E2") || !strings.HasSuffix(r.Reason, "; it is invalidated at the other distributions") {
+		t.Errorf("the reason is %q", r.Reason)
+	}
+	l.settled()
+	if got := cleared(l, "E1", "/a/*"); got != 1 {
+		t.Errorf("cleared %d times at E1: %+v", got, l.requests())
+	}
+	l.stop()
+	l.terms.Never = nil
+	l.start()
+	l.must(revive(t, l))
+	l.last(c, journal.Verified)
+	l.settled()
+	if one, two := cleared(l, "E1", "/a/*"), cleared(l, "E2", "/*"); one != 1 || two != 1 {
+		t.Errorf("cleared %d times at E1 and %d at E2: %+v", one, two, l.requests())
+	}
+}
+
+// cleared counts the requests at a distribution that have a pattern.
+func cleared(l *line, id string, pattern freshet.Pattern) (n int) {
+	for _, inv := range l.requests() {
+		if inv.Distribution == id && slices.Contains(inv.Patterns, pattern) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOfWhatIsStaleOnlyWhatIsRefusedIsGivenUp: the rest is invalidated again.
+func TestOfWhatIsStaleOnlyWhatIsRefusedIsGivenUp(t *testing.T) {
+	l := newLine(t)
+	l.network.set(func() { l.network.check = stale })
+	l.take("together", time.Minute)
+	batch := []freshet.Change{put("a", 1), put("b", 2), put("~", 3), put("c", 4)}
+	l.put(batch...)
+	l.held(len(batch))
+	l.release("together")
+	for _, c := range batch {
+		l.last(c, journal.Dead)
+	}
+	l.settled()
+	l.stop()
+	l.terms.Never = []freshet.Pattern{"/*"}
+	l.network.set(func() { l.network.check = nil })
+	l.start()
+	if n, err := l.run.Retry(t.Context(), func(journal.Work) bool { return true }); err != nil || n != 4 {
+		t.Errorf("%d are tried again: %v", n, err)
+	}
+	for _, c := range batch {
+		if c.Key != "~" {
+			l.last(c, journal.Verified)
+		}
+	}
+	l.settled()
+	if r := l.last(batch[2], journal.Dead); !strings.Contains(r.Reason, "never") {
+		t.Errorf("the reason is %q; %v %+v", r.Reason, l.steps(batch[2]), l.requests())
+	}
+	l.stop()
+	l.terms.Never = nil
+	l.start()
+	l.must(revive(t, l))
+	l.last(batch[2], journal.Verified)
+	l.settled()
+	if n := cleared(l, "E1", "/*"); n != 3 {
+		t.Errorf("cleared %d times, of which two left it stale", n)
+	}
 }

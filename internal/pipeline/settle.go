@@ -103,11 +103,7 @@ func (p *Pipeline) settle(ctx context.Context, w *work) {
 		p.step(ctx, stale, journal.Stale, time.Now())
 	}
 	if len(stale) > 0 && w.Attempt == 0 {
-		if again, ok := p.again(ctx, w, stale); ok {
-			p.step(ctx, again.changes, journal.Planned, again.Planned)
-			p.send(ctx, again)
-			p.settle(ctx, again)
-		}
+		p.repeat(ctx, w, stale)
 	}
 	p.bury(ctx, w)
 }
