@@ -41,6 +41,8 @@ type root struct {
 	Plan       planCmd       `cmd:"" help:"Show what would be invalidated for some events or keys, and send nothing."`
 	Apply      applyCmd      `cmd:"" help:"Send a plan that freshet plan wrote to a file."`
 	Deploy     deployCmd     `cmd:"" help:"Send a site into a bucket, and invalidate exactly what that made stale."`
+	Rollback   rollbackCmd   `cmd:"" help:"Lead viewers back to an earlier release of a site that is deployed with --atomic."`
+	Releases   releasesCmd   `cmd:"" help:"List the releases of a site that is deployed with --atomic."`
 	Explain    explainCmd    `cmd:"" help:"Show the way from an object to its URLs, or from a URL to its objects."`
 	Invalidate invalidateCmd `cmd:"" help:"Invalidate paths and wait until they are gone."`
 	Wait       waitCmd       `cmd:"" help:"Wait until something is true: a function updated, a distribution deployed, an origin fresh."`

@@ -21,6 +21,8 @@ type deployCmd struct {
 	Commit      string        `placeholder:"ID" help:"Commit that the site was built from, remembered for later."`
 	MaxDelete   string        `placeholder:"N|N%" help:"Refuse to delete more objects, or a larger share of them (default: a quarter of what is there, and 1,000 at most; 10 always)."`
 	KeepExtra   bool          `help:"Delete nothing: objects that the directory does not have stay."`
+	Atomic      atomicFlag    `placeholder:"HOW" help:"Send a whole release below releases/ and lead viewers there at the end: by the distribution's origin path (--atomic), or by an object that names it (--atomic=pointer)."`
+	Keep        int           `default:"5" placeholder:"N" help:"With --atomic, releases that are kept (default 5)."`
 	Concurrency int           `default:"32" placeholder:"N" help:"Requests in flight (default 32)."`
 	Timeout     time.Duration `default:"30m" help:"How long all of it may take."`
 	NoMemory    bool          `name:"rehash" help:"Read every file, and do not remember what was in it by its size and times."`
@@ -155,6 +157,15 @@ func (c *deployCmd) Run(ctx context.Context, t terminal, r *root) error {
 	cfg.Options = deploy.Options{Keep: c.KeepExtra, Select: what.about}
 	if cfg.Limit, err = deploy.ParseLimit(firstOf(c.MaxDelete, rules.Limit)); err != nil {
 		return exitError{exitUsage, err}
+	}
+	if c.Atomic != "" {
+		release, err := site.released(cfg.Want)
+		if err == nil {
+			err = site.atomic(ctx, &cfg, c.freshening, c.place, c.Atomic, conduct.Atomic{Release: release, Keep: c.Keep})
+		}
+		if err != nil {
+			return err
+		}
 	}
 	show.doing("comparing with " + c.To)
 	p, err := conduct.Prepare(ctx, cfg)

@@ -91,7 +91,7 @@ func (c *deployCmd) open(ctx context.Context, t terminal, r *root, to string, pa
 	if err := c.place.keep(ctx, s, parallel); err != nil {
 		return nil, err
 	}
-	if err := c.freshening.decide(ctx, s, c.place, c.DryRun); err != nil {
+	if err := c.freshening.decide(ctx, s, c.place, c.DryRun, c.Atomic); err != nil {
 		return nil, err
 	}
 	if s.planner != nil {
@@ -167,11 +167,16 @@ func (p place) keep(ctx context.Context, s *deploySite, parallel int) error {
 var idOfDistribution = regexp.MustCompile(`^E[0-9A-Z]{5,31}$`)
 
 // decide finds the distributions, and who is to invalidate.
-func (f freshening) decide(ctx context.Context, s *deploySite, p place, dry bool) error {
+func (f freshening) decide(ctx context.Context, s *deploySite, p place, dry bool, atomic atomicFlag) error {
 	s.mode, s.because = f.Invalidate, "as told by --invalidate"
 	switch {
-	case f.Invalidate == byNobody:
+	case f.Invalidate == byNobody && atomic != byOriginPath:
 		return nil
+	case atomic != "":
+		// Whoever follows the bucket's events sees what is sent, and not that viewers
+		// are led there.
+		s.mode, s.because = bySelf, "the release is only then the viewers'"
+		f.Invalidate = "auto"
 	case s.running != nil && f.Invalidate != bySelf:
 		s.mode, s.because = byEvents, "the freshet running on "+s.cfg.Data+" follows the bucket"
 		if !dry {

@@ -104,6 +104,14 @@ type Step struct {
 	Reason Reason `json:"reason"`
 	Object Object `json:"object"` // of a delete only the key, class and group
 	Before Before `json:"before,omitzero"`
+	From   Source `json:"from,omitzero"` // of a copy that is not of the object itself
+}
+
+// Source is an object that another is copied from.
+type Source struct {
+	Key  string `json:"key"`
+	ETag string `json:"etag"`
+	Size int64  `json:"size"`
 }
 
 // Totals counts steps.
@@ -123,6 +131,9 @@ func (t Totals) Changed() int { return t.New + t.Content + t.Headers + t.Deleted
 func Count(steps []Step, objects int) Totals {
 	t := Totals{Unchanged: objects}
 	for _, s := range steps {
+		if s.From.Key != "" {
+			continue // another release has it
+		}
 		switch s.Reason {
 		case New:
 			t.New++

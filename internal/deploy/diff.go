@@ -70,16 +70,16 @@ func Compare(want []Object, have []Present, o Options) []Step {
 		p, ok := held[w.Key]
 		switch {
 		case !ok:
-			steps = append(steps, Step{Put, New, w, Before{}})
+			steps = append(steps, Step{Op: Put, Reason: New, Object: w})
 		case !p.holds(w):
-			steps = append(steps, Step{Put, Content, w, p.before()})
+			steps = append(steps, Step{Op: Put, Reason: Content, Object: w, Before: p.before()})
 		case p.Served == nil || !p.Served.Equal(w.Served):
 			steps = append(steps, replacing(w, *p))
 		}
 	}
 	for _, p := range have {
 		if !wanted[p.Key] && !o.Keep && o.about(p.Key) {
-			steps = append(steps, Step{Delete, Vanished, Object{Key: p.Key}, p.before()})
+			steps = append(steps, Step{Op: Delete, Reason: Vanished, Object: Object{Key: p.Key}, Before: p.before()})
 		}
 	}
 	slices.SortFunc(steps, func(a, b Step) int { return strings.Compare(a.Object.Key, b.Object.Key) })
@@ -95,9 +95,9 @@ const mostCopied = 5 << 30
 func replacing(w Object, p Present) Step {
 	const small = 16 << 10
 	if p.Size <= small || p.Size > mostCopied {
-		return Step{Put, Headers, w, p.before()}
+		return Step{Op: Put, Reason: Headers, Object: w, Before: p.before()}
 	}
-	return Step{Copy, Headers, w, p.before()}
+	return Step{Op: Copy, Reason: Headers, Object: w, Before: p.before()}
 }
 
 // Limit is how much a deploy may delete without being told to.

@@ -23,6 +23,7 @@ type Phase string
 const (
 	Begun     Phase = "begun"     // the plan is made and written down; objects are being sent
 	Uploaded  Phase = "uploaded"  // the bucket holds what it is to hold
+	Switched  Phase = "switched"  // of an atomic deploy: viewers are led to the release
 	Accepted  Phase = "accepted"  // the CDN took every request
 	Completed Phase = "completed" // the CDN says that it is done
 	Verified  Phase = "verified"  // the edge was seen serving what the bucket holds

@@ -36,6 +36,10 @@ type Line struct {
 	// Plan makes the plan for changes of a bucket that holds have.
 	Plan func(changes []freshet.Change, have []deploy.Present) (freshet.Plan, error)
 
+	// Switch leads viewers to the release of an atomic deploy, and returns when they
+	// are. It may be called again.
+	Switch func(context.Context, *deploy.Deploy) error
+
 	Send func(context.Context, freshet.Invalidation) (freshet.Receipt, error) // nil: nobody invalidates
 	Wait func(context.Context, freshet.Receipt) (freshet.Receipt, error)      // nil: accepted is enough
 
@@ -65,7 +69,7 @@ type Config struct {
 	Options  deploy.Options
 	Limit    deploy.Limit
 	Commit   string
-	Release  string // see deploy.Deploy
+	Atomic   *Atomic // nil: objects are replaced where they are
 	Parallel int
 	NoLock   bool
 	Holder   shelf.Who     // who deploys
@@ -135,7 +139,7 @@ func readState(ctx context.Context, cfg Config) (st state, err error) {
 			return err
 		})
 	}
-	get(ManifestName, &manifest)
+	get(cfg.manifestName(), &manifest)
 	get(DeployName, &last)
 	if err := g.Wait(); err != nil {
 		return st, err
@@ -160,6 +164,12 @@ func readState(ctx context.Context, cfg Config) (st state, err error) {
 
 func prepare(ctx context.Context, cfg Config, st state) (*Prepared, error) {
 	p := &Prepared{cfg: cfg, state: st}
+	if cfg.Atomic != nil {
+		return p, p.release(ctx)
+	}
+	if st.last != nil && st.last.Release != "" {
+		return nil, fmt.Errorf("s3://%s/%s is deployed with --atomic: go on so, or delete what is at %s first", cfg.Name, cfg.Prefix, cfg.Shelf)
+	}
 	if err := p.look(ctx); err != nil {
 		return nil, err
 	}
@@ -191,7 +201,7 @@ func (p *Prepared) look(ctx context.Context) error {
 			expected = append(expected, r.Key)
 		}
 	}
-	listed, err := p.cfg.Bucket.List(ctx, p.cfg.Prefix, expected)
+	listed, err := p.cfg.Bucket.List(ctx, p.cfg.base(), expected)
 	if err != nil {
 		return err
 	}
@@ -274,7 +284,7 @@ func (c Config) parallel() int {
 // intend makes the deploy that takes the steps.
 func (p *Prepared) intend() (err error) {
 	d := &deploy.Deploy{
-		Commit: p.cfg.Commit, Bucket: p.cfg.Name, Prefix: p.cfg.Prefix, Release: p.cfg.Release, Begun: p.now.Unix(), Phase: deploy.Begun,
+		Commit: p.cfg.Commit, Bucket: p.cfg.Name, Prefix: p.cfg.Prefix, Begun: p.now.Unix(), Phase: deploy.Begun,
 		Steps: p.Steps, Elsewhere: p.cfg.Line.Follow != nil,
 	}
 	last := p.state.last

@@ -35,6 +35,7 @@ type Stage string
 const (
 	Sending      Stage = "sending"
 	Deleting     Stage = "deleting"
+	Switching    Stage = "switching"
 	Invalidating Stage = "invalidating"
 	Waiting      Stage = "waiting"
 	Verifying    Stage = "verifying"
@@ -151,7 +152,7 @@ func (p *Prepared) locked(ctx context.Context) (results []Result, err error) {
 	if p.Deploy == nil {
 		return results, nil
 	}
-	if len(p.Deploy.Changes) == 0 {
+	if len(p.Deploy.Changes) == 0 && p.Deploy.Release == "" {
 		p.Deploy.Phase, p.Deploy.Over = deploy.Uploaded, true
 		return results, p.save(ctx, p.Deploy)
 	}
@@ -160,6 +161,9 @@ func (p *Prepared) locked(ctx context.Context) (results []Result, err error) {
 	}
 	sent := time.Now()
 	verdicts, err := p.advance(ctx, p.Deploy)
+	if err == nil && p.cfg.Atomic != nil {
+		err = p.prune(ctx)
+	}
 	return append(results, Result{Deploy: p.Deploy, Verdicts: verdicts, Sent: sent, Ended: time.Now()}), err
 }
 
@@ -192,10 +196,15 @@ func (p *Prepared) advance(ctx context.Context, d *deploy.Deploy) (verdicts []fr
 	if d.Elsewhere {
 		return p.follow(ctx, d)
 	}
+	if d.Release != "" && d.Phase == deploy.Uploaded {
+		if err := p.lead(ctx, d); err != nil {
+			return nil, err
+		}
+	}
 	if p.cfg.Line.Send == nil { // nobody invalidates
 		return nil, p.over(ctx, d)
 	}
-	if d.Phase == deploy.Uploaded {
+	if d.Phase == deploy.Uploaded || d.Phase == deploy.Switched {
 		if err := p.send(ctx, d); err != nil {
 			return nil, err
 		}

@@ -101,7 +101,7 @@ func (u *uploading) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := u.cfg.Shelf.Put(ctx, ManifestName, text, shelf.Any); err != nil {
+	if _, err := u.cfg.Shelf.Put(ctx, u.cfg.manifestName(), text, shelf.Any); err != nil {
 		return err
 	}
 	u.Deploy.Phase = deploy.Uploaded
@@ -142,6 +142,11 @@ func (u *uploading) transfer(ctx context.Context, steps []deploy.Step) error {
 }
 
 func (u *uploading) one(ctx context.Context, s deploy.Step) (deploy.Sent, error) {
+	if s.From.Key != "" {
+		sent, err := u.cfg.Bucket.Copy(ctx, s.From.Key, s.From.ETag, s.Object.Key, s.Object.Served)
+		sent.Size = s.From.Size
+		return sent, err
+	}
 	if s.Op == deploy.Copy {
 		sent, err := u.cfg.Bucket.Copy(ctx, s.Object.Key, s.Before.ETag, s.Object.Key, s.Object.Served)
 		sent.Size = s.Before.Size

@@ -163,7 +163,14 @@ func ETagOfParts(etags []string) string {
 
 // Empty is a file without content, such as the object of a redirect is made of.
 func Empty() deploy.File {
-	f := deploy.File{Hash: sha256.Sum256(nil), Type: "text/html; charset=utf-8"}
-	f.ETag = NewETag(0).String()
+	f := FileOf("", nil)
+	f.Type = "text/html; charset=utf-8"
 	return f
+}
+
+// FileOf is a file that was made here.
+func FileOf(path string, text []byte) deploy.File {
+	etag := NewETag(int64(len(text)))
+	_, _ = etag.Write(text)
+	return deploy.File{Path: path, Size: int64(len(text)), Hash: sha256.Sum256(text), ETag: etag.String()}
 }
