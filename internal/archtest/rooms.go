@@ -100,7 +100,7 @@ var House = []Room{
 	{Dir: "internal/server", Kind: Door, May: []string{"*"}, Doors: []string{"internal/app", "internal/cli"}},
 	{Dir: "internal/lambda", Kind: Door, May: []string{
 		".", "internal/source/*", "internal/distribution", "internal/route", "internal/plan", "internal/survey",
-		"internal/cdn", "internal/cdn/cloudfront", "internal/quota", "internal/quota/dynamo", "internal/apply",
+		"internal/cdn", "internal/cdn/cloudfront", "internal/quota", "internal/quota/dynamo", "internal/apply", "internal/barrier",
 	}, Doors: []string{"cmd/freshet-lambda"}},
 	{Dir: "internal/app", Kind: Door, May: []string{"*"}, Doors: []string{"internal/cli"}},
 	{Dir: "internal/cli", Kind: Door, May: []string{"*"}, Doors: []string{"cmd/freshet"}},

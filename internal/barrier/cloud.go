@@ -42,16 +42,21 @@ type Clients struct {
 	S3         Objects
 }
 
-// Load reads the AWS configuration as the AWS CLI would. Errors of clients made
-// of it are told apart by ClassOf, and nothing is tried twice by them.
+// Load reads the AWS configuration as the AWS CLI would, and makes it Plain.
 func Load(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load the AWS configuration: %w", err)
 	}
+	return Plain(cfg), nil
+}
+
+// Plain returns a configuration whose clients try nothing twice, and whose errors
+// ClassOf tells apart.
+func Plain(cfg aws.Config) aws.Config {
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	cfg.Credentials = aws.NewCredentialsCache(marked{cfg.Credentials})
-	return cfg, nil
+	return cfg
 }
 
 // Dial makes clients. Nothing is asked yet.

@@ -23,6 +23,7 @@ type Config struct {
 	Plan          plan.Terms  `yaml:"plan"`
 	Quota         string      `yaml:"quota"`       // rate, window or both (default)
 	QuotaTable    string      `yaml:"quota_table"` // of DynamoDB; empty: only this instance sends
+	WaitFor       []string    `yaml:"wait_for"`    // facts without which nothing is invalidated, such as: lambda site:live updated within 1m
 	Wait          string      `yaml:"wait"`        // accepted (default) or completed
 	Reactions     []Reaction  `yaml:"on"`          // to what is deployed
 	CodeCommit    []Checkout  `yaml:"codecommit"`  // repositories whose commits change objects
@@ -147,6 +148,9 @@ func (c *Config) check() error {
 		if _, err := r.rules(); err != nil {
 			complain("codecommit[%d].map: %w", i, err)
 		}
+	}
+	if _, err := c.facts(); err != nil {
+		complain("%w", err)
 	}
 	if err := c.Routes.Check(); err != nil {
 		complain("routes: %w", err)

@@ -117,7 +117,10 @@ func (r *run) work(ctx context.Context, j *job) (*continuation, error) {
 			return nil, err
 		}
 		o.Wait, o.Reference = false, cmp.Or(o.Reference, next.Reference)
-		receipts, err := r.order(ctx, o)
+		var receipts []freshet.Receipt
+		if err = r.hold(ctx); err == nil {
+			receipts, err = r.order(ctx, o)
+		}
 		if err = errors.Join(err, r.failed[""]); err != nil {
 			if ctx.Err() != nil {
 				return next, nil

@@ -23,6 +23,7 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/apply"
+	"github.com/freshet/freshet/internal/barrier"
 	"github.com/freshet/freshet/internal/cdn"
 	"github.com/freshet/freshet/internal/cdn/cloudfront"
 	"github.com/freshet/freshet/internal/quota"
@@ -54,6 +55,7 @@ type World struct {
 	Account   survey.API
 	Jobs      Jobs                          // of CodePipeline; nil: such events are refused
 	Commits   Commits                       // of CodeCommit; nil likewise
+	Asked     barrier.Clients               // about what is waited for
 	Updates   Updates                       // of Lambda functions; nil likewise
 	Shared    quota.Store                   // nil: no other instance sends
 	Sightings func(name string) quota.Store // where branches were; nil: only this instance remembers
@@ -145,6 +147,12 @@ func (r *run) letters(ctx context.Context) ([]byte, error) {
 		}
 		changes = append(changes, found...)
 		r.mail.orders = append(r.mail.orders, orders...)
+	}
+	if len(changes)+len(r.mail.orders) > 0 {
+		if err := r.hold(ctx); err != nil {
+			r.fail("", err)
+			return r.answer()
+		}
 	}
 	r.refresh(ctx, changes)
 	for _, o := range r.mail.orders {

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	sdklambda "github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"github.com/freshet/freshet/internal/barrier"
 	"github.com/freshet/freshet/internal/cdn/cloudfront"
 	"github.com/freshet/freshet/internal/quota"
 	"github.com/freshet/freshet/internal/quota/dynamo"
@@ -108,6 +109,7 @@ func assemble(ctx context.Context, getenv func(string) string, out io.Writer) (*
 		Jobs:    codepipeline.NewFromConfig(sdk),
 		Commits: codecommit.NewFromConfig(sdk),
 		Updates: sdklambda.NewFromConfig(sdk),
+		Asked:   barrier.Dial(barrier.Plain(sdk)),
 		Log:     log,
 		Metrics: Metrics{Out: out, Function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), "freshet")},
 	}
