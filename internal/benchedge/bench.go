@@ -22,6 +22,7 @@ type options struct {
 	length  time.Duration
 	only    string
 	objects int
+	servers string
 }
 
 // Main runs the comparison and writes its table. args are those of the program
@@ -35,6 +36,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	f.DurationVar(&o.length, "length", 2*time.Second, "of a round")
 	f.StringVar(&o.only, "only", "", "what the names of cases must hold")
 	f.IntVar(&o.objects, "objects", 1_000_000, "distinct objects, where there are many")
+	f.StringVar(&o.servers, "servers", "", "contenders with commas in between, the one to measure by first; empty for all")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -48,7 +50,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	}
 	defer func() { _ = b.origin.Close() }()
 	var missing []string
-	b.contenders, missing = installed(contenders())
+	b.contenders, missing = installed(chosen(contenders(), o.servers))
 	for _, name := range missing {
 		fmt.Fprintf(progress, "%s is not installed, and left out\n", name)
 	}

@@ -39,6 +39,21 @@ func contenders() []contender {
 	}
 }
 
+// chosen are those of all that names has, in its order.
+func chosen(all []contender, names string) (some []contender) {
+	if names == "" {
+		return all
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		for _, c := range all {
+			if c.name == name {
+				some = append(some, c)
+			}
+		}
+	}
+	return some
+}
+
 // installed reports which contenders can be started here.
 func installed(all []contender) (can []contender, missing []string) {
 	for _, c := range all {

@@ -25,6 +25,7 @@ import (
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/edge/accesslog"
+	"github.com/freshet/freshet/internal/edge/offheap"
 )
 
 // Config says what an edge serves. Distributions are required.
@@ -68,6 +69,7 @@ type Edge struct {
 
 	orphans orphans // fills that nobody waits for
 	room    room    // beside the store
+	bodies  *offheap.Space
 	counts  counts
 	retired atomic.Uint64 // invalidations of distributions that are served no more
 	sweeps  chan struct{} // asks for a sweep
@@ -95,8 +97,8 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{
 		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		room: room{limit: c.MemoryLimit, over: windowSize},
-		pop:  c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
+		room: room{limit: c.MemoryLimit, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 8),
+		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
 	if err := e.firstServed(c); err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/freshet/freshet/internal/edge/offheap"
 )
 
 // key names a cached response: a distribution, the URL as the viewer spelled it,
@@ -28,8 +30,9 @@ type entry struct {
 	status int
 	header http.Header
 	body   []byte
-	claim  *claim // on the room beside the store; nil for a small body
-	part   *part  // nil: body is the whole
+	piece  *offheap.Piece // in place of a large body; nil for a body
+	claim  *claim         // on the room beside the store; nil for a small body
+	part   *part          // nil: body is the whole
 
 	received time.Time
 	age      time.Duration // it had when it was received
@@ -45,7 +48,7 @@ const entryOverhead = 700
 
 // weight is how many bytes of memory the entry takes.
 func (e *entry) weight() uint32 {
-	n := uint64(entryOverhead) + uint64(cap(e.body)) + uint64(len(e.key.url)+len(e.key.variant))
+	n := uint64(entryOverhead) + uint64(cap(e.body)) + uint64(e.pieceSize()) + uint64(len(e.key.url)+len(e.key.variant))
 	for _, name := range e.names {
 		n += uint64(len(name)) + 16
 	}
@@ -92,12 +95,26 @@ func (e *entry) answersBehind(now time.Time) bool {
 }
 
 // size is the number of bytes of the body.
-func (e *entry) size() int64 { return int64(len(e.body)) }
+func (e *entry) size() int64 { return int64(len(e.body)) + e.pieceSize() }
+
+func (e *entry) pieceSize() int64 {
+	if e.piece == nil {
+		return 0
+	}
+	return e.piece.Size()
+}
+
+// onlyWriter hides what else a writer can do.
+type onlyWriter struct{ io.Writer }
 
 // copyPart writes a part of the body to w.
 func (e *entry) copyPart(_ context.Context, w io.Writer, s span) error {
 	e.claim.enter()
 	defer e.claim.leave()
+	if e.piece != nil {
+		_, err := io.CopyBuffer(onlyWriter{w}, io.NewSectionReader(e.piece, s.offset, s.length), make([]byte, min(s.length, patientBytes)))
+		return err
+	}
 	_, err := w.Write(e.body[s.offset : s.offset+s.length])
 	return err
 }

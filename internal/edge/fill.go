@@ -164,7 +164,7 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	}
 	q.site.tag(f, q.site.tags(merged))
 	entry := f.entry(f.old.status, merged, resp)
-	entry.key, entry.body, entry.claim, entry.part = f.key, f.old.body, f.old.claim, f.old.part
+	entry.key, entry.body, entry.piece, entry.claim, entry.part = f.key, f.old.body, f.old.piece, f.old.claim, f.old.part
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
 	entry.life = q.lifetime(entry.status, judged, resp.received)
@@ -265,15 +265,35 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 		e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
 	case err == nil && kept:
 		whole := f.copy(head)
-		whole.body = s.whole() // which is not all of a window
-		if int64(cap(whole.body)) > e.room.over {
-			whole.claim = s.claim
-		}
+		e.embody(whole, s)
 		if s.isWindow() || !q.site.keep(whole) {
 			q.supersede(f, head)
 		}
 	}
 }
+
+// embody gives an entry the body that has arrived. A large one goes off the heap,
+// beside which those who are still reading what arrived have their own.
+func (e *Edge) embody(whole *entry, s *stream) {
+	body := s.whole() // which is not all of a window
+	if len(body) >= largeBody {
+		whole.piece = e.bodies.Put(body)
+	}
+	large := int64(cap(body)) > e.room.over
+	switch {
+	case whole.piece == nil:
+		whole.body = body
+		if large {
+			whole.claim = s.claim
+		}
+	case large:
+		whole.claim = &claim{room: &e.room, size: whole.piece.Size()}
+	}
+}
+
+// largeBody is from how many bytes on a stored body is off the heap, and sent by
+// the system itself where it can.
+const largeBody = 32 << 10
 
 // supersede ends the expired copy, which is of no more use even though the new
 // response is not stored. One that is for its viewer only leaves a mark, so that

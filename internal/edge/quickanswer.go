@@ -32,11 +32,16 @@ func (d *quick) answer(q *plainQuery, a *loop.Answer) {
 	a.Head = append(a.Head, h.end...)
 	head := int64(len(a.Head) - before)
 	switch {
-	case q.request.Head || len(stored.body) == 0:
+	case q.request.Head || stored.size() == 0:
 		d.tell(q, a, id, head, 0)
-	case len(stored.body) <= quickBody:
+	case stored.piece == nil && len(stored.body) <= quickBody:
 		a.Head = append(a.Head, stored.body...)
 		d.tell(q, a, id, head, int64(len(stored.body)))
+	case stored.piece != nil:
+		a.File, a.At = stored.piece.File()
+		a.Length = stored.piece.Size()
+		stored.claim.enter()
+		a.Sent = d.later(q, a, id, head)
 	default:
 		a.Body = stored.body
 		stored.claim.enter()

@@ -22,6 +22,7 @@ func newStore(limit uint64) (*store, error) {
 		Weigher:       func(_ key, e *entry) uint32 { return e.weight() },
 		OnAtomicDeletion: func(d otter.DeletionEvent[key, *entry]) {
 			d.Value.claim.removed()
+			d.Value.piece.Drop()
 			if d.WasEvicted() {
 				s.evicted.Add(1)
 			}
@@ -48,6 +49,7 @@ func (s *store) peek(k key) *entry {
 
 func (s *store) put(e *entry) {
 	e.claim.stored()
+	e.piece.Keep()
 	s.cache.Set(e.key, e)
 }
 
@@ -66,6 +68,7 @@ func (s *store) replace(e, next *entry) {
 	s.cache.ComputeIfPresent(e.key, func(now *entry) (*entry, otter.ComputeOp) {
 		if now == e {
 			next.claim.stored()
+			next.piece.Keep()
 			return next, otter.WriteOp
 		}
 		return now, otter.CancelOp

@@ -25,7 +25,10 @@ type conn struct {
 	waiting bool
 	head    []byte
 	body    []byte
-	sent    int64 // of body
+	file    int
+	at      int64 // of file
+	left    int64 // of file
+	sent    int64 // of body and file
 	taken   int   // of both since since
 	last    Sent
 
@@ -38,6 +41,10 @@ const patient = 64 << 10
 
 // turn is how much of an answer is sent before others have theirs.
 const turn = 1 << 20
+
+// fileTurn is the same of a file, as much as the system takes at once of it: the
+// more is waiting there, the less there is to do for each part.
+const fileTurn = 8 << 20
 
 // close ends the connection, which no loop has any more.
 func (c *conn) close() {
@@ -86,12 +93,12 @@ func (c *conn) answer(l *loop, b []byte) {
 	a := &l.answer
 	a.Viewer, a.Head = &c.viewer, l.out[:0]
 	for len(b) > 0 {
-		a.Used, a.Body, a.Sent = 0, nil, nil
+		a.Used, a.Body, a.Length, a.Sent = 0, nil, 0, nil
 		switch v := c.door.handler.Answer(b, a); v {
 		case Answered:
 			c.known, c.tries = true, 0
 			b = b[a.Used:]
-			if len(b) > 0 && len(a.Body) == 0 && a.Sent == nil && len(a.Head) < outSize/2 {
+			if len(b) > 0 && a.body() == 0 && a.Sent == nil && len(a.Head) < outSize/2 {
 				continue
 			}
 			if !c.write(l, a, b) {
@@ -145,39 +152,64 @@ func (c *conn) keep(b []byte) {
 // not, rest is kept until it has, or the connection is no more.
 func (c *conn) write(l *loop, a *Answer, rest []byte) bool {
 	n, err := writeBoth(c.fd, a.Head, a.Body)
-	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+	if fatal(err) {
 		c.last = a.Sent
 		l.end(c)
 		return false
 	}
-	if n == len(a.Head)+len(a.Body) {
-		a.Head = l.out[:0]
+	head := min(n, len(a.Head))
+	c.sent, c.file, c.at, c.left = int64(n-head), a.File, a.At, a.Length
+	if n == len(a.Head)+len(a.Body) && c.left > 0 {
+		if _, err := c.sendFile(fileTurn); fatal(err) {
+			c.last = a.Sent
+			l.end(c)
+			return false
+		}
+	}
+	if head == len(a.Head) && c.sent == a.body() {
+		a.Head, c.sent = l.out[:0], 0
 		if a.Sent != nil {
-			a.Sent.Sent(int64(len(a.Body)), true)
+			a.Sent.Sent(a.body(), true)
 			a.Sent = nil
 		}
+		a.Body, a.Length = nil, 0
 		return true
 	}
 	c.keep(rest)
-	c.head, c.body, c.sent, c.last = nil, a.Body, 0, a.Sent
-	if n < len(a.Head) {
-		c.head = append([]byte(nil), a.Head[n:]...)
-	} else {
-		c.sent = int64(n - len(a.Head))
-	}
+	c.body, c.last = a.Body[n-head:], a.Sent
+	c.head = append([]byte(nil), a.Head[head:]...)
 	c.waiting, c.since, c.taken = true, l.now, 0
 	l.watch(c, unix.EPOLLOUT)
 	return false
 }
 
+// fatal reports whether an error is the end of a connection.
+func fatal(err error) bool {
+	return err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+}
+
+// errShort is a file that has fewer bytes than it should.
+var errShort = errors.New("the file is shorter than it was")
+
+// sendFile sends more of the file, at most so much.
+func (c *conn) sendFile(most int64) (int, error) {
+	n, err := unix.Sendfile(c.fd, c.file, &c.at, int(min(c.left, most)))
+	if n = max(n, 0); n == 0 && err == nil {
+		return 0, errShort
+	}
+	c.left -= int64(n)
+	c.sent += int64(n)
+	return n, err
+}
+
 // goOn sends more of what is waiting.
 func (c *conn) goOn(l *loop) {
 	for sent := 0; sent < turn; {
-		n, err := writeBoth(c.fd, c.head, c.body[c.sent:])
+		n, err := c.goOnOnce()
 		if errors.Is(err, unix.EAGAIN) {
 			return
 		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
+		if fatal(err) {
 			l.end(c)
 			return
 		}
@@ -185,14 +217,23 @@ func (c *conn) goOn(l *loop) {
 		if c.taken += n; c.taken >= patient {
 			c.since, c.taken = l.now, 0
 		}
-		k := min(n, len(c.head))
-		c.head = c.head[k:]
-		c.sent += int64(n - k)
-		if len(c.head) == 0 && c.sent == int64(len(c.body)) {
+		if len(c.head) == 0 && len(c.body) == 0 && c.left == 0 {
 			c.over(l)
 			return
 		}
 	}
+}
+
+// goOnOnce sends the head and then the body, or of the file.
+func (c *conn) goOnOnce() (int, error) {
+	if len(c.head) == 0 && len(c.body) == 0 {
+		return c.sendFile(fileTurn)
+	}
+	n, err := writeBoth(c.fd, c.head, c.body)
+	head := min(n, len(c.head))
+	c.head, c.body = c.head[head:], c.body[n-head:]
+	c.sent += int64(n - head)
+	return n, err
 }
 
 // over is called when nothing is waiting any more.
@@ -229,6 +270,8 @@ func rawRead(fd int, b []byte) (int, error) {
 	return result(n, e)
 }
 
+// rawWrite sends b. It does not have the system wait for what follows from a file
+// (MSG_MORE), which would cost twice as much as sending it apart.
 func rawWrite(fd int, b []byte) (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 	return result(n, e)
@@ -242,16 +285,16 @@ func result(n uintptr, e unix.Errno) (int, error) {
 }
 
 // writeBoth writes as much of two slices as the system takes at once.
-func writeBoth(fd int, head, body []byte) (int, error) {
+func writeBoth(fd int, head, body []byte) (n int, err error) {
 	switch {
 	case len(body) == 0:
 		return rawWrite(fd, head)
 	case len(head) == 0 && len(body) <= patient:
 		return rawWrite(fd, body)
 	case len(head) == 0:
-		n, err := unix.Write(fd, body[:min(len(body), turn)])
-		return max(n, 0), err
+		n, err = unix.Write(fd, body[:min(len(body), turn)])
+	default:
+		n, err = unix.Writev(fd, [][]byte{head, body[:min(len(body), turn)]})
 	}
-	n, err := unix.Writev(fd, [][]byte{head, body[:min(len(body), turn)]})
 	return max(n, 0), err
 }

@@ -41,7 +41,15 @@ type Answer struct {
 	Used int    // bytes of the request
 	Body []byte // follows the head; nobody may change it until Sent was called
 	Sent Sent   // nil if nobody wants to know
+
+	// In place of Body, Length bytes of a file from At on. They, and the file, stay
+	// what they are until Sent was called.
+	File       int
+	At, Length int64
 }
+
+// body is the number of bytes that follow the head.
+func (a *Answer) body() int64 { return int64(len(a.Body)) + a.Length }
 
 // Sent is called once the body was taken by the system, or the connection broke
 // off after so many bytes of it.

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // "leave X" by others. It counts what it is told of bodies.
 type lines struct {
 	big      []byte
+	file     *os.File // holds the same
 	complete atomic.Int64
 	broken   atomic.Int64
 	looks    atomic.Int64
@@ -48,6 +51,10 @@ func (h *lines) Answer(in []byte, a *Answer) Verdict {
 		fmt.Sscan(rest, &n)
 		a.Head = append(a.Head, "big\n"...)
 		a.Body, a.Sent = h.big[:n], h
+	case "file":
+		a.Head = append(a.Head, "file\n"...)
+		a.File, a.Sent = int(h.file.Fd()), h
+		fmt.Sscan(rest, &a.At, &a.Length)
 	case "lend":
 		return Lend
 	default:
@@ -84,6 +91,13 @@ func open(t *testing.T, o Options, others func(net.Conn)) *opened {
 		t.Fatal(err)
 	}
 	h := &lines{big: bytes.Repeat([]byte("0123456789abcdef"), 2<<20)}
+	if h.file, err = os.Create(filepath.Join(t.TempDir(), "file")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.file.Write(h.big); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.file.Close() })
 	made := &opened{Door: Listen(l, h, o), lines: h, stop: make(chan struct{}), ended: make(chan struct{})}
 	if made.Door == nil {
 		t.Fatal("there is no loop")
@@ -202,6 +216,29 @@ func TestSlowReader(t *testing.T) {
 	if n := d.complete.Load(); n != 2 {
 		t.Errorf("%d bodies are complete", n)
 	}
+}
+
+// A slow reader gets all of a file, too, and a fast one.
+func TestFile(t *testing.T) {
+	d := open(t, Options{}, nobody)
+	slow := d.dial(t)
+	slow.ask(t, "file 7 30000000\nfile 1 20\necho end\n", "file\n")
+	d.dial(t).ask(t, "echo a\n", "a\n")
+	body := make([]byte, 30_000_000)
+	if _, err := io.ReadFull(slow.in, body); err != nil || !bytes.Equal(body, d.big[7:len(body)+7]) {
+		t.Fatalf("another body, %v", err)
+	}
+	slow.ask(t, "", "file\n")
+	if _, err := io.ReadFull(slow.in, body[:20]); err != nil || !bytes.Equal(body[:20], d.big[1:21]) {
+		t.Fatalf("another body, %v", err)
+	}
+	slow.ask(t, "", "end\n")
+	short := d.dial(t)
+	short.ask(t, "file 33554430 10\n", "file\n")
+	if rest, _ := io.ReadAll(short.in); len(rest) != 2 {
+		t.Errorf("%q of what is not there", rest)
+	}
+	until(t, "told of all", func() bool { return d.complete.Load() == 2 && d.broken.Load() == 1 })
 }
 
 // Who leaves in the midst of a body is told of as such.

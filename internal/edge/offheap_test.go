@@ -1,0 +1,94 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/freshet/freshet"
+)
+
+// renewed4M is an origin of 4 MiB objects, each fetch of which has other bytes,
+// whose hash is their ETag.
+func renewed4M(*http.Request) (*http.Response, error) {
+	body := make([]byte, 4<<20)
+	source := rand.NewChaCha8([32]byte{byte(rand.Uint32()), byte(rand.Uint32()), byte(rand.Uint32()), byte(rand.Uint32())})
+	_, _ = source.Read(body)
+	resp := reply(200, string(body), "Cache-Control", "max-age=1000", "Etag", fmt.Sprintf(`"%x"`, sha256.Sum256(body)))
+	return resp, nil
+}
+
+// Who takes a large body slowly gets all of it, and nothing else, however often
+// its copy is invalidated and replaced meanwhile, and however much memory is
+// asked for; and that comes back.
+func TestLargeBodiesOutliveTheirCopies(t *testing.T) {
+	e := open(t, roundTripper(renewed4M), Config{MemoryLimit: 64 << 20})
+	if e.bodies == nil {
+		t.Skip("bodies are on the heap on this system")
+	}
+	addr := listening(t, e)
+	var slow []*http.Response
+	for i := range 8 {
+		path := fmt.Sprint("/", i%3)
+		get(e, path)
+		settle(t, e)
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: e1.cloudfront.localhost\r\n\r\n", path)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.Header.Get("X-Cache") != "Hit from cloudfront" {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		defer resp.Body.Close()
+		slow = append(slow, resp)
+		if err := e.Invalidate("E1", []freshet.Pattern{"/*"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 60 { // nearly four times what there is room for
+		get(e, fmt.Sprint("/other", i))
+	}
+	runtime.GC()
+	for _, resp := range slow {
+		body, err := io.ReadAll(resp.Body)
+		if sum := fmt.Sprintf(`"%x"`, sha256.Sum256(body)); err != nil || sum != resp.Header.Get("Etag") {
+			t.Fatalf("%d bytes, %v, of %s and not %s", len(body), err, sum, resp.Header.Get("Etag"))
+		}
+	}
+	e.sweep()
+	for end := time.Now().Add(20 * time.Second); e.bodies.Held() > e.limit+e.limit/4; {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are still held", e.bodies.Held())
+		}
+		runtime.GC()
+	}
+}
+
+// Ranges and answers through net/http are of the same bytes as those of loops.
+func TestLargeBodiesThroughNetHTTP(t *testing.T) {
+	e := open(t, roundTripper(renewed4M), Config{})
+	first := get(e, "/a")
+	settle(t, e)
+	whole := get(e, "/a")
+	if xcache(whole) != "Hit" || !bytes.Equal(first.Body.Bytes(), whole.Body.Bytes()) {
+		t.Fatalf("%s of other bytes", xcache(whole))
+	}
+	for _, r := range []struct{ from, to int }{{0, 0}, {5, 70_000}, {65_535, 65_536}, {4<<20 - 3, 4<<20 - 1}} {
+		part := get(e, "/a", "Range", fmt.Sprintf("bytes=%d-%d", r.from, r.to))
+		if part.Code != 206 || !bytes.Equal(part.Body.Bytes(), first.Body.Bytes()[r.from:r.to+1]) {
+			t.Errorf("%+v: %d, other bytes", r, part.Code)
+		}
+	}
+}
