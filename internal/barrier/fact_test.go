@@ -1,7 +1,9 @@
 package barrier
 
 import (
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +83,28 @@ func TestParseRefuses(t *testing.T) {
 		if f, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v; want %q", text, f, err, want)
 		}
+	}
+}
+
+// What the document says can be written can be read.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/release.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Facts\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	example := strings.NewReplacer("NAME:ALIAS", "site:live", "header NAME", "header X-Version", "NAME", "site", " ID ", " E2EXAMPLE1234 ", "URL", "https://origin.example.com/",
+		"VALUE", "v", "REGEXP", "x", "BASE64", "c2hh", "PROGRAM ARGUMENT…", "make check")
+	facts := 0
+	for _, m := range regexp.MustCompile("(?m)^(?:\\| `|      - )((?:"+`lambda|distribution|origin|url|command)\b[^`+"`\n]*)").FindAllStringSubmatch(section, -1) {
+		facts++
+		if f, err := Parse(example.Replace(m[1])); err != nil {
+			t.Errorf("%s: %+v, %v", m[1], f, err)
+		}
+	}
+	if facts != 11 {
+		t.Errorf("%d facts were found", facts)
 	}
 }
 

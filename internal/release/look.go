@@ -143,6 +143,9 @@ func (r *Release) lookAtConcurrency(ctx context.Context, version string, s *Seen
 		case !sight.Holds:
 			s.Shared = sight
 			return nil
+		case sight.Saw != "" && r.unasked != sight.Saw:
+			r.unasked = sight.Saw
+			r.say(Wait, sight.Saw)
 		}
 	}
 	return nil

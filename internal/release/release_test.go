@@ -323,6 +323,23 @@ func TestRefusesBeforeAnythingIsDone(t *testing.T) {
 	}
 }
 
+// What may be missing among the permissions is left out, and said.
+func TestConcurrencyMayNotBeAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("live")
+		w.lambda.Break(func(op string, _ int) *lambdatest.Fault {
+			if op == "GetProvisionedConcurrencyConfig" {
+				return &lambdatest.Fault{Status: 403, Code: "AccessDeniedException"}
+			}
+			return nil
+		})
+		err := w.run(t, -1, nil)
+		if said := strings.Join(w.events, "\n"); err != nil || strings.Count(said, "lambda:GetProvisionedConcurrencyConfig") != 1 {
+			t.Errorf("%v\n%s", err, said)
+		}
+	})
+}
+
 // before does something before a call.
 type before struct {
 	release.Functions

@@ -48,6 +48,7 @@ type Release struct {
 	journal  Journal
 	last     Journal // finished before this one began; zero when none was
 	told     Do
+	unasked  string // what may not be asked, and was said not to
 	updates  int
 	measured time.Time
 }
