@@ -123,7 +123,6 @@ type underWay struct {
 	deadline     time.Time
 	freshWithin  float64
 	example      Example
-	origin, key  string
 }
 
 // Open returns the alarms that an earlier run has kept. dead are the dead

@@ -89,18 +89,18 @@ func (b *Book) step(r journal.Record, now time.Time) {
 	if r.Distribution != "" {
 		delete(b.open, r.ID+" ") // where it goes is known now
 	}
-	switch {
-	case r.State == journal.Stale:
+	switch r.State { //nolint:exhaustive // the others change nothing here
+	case journal.Stale:
 		b.stale[id] = true
-	case r.State == journal.Dead:
+	case journal.Dead:
 		kind := Dead
 		if b.stale[id] {
 			kind = Stale
 		}
 		b.at(kind, r.Distribution).add(o, e)
-	case r.State == journal.Made:
+	case journal.Made:
 		b.at(Dead, "").remove(o)
-	case r.State == journal.Verified:
+	case journal.Verified:
 		for _, a := range b.alarms {
 			if a.Kind != Late && (a.Distribution == r.Distribution || a.Distribution == "" || r.Distribution == "") {
 				a.remove(o)

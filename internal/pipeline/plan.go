@@ -38,25 +38,24 @@ func (p *Pipeline) planFor(ctx context.Context, leaders []*change) []*work {
 	switch {
 	case !ok:
 		return nil
-	case refused != nil && len(leaders) > 1:
+	case refused != "" && len(leaders) > 1:
 		first, second := halves(leaders, in.Targets)
 		return append(p.planFor(ctx, first), p.planFor(ctx, second)...)
 	}
-	saved.Plan, saved.Refused = made, refused != nil
+	saved.Plan, saved.Refused = made, refused != ""
 	w := p.carry(saved, leaders)
-	if refused != nil {
+	if refused != "" {
 		p.refuse(leaders, refusal(made, refused))
 	}
 	return []*work{w}
 }
 
 // refusal is why changes are given up. What was not refused is sent all the same.
-func refusal(made freshet.Plan, refused error) string {
-	text := strings.ReplaceAll(refused.Error(), "\n", "; ")
-	if len(made.Invalidations) > 0 {
-		text += "; it is invalidated at the other distributions"
+func refusal(made freshet.Plan, refused string) string {
+	if len(made.Invalidations) == 0 {
+		return refused
 	}
-	return text
+	return refused + "; it is invalidated at the other distributions"
 }
 
 // batchOf puts changes, and what follows them, into the input of a plan.
@@ -146,7 +145,7 @@ func (p *Pipeline) refuse(changes []*change, reason string) {
 // while one of them is unknown to the driver; a distribution may have come or
 // gone since the targets were found, so they are found anew each time. Where it
 // is refused at a distribution the plan is for the others.
-func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused error, ok bool) {
+func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Plan, refused string, ok bool) {
 	in.Live, in.Terms, in.Inventories = true, &p.cfg.Terms, p.live.inventories(p.router(), p.plans.Go)
 	in.Sure = p.live.sure
 	if in.Attempt > 0 { // what was found stale is not left to tags again
@@ -166,14 +165,14 @@ func (p *Pipeline) makePlan(ctx context.Context, in plan.Input) (made freshet.Pl
 
 // makeWithin makes a plan for all distributions at which there is one within the
 // guard rails. refused says why there is none at the others.
-func makeWithin(in plan.Input) (made freshet.Plan, refused, err error) {
+func makeWithin(in plan.Input) (made freshet.Plan, refused string, err error) {
 	for {
 		made, err = plan.Make(in)
 		var here *plan.Refused
 		if !errors.As(err, &here) {
 			return made, refused, err
 		}
-		refused = errors.Join(refused, here)
+		refused = strings.TrimPrefix(refused+"; "+here.Error(), "; ")
 		in.Targets = slices.DeleteFunc(slices.Clone(in.Targets), func(t freshet.Target) bool { return t.Distribution == here.Distribution })
 	}
 }
@@ -375,15 +374,15 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) []*work 
 	switch {
 	case !ok:
 		return nil
-	case refused != nil && len(stale) > 1:
+	case refused != "" && len(stale) > 1:
 		first, second := halves(stale, in.Targets)
 		return append(p.again(ctx, w, first), p.again(ctx, w, second)...)
-	case refused != nil && len(made.Invalidations) == 0:
+	case refused != "" && len(made.Invalidations) == 0:
 		p.refuse(stale, refusal(made, refused))
 		p.stay(stale, !w.Refused)
 		return nil
 	}
-	saved.Plan, saved.Refused = made, refused != nil
+	saved.Plan, saved.Refused = made, refused != ""
 	if !p.persist(ctx, "write the plan", func() error { return p.cfg.Journal.SavePlan(ctx, saved) }) {
 		return nil
 	}
@@ -391,7 +390,7 @@ func (p *Pipeline) again(ctx context.Context, w *work, stale []*change) []*work 
 		return nil
 	}
 	next := p.carry(saved, stale)
-	if refused != nil {
+	if refused != "" {
 		p.refuse(stale, refusal(made, refused))
 	}
 	return []*work{next}
