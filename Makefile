@@ -98,6 +98,11 @@ bench-edge: build ## the edge beside nginx, HAProxy, Varnish and Traffic Server,
 bench-lambda: ## our Lambda function beside a Python one with boto3, in turns: start, time, processor, memory, calls
 	go test -run '^$$' -bench '^BenchmarkLambda$$' -benchtime 1x -timeout 30m ./internal/e2e </dev/null
 
+# Not part of test: it takes both cores and 10 GB for a quarter of an hour.
+.PHONY: bench-deploy
+bench-deploy: ## deploys beside aws s3 sync and rclone: time, processor, requests, memory; BENCH_RCLONE='/path/of/another …' adds others
+	go test -run '^$$' -bench '^BenchmarkDeploy$$' -benchtime 1x -timeout 60m ./internal/e2e </dev/null
+
 .PHONY: soak
 soak: ## the tests SOAKS (10) times over, shuffled, then the edge's model and the whole program for long, all with the race detector; FRESHET_SOAK_FOR=1h is how long for the last two
 	go test -race -shuffle=on -count=$(SOAKS) -timeout 3h ./... </dev/null

@@ -193,7 +193,7 @@ func TestManifest(t *testing.T) {
 	}
 	for _, change := range []func(*deploy.Present){
 		func(p *deploy.Present) { p.ETag = "other" },
-		func(p *deploy.Present) { p.Modified = 10 },
+		func(p *deploy.Present) { p.Modified = 11 },
 	} {
 		again := []deploy.Present{{Key: "b", ETag: "e-2", Size: 1, Modified: 9}}
 		change(&again[0])

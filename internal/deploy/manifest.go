@@ -55,7 +55,7 @@ func Know(have []Present, m *Manifest, unfinished *Deploy) {
 	}
 	for i := range have {
 		p := &have[i]
-		if r := known[p.Key]; r != nil && r.ETag == p.ETag && p.Modified <= r.At {
+		if r := known[p.Key]; r != nil && r.ETag == p.ETag && p.Modified <= r.At+lag {
 			p.Hash, p.Form, p.Served = r.Hash, r.Form, &r.Served
 		}
 	}
@@ -84,6 +84,10 @@ func (d *Deploy) recognize(have []Present) {
 		}
 	}
 }
+
+// lag is by how many seconds the clock of a store's answers may be behind that of
+// its objects: servers look at it once a second.
+const lag = 1
 
 // Encode writes a document as gzipped JSON.
 func Encode(v any) ([]byte, error) {

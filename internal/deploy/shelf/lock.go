@@ -166,7 +166,7 @@ func (l *Lock) Keep(ctx context.Context) error {
 			renewed = begun
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrChanged) || time.Since(renewed) > l.lease*3/4:
+		case errors.Is(err, ErrChanged) || time.Since(renewed)+l.lease/4 >= l.lease:
 			return fmt.Errorf("%w (%w)", ErrLost, err)
 		}
 	}
