@@ -27,6 +27,7 @@ type Planner struct {
 	Terms         plan.Terms
 	Warnings      []string // about the distributions' files
 	Inventories   map[string]*inventory.Inventory
+	Sure          func(freshet.Target) []string // see plan.Input; nil: what the inventories have
 
 	loaded   load.Result // from the distributions' files
 	scripts  *scripts
@@ -81,9 +82,14 @@ func (p *Planner) prepare(cfg config.Config) error {
 // Holds takes in what a bucket holds, keys and sizes, as what is live at the
 // distributions.
 func (p *Planner) Holds(bucket string, objects iter.Seq2[string, int64]) {
+	p.HoldsTagged(bucket, objects, nil)
+}
+
+// HoldsTagged also knows by key which cache tags an object's copies may carry.
+func (p *Planner) HoldsTagged(bucket string, objects iter.Seq2[string, int64], tags map[string][]string) {
 	b := &stocking{planner: p, builders: make(map[string]*inventory.Builder)}
 	for key, size := range objects {
-		b.add(listing.Object{Bucket: bucket, Key: key, Size: size})
+		b.add(listing.Object{Bucket: bucket, Key: key, Size: size, Tags: tags[key]})
 	}
 	b.finish()
 }
@@ -125,7 +131,7 @@ func names(files []config.DistributionFile) string {
 
 // Make plans changes, as freshet up would if live is set.
 func (p *Planner) Make(changes []freshet.Change, live bool) (freshet.Plan, error) {
-	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories, Live: live}
+	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories, Sure: p.Sure, Live: live}
 	for _, d := range p.Distributions {
 		profile := cloudfront.ProfileOf(d.ID, d.Hosts())
 		profile.Tags = d.Config.CacheTagConfig != nil

@@ -215,6 +215,9 @@ func (c *deployCmd) run(ctx context.Context, t terminal, site *deploySite, p *co
 	if err != nil {
 		return err
 	}
+	if err := site.clear(ctx, results); err != nil { // the next deploy invalidates by path
+		show.note("freshet: what is known of cache tags is not written down: %v", err)
+	}
 	return c.report(t, site, p, results, show)
 }
 

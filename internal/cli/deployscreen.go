@@ -201,7 +201,7 @@ func (c *deployCmd) show(t terminal, s *deploySite, p *conduct.Prepared) error {
 	d := p.Deploy
 	if d != nil && d.Elsewhere && d.Plan == nil && s.planner != nil {
 		// What follows the bucket plans for itself, alike but for the references.
-		s.planner.Holds(s.bucket, presentKeys(p.Have()))
+		s.believe(p.Have())
 		made, err := s.planner.Make(d.Changes, true)
 		if err != nil {
 			return err

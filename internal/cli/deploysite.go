@@ -73,6 +73,7 @@ type deploySite struct {
 	because string
 	planner *app.Planner // nil where no distribution is known
 	driver  cdn.Driver   // nil unless mode is bySelf
+	tags    *deployTags  // nil where no distribution has cache tags
 }
 
 // open finds out what there is; nothing is changed.
@@ -205,6 +206,7 @@ func (f freshening) decide(ctx context.Context, s *deploySite, p place, dry bool
 	if s.planner, err = app.PlannerOf(found, s.cfg); err != nil {
 		return err
 	}
+	s.tags = tagsOf(ctx, api, found, s.shelf)
 	return f.drive(ctx, s, p)
 }
 

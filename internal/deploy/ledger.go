@@ -27,7 +27,7 @@ type Ledger struct {
 type Cleared struct {
 	Key  string `json:"k"`
 	ETag string `json:"e"`
-	At   int64  `json:"t"` // as a manifest's
+	At   int64  `json:"t"` // when it was stored, as listings say
 	Tags string `json:"g"` // lines of freshet.TagLine
 }
 
@@ -55,34 +55,37 @@ func (l *Ledger) Sure(era string, have []Present) map[string]string {
 	}
 	sure := make(map[string]string)
 	for i := range have {
-		if c, ok := cleared[have[i].Key]; ok && c.ETag == have[i].ETag && have[i].Modified <= c.At {
+		if c, ok := cleared[have[i].Key]; ok && c.ETag == have[i].ETag && c.At == have[i].Modified {
 			sure[c.Key] = c.Tags
 		}
 	}
 	return sure
 }
 
-// After is the Ledger once a deploy is completed, whose manifest is m. everywhere
-// reports whether something of a key was invalidated wherever it is cached with
-// tags. l may be nil.
-func (l *Ledger) After(era string, d *Deploy, m *Manifest, headers []string, everywhere func(key string) bool) *Ledger {
+// After is the Ledger once a deploy is completed, whose manifest is m and after
+// which the bucket has what was listed. everywhere reports whether something of a
+// key was invalidated wherever it is cached with tags. l may be nil.
+func (l *Ledger) After(era string, d *Deploy, m *Manifest, listed []Present, headers []string, everywhere func(key string) bool) *Ledger {
 	cleared := make(map[string]Cleared)
 	if l != nil && l.Era == era {
 		for _, c := range l.Cleared {
 			cleared[c.Key] = c
 		}
 	}
-	known := m.Index()
+	known, there := m.Index(), make(map[string]*Present, len(listed))
+	for i := range listed {
+		there[listed[i].Key] = &listed[i]
+	}
 	for _, c := range d.Changes { // of deploys that died, too
 		delete(cleared, c.Key)
 	}
 	for _, s := range d.Steps {
-		r := known[s.Object.Key]
-		if s.Op == Delete || r == nil || !everywhere(r.Key) {
+		r, p := known[s.Object.Key], there[s.Object.Key]
+		if s.Op == Delete || r == nil || p == nil || p.ETag != r.ETag || !everywhere(r.Key) {
 			continue
 		}
 		if tags := r.Served.Lines(headers); tags != "" {
-			cleared[r.Key] = Cleared{r.Key, r.ETag, r.At, tags}
+			cleared[r.Key] = Cleared{r.Key, r.ETag, p.Modified, tags}
 		}
 	}
 	after := &Ledger{Format: ledgerFormat, Era: era}

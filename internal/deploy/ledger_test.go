@@ -94,7 +94,7 @@ func (s *siteOfOne) deploy(t *rapid.T, served deploy.Served) {
 		return
 	}
 	m := &deploy.Manifest{Records: []deploy.Record{{Key: "k", ETag: fmt.Sprint(s.etag), At: s.clock, Served: served}}}
-	s.ledger = s.ledger.After(era, d, m, s.headers, func(string) bool { return true })
+	s.ledger = s.ledger.After(era, d, m, s.present(), s.headers, func(string) bool { return true })
 }
 
 // TestNoDeployLeavesAStaleCopy in small worlds of every kind.
@@ -133,13 +133,16 @@ func TestOnlyWhatWasInvalidatedEverywhereIsCleared(t *testing.T) {
 		Steps: []deploy.Step{
 			{Op: deploy.Put, Object: deploy.Object{Key: "here"}}, {Op: deploy.Put, Object: deploy.Object{Key: "elsewhere"}},
 			{Op: deploy.Put, Object: deploy.Object{Key: "plain"}}, {Op: deploy.Delete, Object: deploy.Object{Key: "gone"}},
+			{Op: deploy.Put, Object: deploy.Object{Key: "overwritten"}}, {Op: deploy.Put, Object: deploy.Object{Key: "lost"}},
 		},
 		Changes: []freshet.Change{{Key: "here"}, {Key: "elsewhere"}, {Key: "plain"}, {Key: "gone"}, {Key: "left behind"}},
 	}
 	m := &deploy.Manifest{Records: []deploy.Record{
 		{Key: "here", ETag: "1", At: 1, Served: tagged("t")}, {Key: "elsewhere", ETag: "1", At: 1, Served: tagged("t")},
 		{Key: "plain", ETag: "1", At: 1}, {Key: "kept", ETag: "0", At: 0, Served: tagged("t")}, {Key: "gone", ETag: "1", At: 1, Served: tagged("t")},
+		{Key: "overwritten", ETag: "1", At: 1, Served: tagged("t")}, {Key: "lost", ETag: "1", At: 1, Served: tagged("t")},
 	}}
+	listed := []deploy.Present{{Key: "here", ETag: "1"}, {Key: "elsewhere", ETag: "1"}, {Key: "plain", ETag: "1"}, {Key: "kept", ETag: "0"}, {Key: "overwritten", ETag: "2"}}
 	var before *deploy.Ledger
 	old := &deploy.Ledger{Era: "e", Cleared: []deploy.Cleared{{Key: "kept", ETag: "0"}, {Key: "gone"}, {Key: "left behind"}, {Key: "plain"}}}
 	everywhere := func(key string) bool { return key != "elsewhere" }
@@ -150,11 +153,11 @@ func TestOnlyWhatWasInvalidatedEverywhereIsCleared(t *testing.T) {
 		return keys
 	}
 	for era, want := range map[string][]string{"e": {"here", "kept"}, "another": {"here"}} {
-		if got := keys(old.After(era, d, m, []string{tagHeader}, everywhere)); !slices.Equal(got, want) {
+		if got := keys(old.After(era, d, m, listed, []string{tagHeader}, everywhere)); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", era, got, want)
 		}
 	}
-	if got := keys(before.After("e", d, m, []string{tagHeader}, everywhere)); !slices.Equal(got, []string{"here"}) {
+	if got := keys(before.After("e", d, m, listed, []string{tagHeader}, everywhere)); !slices.Equal(got, []string{"here"}) {
 		t.Errorf("the first: %q", got)
 	}
 	if got := old.Sure("", []deploy.Present{{Key: "kept", ETag: "0"}}); len(got) > 0 {

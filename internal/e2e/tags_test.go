@@ -1,11 +1,15 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
@@ -94,7 +98,18 @@ func (s *tagged) configure(header string) {
 		s.t.Fatal(err)
 	}
 	built.DistributionConfig.CacheTagConfig = &types.CacheTagConfig{HeaderName: &header}
+	defer s.deployed()
 	if _, err := c.UpdateDistribution(ctx, &cloudfront.UpdateDistributionInput{Id: &s.Distribution, IfMatch: built.ETag, DistributionConfig: built.DistributionConfig}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// deployed waits until all edges have the configuration.
+func (s *tagged) deployed() {
+	s.t.Helper()
+	c := s.cloudfront(s.t)
+	waiter := cloudfront.NewDistributionDeployedWaiter(c, func(o *cloudfront.DistributionDeployedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, 50*time.Millisecond })
+	if err := waiter.Wait(s.t.Context(), &cloudfront.GetDistributionInput{Id: &s.Distribution}, patience); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -137,4 +152,95 @@ func TestPromiseLeastCostByTags(t *testing.T) {
 	both := map[string]string{"cache-tag": "home", "surrogate": "other"}
 	s.byPath("cached with the tags of another header", s.publish("another header", pages, both))
 	s.byTags("with the tags of the new one", s.publish("another header, again", pages, both), "#other")
+}
+
+// deployed is what freshet deploy --json says, as far as this test looks at it.
+type deployed struct {
+	Deploy struct {
+		Phase string
+		Plan  struct {
+			Invalidations []struct {
+				Patterns []string
+				Targets  []struct{ Key, Pattern string }
+			}
+		}
+	}
+}
+
+// deploy deploys dir and returns the patterns of its invalidations.
+func (s *tagged) deploy(dir, rules string) (patterns []string) {
+	s.t.Helper()
+	var said deployed
+	out := s.run(s.t, "deploy", dir, "s3://"+s.Bucket, "--invalidate", "self", "--json", "--rules", rules)
+	if err := json.Unmarshal([]byte(out), &said); err != nil || said.Deploy.Phase != verified {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	for _, inv := range said.Deploy.Plan.Invalidations {
+		patterns = append(patterns, inv.Patterns...)
+	}
+	slices.Sort(patterns)
+	return patterns
+}
+
+// A deploy that invalidates by itself relies on the tags that it knows every copy
+// to carry: of objects that it sent and invalidated, under the configuration that
+// is still in force, and that nobody else has written since.
+func TestPromiseDeploysRelyOnTags(t *testing.T) {
+	f := start(t, options{})
+	s := &tagged{running: f, t: t, pages: map[string]string{}, view: f.viewer(t)}
+	dir := t.TempDir()
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	site := func(version string) {
+		for i := range 12 {
+			key := fmt.Sprintf("%c/page%d.txt", 'a'+i, i)
+			s.pages[key] = version + " of " + key
+			write(filepath.Join(dir, key), s.pages[key])
+		}
+	}
+	for i := range 90 {
+		write(filepath.Join(dir, fmt.Sprintf("%c/other%d.txt", 'a'+i%12, i)), "other")
+	}
+	paths := func(when string, patterns []string, want int) {
+		t.Helper()
+		if len(patterns) != want || slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, "#") }) {
+			t.Errorf("%s: %q, want %d paths", when, patterns, want)
+		}
+		s.fresh(when)
+	}
+	tags := func(when string, patterns []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(patterns, want) {
+			t.Errorf("%s: %q, want %q", when, patterns, want)
+		}
+		s.fresh(when)
+	}
+	write(rules, "rules: []\n")
+	site("first")
+	s.deploy(dir, rules)
+	s.configure("x-amz-meta-cache-tag")
+	write(rules, "rules:\n  - match: \"**/page*\"\n    tags: [home]\n")
+	paths("tagged", s.deploy(dir, rules), 12)
+	site("second")
+	tags("tagged before", s.deploy(dir, rules), "#home")
+	site("third")
+	tags("and again", s.deploy(dir, rules), "#home")
+
+	f.mustPut(t, f.s3(t), "c/page2.txt", "by hand")
+	site("fourth")
+	tags("one was written by hand", s.deploy(dir, rules), "#home", "/c/page2.txt")
+
+	s.configure("x-amz-meta-cache-tag") // the same, and yet caches may have had another in between
+	site("fifth")
+	paths("configured anew", s.deploy(dir, rules), 12)
+	site("sixth")
+	tags("and once more", s.deploy(dir, rules), "#home")
 }
