@@ -14,6 +14,22 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   tags                = var.tags
 }
 
+resource "aws_cloudwatch_metric_alarm" "age" {
+  alarm_name          = "${var.name}-age"
+  alarm_description   = "Changes wait too long in the queue"
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateAgeOfOldestMessage"
+  dimensions          = { QueueName = aws_sqs_queue.changes.name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  threshold           = var.fresh_within
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topics
+  tags                = var.tags
+}
+
 resource "aws_cloudwatch_metric_alarm" "accepted" {
   alarm_name          = "${var.name}-accepted"
   alarm_description   = "CloudFront accepts invalidations too long after the change"

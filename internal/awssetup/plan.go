@@ -21,12 +21,15 @@ const (
 	Role            Kind = "role"
 	Function        Kind = "function"
 	Source          Kind = "event source mapping"
+	DeadAlarm       Kind = "dead-letter alarm"
+	AgeAlarm        Kind = "age alarm"
+	LateAlarm       Kind = "fresh-within alarm"
 	BucketRule      Kind = "notification rule"
 )
 
 // Kinds are all of them, in the order in which they are made.
 func Kinds() []Kind {
-	return []Kind{DeadLetterQueue, Queue, QuotaTable, Logs, Role, Function, Source, BucketRule}
+	return []Kind{DeadLetterQueue, Queue, QuotaTable, Logs, Role, Function, Source, DeadAlarm, AgeAlarm, LateAlarm, BucketRule}
 }
 
 // Resource is what is to be. Its properties are compared with those that are
@@ -97,7 +100,7 @@ func (s Site) Resources(codeHash string) ([]Resource, error) {
 	if s.Table != "" {
 		all = append(all, Resource{QuotaTable, s.Table, map[string]string{PropertyKey: "id S HASH"}})
 	}
-	return append(all,
+	all = append(all,
 		Resource{Logs, s.LogGroup(), map[string]string{PropertyRetention: strconv.Itoa(retentionDays)}},
 		Resource{Role, s.Name, map[string]string{PropertyTrust: trust, PropertyPolicy: role}},
 		s.function(codeHash),
@@ -105,13 +108,14 @@ func (s Site) Resources(codeHash string) ([]Resource, error) {
 			PropertyBatch: strconv.Itoa(batchSize), PropertyWindow: strconv.Itoa(batchWindow), PropertyState: "Enabled",
 			PropertyResponse: "ReportBatchItemFailures", PropertyScaling: strconv.Itoa(max(leastScaling, s.Concurrency)),
 		}},
-		Resource{BucketRule, s.RuleID(), map[string]string{PropertyRule: s.Rule().text()}},
-	), nil
+	)
+	all = append(all, s.alarms()...)
+	return append(all, Resource{BucketRule, s.RuleID(), map[string]string{PropertyRule: s.Rule().text()}}), nil
 }
 
 func (s Site) function(codeHash string) Resource {
 	properties := map[string]string{
-		PropertyRole: s.RoleARN(), PropertyRuntime: runtime, PropertyHandler: handler, PropertyArch: architecture,
+		PropertyRole: s.RoleARN(), PropertyRuntime: runtime, PropertyHandler: handler, PropertyArch: s.Architecture,
 		PropertyMemory: strconv.Itoa(memory), PropertyTimeout: strconv.Itoa(timeout), PropertyConcurrency: strconv.Itoa(s.Concurrency),
 	}
 	for _, name := range Variables() {
@@ -171,13 +175,24 @@ func (s Site) Plan(want []Resource, seen map[Kind]Seen) ([]Step, error) {
 		step := Step{Do: Keep, Kind: w.Kind, Name: w.Name, Changes: differences(w.Properties, is.Properties), Want: w}
 		if len(step.Changes) > 0 {
 			step.Do = Change
-			if w.Kind == QuotaTable {
-				return nil, fmt.Errorf("the table %s has another key than id, a string: give another --table", w.Name)
+			if err := unchangeable(w, is, step.Changes); err != nil {
+				return nil, err
 			}
 		}
 		steps = append(steps, step)
 	}
 	return steps, nil
+}
+
+// unchangeable is what a change would need that was not given, or cannot be.
+func unchangeable(w Resource, is Seen, changes []string) error {
+	switch {
+	case w.Kind == QuotaTable:
+		return fmt.Errorf("the table %s has another key than id, a string: give another --table", w.Name)
+	case w.Kind == Function && slices.Contains(changes, PropertyArch) && w.Properties[PropertyCode] == "":
+		return fmt.Errorf("the function %s is for %s: give a --zip for %s, or --architecture %[2]s", w.Name, is.Properties[PropertyArch], w.Properties[PropertyArch])
+	}
+	return nil
 }
 
 // Compare says what is there and what differs, and refuses nothing.

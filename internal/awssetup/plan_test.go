@@ -66,7 +66,7 @@ func TestWhatDiffersIsNamed(t *testing.T) {
 	seen := made(s, wanted(t, s, "hash"))
 	other := site(func(s *awssetup.Site) { s.Distributions, s.Prefix = []string{"E9"}, "site/" })
 	steps, err := other.Plan(wanted(t, other, "other"), seen)
-	if got := does(steps); err != nil || got != "keep dead-letter queue; keep queue; keep log group; change role (policy); change function (FRESHET_DISTRIBUTIONS, code); keep event source mapping; change notification rule (rule)" {
+	if got := does(steps); err != nil || got != "keep dead-letter queue; keep queue; keep log group; change role (policy); change function (FRESHET_DISTRIBUTIONS, code); keep event source mapping; keep dead-letter alarm; keep age alarm; keep fresh-within alarm; change notification rule (rule)" {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -127,7 +127,7 @@ func TestTheFirstTimeTakesAZip(t *testing.T) {
 func TestRemovalBeginsAtTheBucket(t *testing.T) {
 	s := site(nil)
 	want := wanted(t, s, "hash")
-	if got := does(s.Removal(want, made(s, want))); got != "delete notification rule; delete event source mapping; delete function; delete role; delete log group; delete queue; delete dead-letter queue" {
+	if got := does(s.Removal(want, made(s, want))); got != "delete notification rule; delete fresh-within alarm; delete age alarm; delete dead-letter alarm; delete event source mapping; delete function; delete role; delete log group; delete queue; delete dead-letter queue" {
 		t.Error(got)
 	}
 	if got := s.Removal(want, nil); len(got) > 0 {
@@ -142,7 +142,7 @@ func TestCompare(t *testing.T) {
 	delete(seen, awssetup.Source)
 	seen[awssetup.Role] = awssetup.Seen{}
 	seen[awssetup.Function].Properties[awssetup.PropertyMemory] = "128"
-	if got := does(s.Compare(want, seen)); got != "keep dead-letter queue; keep queue; keep log group; foreign role; change function (memory); missing event source mapping; keep notification rule" {
+	if got := does(s.Compare(want, seen)); got != "keep dead-letter queue; keep queue; keep log group; foreign role; change function (memory); missing event source mapping; keep dead-letter alarm; keep age alarm; keep fresh-within alarm; keep notification rule" {
 		t.Error(got)
 	}
 }

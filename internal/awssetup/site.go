@@ -26,7 +26,16 @@ type Site struct {
 	CodePipeline   bool     // the function is an action of a pipeline
 	CodeCommit     []string // repositories whose differences the function reads
 	Concurrency    int      // at most so many at a time; zero is 1, or 5 with a table
+	Architecture   string   // of the function: arm64 or x86_64; empty is arm64
+	AlarmTopic     string   // ARN of the SNS topic that is told of alarms; empty: nobody is
+	FreshWithin    int      // seconds after which a change that waits raises an alarm; zero is 60
 }
+
+// The architectures that Lambda has.
+const (
+	ARM64 = "arm64"
+	X8664 = "x86_64"
+)
 
 // What is the same in every installation.
 const (
@@ -36,7 +45,6 @@ const (
 
 	runtime        = "provided.al2023"
 	handler        = "bootstrap"
-	architecture   = "arm64"
 	memory         = 256  // MB
 	timeout        = 60   // seconds
 	batchSize      = 1000 // messages
@@ -77,6 +85,12 @@ func (s Site) WithDefaults() Site {
 	}
 	if s.Partition == "" {
 		s.Partition = PartitionOf(s.Region)
+	}
+	if s.Architecture == "" {
+		s.Architecture = ARM64
+	}
+	if s.FreshWithin == 0 {
+		s.FreshWithin = defaultFreshWithin
 	}
 	if s.Concurrency == 0 {
 		s.Concurrency = 1
@@ -122,10 +136,8 @@ func (s Site) Check() error {
 	for _, r := range s.CodeCommit {
 		demand(isRepository(r), "repository: %q is no name of a CodeCommit repository", r)
 	}
-	if err := s.checkConfig(); err != nil {
-		problems = append(problems, err)
-	}
-	return errors.Join(problems...)
+	demand(s.Architecture == ARM64 || s.Architecture == X8664, "architecture: %q is neither %s nor %s", s.Architecture, ARM64, X8664)
+	return errors.Join(append(problems, s.checkConfig(), s.checkAlarms())...)
 }
 
 func (s Site) checkConfig() error {

@@ -46,7 +46,7 @@ func Template() ([]byte, error) {
 // templated is a site of parameters: in a template, ${X} is the value of X.
 var templated = Site{
 	Name: "${Name}", Bucket: "${BucketName}", Distributions: []string{"${DistributionId}"},
-	Account: "${AWS::AccountId}", Region: "${AWS::Region}", Partition: "${AWS::Partition}",
+	Architecture: ARM64, Account: "${AWS::AccountId}", Region: "${AWS::Region}", Partition: "${AWS::Partition}",
 }
 
 // withParameter finds JSON strings in which a parameter stands. No string of a
@@ -95,6 +95,7 @@ func parameters() object {
 		"Concurrency":    number("Functions at a time; more than one only with a table", 1, 1),
 		"LogRetention":   object{"Type": "Number", "Description": "Days for which logs are kept", "Default": retentionDays, "AllowedValues": list{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365}},
 		"FreshWithin":    number("Seconds within which 99 of 100 changes are to be accepted by CloudFront", 60, 1),
+		"Architecture":   object{"Type": "String", "Description": "What the zip is built for", "Default": ARM64, "AllowedValues": list{ARM64, X8664}},
 		"AlarmTopic":     text("ARN of an SNS topic that is told of alarms", "", ""),
 	}
 }
@@ -147,7 +148,7 @@ func function(s Site) object {
 			"PolicyName": DefaultName + "-quota", "RoleName": ref("Role"), "PolicyDocument": table.TablePolicy(),
 		}},
 		"Function": object{"Type": "AWS::Lambda::Function", "DependsOn": list{"Logs"}, "Properties": object{
-			"FunctionName": s.Name, "Role": arnOf("Role"), "Runtime": runtime, "Handler": handler, "Architectures": list{architecture},
+			"FunctionName": s.Name, "Role": arnOf("Role"), "Runtime": runtime, "Handler": handler, "Architectures": list{ref("Architecture")},
 			"MemorySize": memory, "Timeout": timeout, "ReservedConcurrentExecutions": ref("Concurrency"),
 			"Code": object{"S3Bucket": ref("CodeBucket"), "S3Key": ref("CodeKey")},
 			"Environment": object{"Variables": object{
@@ -167,27 +168,34 @@ func alarms() object {
 		return object{"Type": "AWS::CloudWatch::Alarm", "Properties": object{
 			"AlarmDescription": about, "Namespace": Namespace, "MetricName": metric,
 			"Dimensions":        list{object{"Name": "FunctionName", "Value": ref("Function")}},
-			"ExtendedStatistic": "p99", "Period": 300, "EvaluationPeriods": 1, "Threshold": ref("FreshWithin"),
+			"ExtendedStatistic": "p99", "Period": AlarmSeconds, "EvaluationPeriods": 1, "Threshold": ref("FreshWithin"),
 			"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
 			"AlarmActions": ifOnly("HasTopic", list{ref("AlarmTopic")}),
 		}}
 	}
 	return object{
 		"DeadLetterAlarm": object{"Type": "AWS::CloudWatch::Alarm", "Properties": object{
-			"AlarmDescription": "Changes that could not be invalidated lie in the dead-letter queue",
+			"AlarmDescription": aboutDead,
 			"Namespace":        "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible",
 			"Dimensions": list{object{"Name": "QueueName", "Value": object{"Fn::GetAtt": list{"DeadLetters", "QueueName"}}}},
-			"Statistic":  "Maximum", "Period": 300, "EvaluationPeriods": 1, "Threshold": 0,
+			"Statistic":  "Maximum", "Period": AlarmSeconds, "EvaluationPeriods": 1, "Threshold": 0,
 			"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
 			"AlarmActions": ifOnly("HasTopic", list{ref("AlarmTopic")}),
 		}},
-		"AcceptedAlarm": late("AcceptedWithin", "CloudFront accepts invalidations too long after the change"),
+		"AgeAlarm": object{"Type": "AWS::CloudWatch::Alarm", "Properties": object{
+			"AlarmDescription": aboutAge, "Namespace": "AWS/SQS", "MetricName": "ApproximateAgeOfOldestMessage",
+			"Dimensions": list{object{"Name": "QueueName", "Value": object{"Fn::GetAtt": list{"Queue", "QueueName"}}}},
+			"Statistic":  "Maximum", "Period": AlarmSeconds, "EvaluationPeriods": 1, "Threshold": ref("FreshWithin"),
+			"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+			"AlarmActions": ifOnly("HasTopic", list{ref("AlarmTopic")}),
+		}},
+		"AcceptedAlarm": late("AcceptedWithin", aboutLate),
 		"FreshAlarm":    late("FreshWithin", "Invalidations are completed too long after the change; only measured with FRESHET_WAIT=completed"),
 		"FailedAlarm": object{"Type": "AWS::CloudWatch::Alarm", "Properties": object{
 			"AlarmDescription": "Changes have failed for a quarter of an hour; they are still tried again",
 			"Namespace":        Namespace, "MetricName": "Failed",
 			"Dimensions": list{object{"Name": "FunctionName", "Value": ref("Function")}},
-			"Statistic":  "Sum", "Period": 300, "EvaluationPeriods": 3, "Threshold": 0,
+			"Statistic":  "Sum", "Period": AlarmSeconds, "EvaluationPeriods": 3, "Threshold": 0,
 			"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
 			"AlarmActions": ifOnly("HasTopic", list{ref("AlarmTopic")}),
 		}},

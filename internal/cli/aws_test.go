@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -110,6 +111,7 @@ func someAccount(t *testing.T, cfg aws.Config) (*s3.Client, types.QueueConfigura
 
 // TestInstall goes the whole way, in an account in which there is something.
 func TestInstall(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", newAlarms(t).URL)
 	cfg := moto(t)
 	buckets, theirs := someAccount(t, cfg)
 	run := func(code int, want, args string) {
@@ -135,7 +137,7 @@ func TestInstall(t *testing.T) {
 	}
 	file := zipped(t, "one")
 	const site = "install --bucket www --prefix site/ --distribution E2EXAMPLE1234 "
-	const none = "missing dead-letter queue freshet-dead\nmissing queue freshet\nmissing log group /aws/lambda/freshet\nmissing role freshet\nmissing function freshet\nmissing event source mapping freshet\nmissing notification rule freshet-freshet\n0 waiting, 0 dead letters"
+	const none = "missing dead-letter queue freshet-dead\nmissing queue freshet\nmissing log group /aws/lambda/freshet\nmissing role freshet\nmissing function freshet\nmissing event source mapping freshet\nmissing dead-letter alarm freshet-dead-letters\nmissing age alarm freshet-age\nmissing fresh-within alarm freshet-accepted\nmissing notification rule freshet-freshet\n0 waiting, 0 dead letters"
 	all := func(what string) string { return strings.ReplaceAll(strings.Split(none, "\n0 ")[0], "missing", what) }
 
 	run(1, none, "status --bucket www")
@@ -159,6 +161,18 @@ func TestInstall(t *testing.T) {
 	run(0, "change function freshet: code\n", site+"--table quota --distribution E3 --yes --zip "+zipped(t, "two"))
 	run(0, "keep function freshet", "status --bucket www")
 
+	const topic = "--alarm-topic arn:aws:sns:eu-west-1:123456789012:alarms --fresh-within 2m "
+	run(2, `"topic" is no ARN of an SNS topic`, site+"--alarm-topic topic")
+	run(0, "change dead-letter alarm freshet-dead-letters: topic\nchange age alarm freshet-age: threshold, topic", site+"--table quota --distribution E3 --yes "+topic)
+	run(0, "keep dead-letter alarm freshet-dead-letters\nkeep age alarm freshet-age\nkeep fresh-within alarm", "status --bucket www")
+	alarms, err := cloudwatch.NewFromConfig(cfg).DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{AlarmNames: []string{"freshet-dead-letters", "freshet-age"}})
+	if err != nil || len(alarms.MetricAlarms) != 2 || *alarms.MetricAlarms[0].Threshold+*alarms.MetricAlarms[1].Threshold != 120 || alarms.MetricAlarms[0].AlarmActions[0] != strings.Fields(topic)[1] {
+		t.Errorf("alarms: %+v, %v", alarms, err)
+	}
+	run(1, "is for arm64: give a --zip for x86_64", site+"--table quota --distribution E3 --architecture x86_64 "+topic)
+	run(0, "change function freshet: architecture, code", site+"--table quota --distribution E3 --yes --architecture x86_64 "+topic+"--zip "+zipped(t, "three"))
+	run(0, "keep function freshet", "status --bucket www")
+
 	memory := &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("freshet"), MemorySize: aws.Int32(128)}
 	if _, err := lambda.NewFromConfig(cfg).UpdateFunctionConfiguration(t.Context(), memory); err != nil {
 		t.Fatal(err)
@@ -173,11 +187,35 @@ func TestInstall(t *testing.T) {
 	run(0, "keep notification rule freshet-freshet", "install --bucket www --prefix site/ --only-notifications")
 
 	run(1, "nothing was done", "uninstall --bucket www")
-	run(0, "delete notification rule freshet-freshet\ndelete event source mapping freshet\ndelete function freshet\ndelete role freshet\ndelete log group /aws/lambda/freshet\ndelete table quota\ndelete queue freshet\ndelete dead-letter queue freshet-dead", "uninstall --bucket www --yes")
+	run(0, "delete notification rule freshet-freshet\ndelete fresh-within alarm freshet-accepted\ndelete age alarm freshet-age\ndelete dead-letter alarm freshet-dead-letters\ndelete event source mapping freshet\ndelete function freshet\ndelete role freshet\ndelete log group /aws/lambda/freshet\ndelete table quota\ndelete queue freshet\ndelete dead-letter queue freshet-dead", "uninstall --bucket www --yes")
 	rules(1)
 	run(1, none, "status --bucket www")
 	run(1, "there is no queue freshet", "install --bucket www --prefix site/ --only-notifications")
 	if _, err := sqs.NewFromConfig(cfg).GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("theirs")}); err != nil {
 		t.Errorf("their queue: %v", err)
+	}
+}
+
+// Lambda takes any zip, and says so only when the function is to begin.
+func TestZipsOfAnotherMachine(t *testing.T) {
+	elf := func(machine byte) string {
+		return "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00" + string([]byte{machine}) + "\x00\x01\x00\x00\x00" + strings.Repeat("\x00", 28) + "\x40\x00\x38\x00\x00\x00\x40\x00" + strings.Repeat("\x00", 4)
+	}
+	for name, c := range map[string]struct{ content, architecture, want string }{
+		"for the other": {elf(62), "arm64", "its bootstrap is for x86_64: give --architecture x86_64, or a zip for arm64"},
+		"and back":      {elf(183), "x86_64", "its bootstrap is for arm64"},
+		"fits":          {elf(183), "arm64", ""},
+		"a script":      {"#!/bin/sh\n", "arm64", ""},
+	} {
+		code, err := os.ReadFile(zipped(t, c.content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := builtFor(code, c.architecture); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	if err := builtFor([]byte("PK"), "arm64"); err == nil {
+		t.Error("taken for a zip")
 	}
 }

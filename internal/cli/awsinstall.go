@@ -1,15 +1,21 @@
 package cli
 
 import (
+	"archive/zip"
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
@@ -28,7 +34,7 @@ type inAccount struct {
 }
 
 // open connects to the account, of which the site is made complete.
-func (c *inAccount) open(ctx context.Context, zip []byte, complete func(*awssetup.Site)) (*account.Account, awssetup.Site, error) {
+func (c *inAccount) open(ctx context.Context, code []byte, complete func(*awssetup.Site)) (*account.Account, awssetup.Site, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(c.Profile), config.WithRegion(c.Region))
 	if err != nil {
 		return nil, awssetup.Site{}, fmt.Errorf("load the AWS configuration: %w", err)
@@ -49,7 +55,7 @@ func (c *inAccount) open(ctx context.Context, zip []byte, complete func(*awssetu
 	if err := site.Check(); err != nil {
 		return nil, site, exitError{exitUsage, err}
 	}
-	a := account.New(account.Connect(cfg), site, zip)
+	a := account.New(account.Connect(cfg), site, code)
 	return a, site, a.CheckBucket(ctx)
 }
 
@@ -106,36 +112,47 @@ func agreed(t terminal) bool {
 type awsInstallCmd struct {
 	inAccount         `embed:""`
 	consent           `embed:""`
-	Zip               string `type:"path" placeholder:"FILE" help:"The function's code, for arm64, which is needed the first time (default: the code stays)."`
-	Concurrency       int    `placeholder:"N" help:"Functions at a time; more than one only with a table (default: 1, with a table 5)."`
-	OnlyNotifications bool   `help:"Only add the bucket's notification rule, such as after a template made the rest."`
+	Zip               string        `type:"path" placeholder:"FILE" help:"The function's code, which is needed the first time (default: the code stays)."`
+	Architecture      string        `default:"arm64" enum:"arm64,x86_64" help:"What the code is built for: ${enum}."`
+	AlarmTopic        string        `placeholder:"ARN" help:"SNS topic that is told of alarms (default: they are only shown)."`
+	FreshWithin       time.Duration `default:"1m" help:"A change that takes longer until CloudFront has accepted its invalidation raises an alarm."`
+	Concurrency       int           `placeholder:"N" help:"Functions at a time; more than one only with a table (default: 1, with a table 5)."`
+	OnlyNotifications bool          `help:"Only add the bucket's notification rule, such as after a template made the rest."`
 }
 
 // Help is shown below the flags.
 func (awsInstallCmd) Help() string {
 	return `It makes a queue that the bucket notifies, a dead-letter queue, the function with its role and log
-group, and adds a rule to the bucket's notifications; rules that are there stay. A second time it
-changes only what differs. What somebody else made is not touched.
+group, alarms on dead letters and on changes that wait for too long, and adds a rule to the bucket's
+notifications; rules that are there stay. A second time it changes only what differs. What somebody
+else made is not touched.
 
 Examples:
   freshet aws install --bucket www --distribution E2EXAMPLE1234 --zip freshet-lambda-arm64.zip
   freshet aws install --bucket www --distribution E2EXAMPLE1234 --prefix site/ --dry-run
+  freshet aws install --bucket www --zip freshet-lambda-amd64.zip --architecture x86_64 \
+    --alarm-topic arn:aws:sns:eu-west-1:123456789012:alarms --fresh-within 2m
   freshet aws install --bucket www --only-notifications`
 }
 
 // Run shows the plan and does it.
 func (c *awsInstallCmd) Run(ctx context.Context, t terminal) error {
-	var zip []byte
+	var code []byte
 	var hash string
 	if c.Zip != "" {
 		var err error
-		if zip, err = os.ReadFile(c.Zip); err != nil {
+		if code, err = os.ReadFile(c.Zip); err != nil {
 			return exitError{exitUsage, fmt.Errorf("--zip: %w", err)}
 		}
-		sum := sha256.Sum256(zip)
+		if err := builtFor(code, c.Architecture); err != nil {
+			return exitError{exitUsage, fmt.Errorf("--zip %s: %w", c.Zip, err)}
+		}
+		sum := sha256.Sum256(code)
 		hash = base64.StdEncoding.EncodeToString(sum[:])
 	}
-	a, site, err := c.open(ctx, zip, func(s *awssetup.Site) { s.Concurrency = c.Concurrency })
+	a, site, err := c.open(ctx, code, func(s *awssetup.Site) {
+		s.Concurrency, s.Architecture, s.AlarmTopic, s.FreshWithin = c.Concurrency, c.Architecture, c.AlarmTopic, int(c.FreshWithin.Seconds())
+	})
 	if err != nil {
 		return err
 	}
@@ -147,6 +164,32 @@ func (c *awsInstallCmd) Run(ctx context.Context, t terminal) error {
 		return err
 	}
 	return c.do(ctx, t, a, steps)
+}
+
+// builtFor refuses a zip that Lambda would take, and whose function would then
+// fail at each start.
+func builtFor(code []byte, architecture string) error {
+	archive, err := zip.NewReader(bytes.NewReader(code), int64(len(code)))
+	if err != nil {
+		return fmt.Errorf("it is no zip: %w", err)
+	}
+	file, err := archive.Open("bootstrap")
+	if err != nil {
+		return errors.New("there is no bootstrap at its root: make lambda builds one that has")
+	}
+	defer file.Close()
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("read bootstrap: %w", err)
+	}
+	program, err := elf.NewFile(bytes.NewReader(text))
+	if err != nil {
+		return nil // a script, perhaps
+	}
+	if is := map[elf.Machine]string{elf.EM_AARCH64: awssetup.ARM64, elf.EM_X86_64: awssetup.X8664}[program.Machine]; is != architecture {
+		return fmt.Errorf("its bootstrap is for %s: give --architecture %[1]s, or a zip for %s", cmp.Or(is, program.Machine.String()), architecture)
+	}
+	return nil
 }
 
 func (c *awsInstallCmd) plan(ctx context.Context, a *account.Account, site awssetup.Site, hash string) ([]awssetup.Step, error) {

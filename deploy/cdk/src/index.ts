@@ -217,12 +217,15 @@ export class Freshet extends Construct {
       a.addAlarmAction(...(props.alarmTopics ?? []).map((topic) => new SnsAction(topic)));
       return a;
     };
-    const dead = new cloudwatch.Metric({
-      namespace: 'AWS/SQS', metricName: 'ApproximateNumberOfMessagesVisible', statistic: 'Maximum', period: Duration.minutes(5),
-      dimensionsMap: { QueueName: this.deadLetters.queueName },
-    });
+    const queued = (queue: sqs.IQueue, metricName: string) =>
+      new cloudwatch.Metric({
+        namespace: 'AWS/SQS', metricName, statistic: 'Maximum', period: Duration.minutes(5),
+        dimensionsMap: { QueueName: queue.queueName },
+      });
     return [
-      alarm('DeadLetterAlarm', dead, 0, 1, 'Changes that could not be invalidated lie in the dead-letter queue'),
+      alarm('DeadLetterAlarm', queued(this.deadLetters, 'ApproximateNumberOfMessagesVisible'), 0, 1,
+        'Changes that could not be invalidated lie in the dead-letter queue'),
+      alarm('AgeAlarm', queued(this.queue, 'ApproximateAgeOfOldestMessage'), late, 1, 'Changes wait too long in the queue'),
       alarm('AcceptedAlarm', own('AcceptedWithin', 'p99'), late, 1, 'CloudFront accepts invalidations too long after the change'),
       alarm('FreshAlarm', own('FreshWithin', 'p99'), late, 1,
         'Invalidations are completed too long after the change; only measured with FRESHET_WAIT=completed'),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -30,13 +31,14 @@ type Services struct {
 	IAM      *iam.Client
 	Lambda   Functions
 	S3       Buckets
+	Alarms   Alarms
 }
 
 // Connect makes the clients.
 func Connect(cfg aws.Config) Services {
 	return Services{
 		SQS: sqs.NewFromConfig(cfg), DynamoDB: dynamodb.NewFromConfig(cfg), Logs: cloudwatchlogs.NewFromConfig(cfg),
-		IAM: iam.NewFromConfig(cfg), Lambda: lambda.NewFromConfig(cfg),
+		Alarms: cloudwatch.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Lambda: lambda.NewFromConfig(cfg),
 		S3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil }),
 	}
 }
@@ -86,6 +88,8 @@ func (a *Account) part(k awssetup.Kind) part {
 		return part{a.seeRole, a.createRole, a.changeRole, a.removeRole}
 	case awssetup.Function:
 		return part{a.seeFunction, a.createFunction, a.changeFunction, a.removeFunction}
+	case awssetup.DeadAlarm, awssetup.AgeAlarm, awssetup.LateAlarm:
+		return part{a.seeAlarm, a.putAlarm, a.putAlarm, a.removeAlarm}
 	case awssetup.Source:
 		return part{a.seeSource, a.createSource, a.changeSource, a.removeSource}
 	default:

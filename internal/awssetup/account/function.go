@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -135,9 +136,10 @@ func (a *Account) changeFunction(ctx context.Context, w awssetup.Resource) error
 	if err != nil {
 		return err
 	}
-	if code := p[awssetup.PropertyCode]; code != "" && code != aws.ToString(is.Configuration.CodeSha256) {
+	arch, had := types.Architecture(p[awssetup.PropertyArch]), is.Configuration.Architectures
+	if code := p[awssetup.PropertyCode]; code != "" && (code != aws.ToString(is.Configuration.CodeSha256) || len(had) > 0 && !slices.Contains(had, arch)) {
 		err := a.update(ctx, w.Name, func() error {
-			_, err := a.aws.Lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &w.Name, ZipFile: a.zip, Architectures: []types.Architecture{types.Architecture(p[awssetup.PropertyArch])}})
+			_, err := a.aws.Lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &w.Name, ZipFile: a.zip, Architectures: []types.Architecture{arch}})
 			return err
 		})
 		if err != nil {

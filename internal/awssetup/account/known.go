@@ -31,6 +31,12 @@ func (a *Account) Known(ctx context.Context, s awssetup.Site) (awssetup.Site, er
 		if n := number(p[awssetup.PropertyConcurrency]); n != nil {
 			s.Concurrency = int(*n)
 		}
+		if arch := p[awssetup.PropertyArch]; arch != "" {
+			s.Architecture = arch
+		}
+	}
+	if s, err = a.knownAlarm(ctx, s); err != nil {
+		return s, err
 	}
 	rules, err := a.Rules(ctx)
 	if err != nil {
@@ -42,6 +48,27 @@ func (a *Account) Known(ctx context.Context, s awssetup.Site) (awssetup.Site, er
 		}
 	}
 	a.site = s
+	return s, nil
+}
+
+// knownAlarm completes who is told of alarms, and when.
+func (a *Account) knownAlarm(ctx context.Context, s awssetup.Site) (awssetup.Site, error) {
+	want, err := s.Resources("")
+	if err != nil {
+		return s, err
+	}
+	for _, w := range want {
+		if w.Kind != awssetup.AgeAlarm {
+			continue
+		}
+		seen, there, err := a.seeAlarm(ctx, w)
+		if err != nil {
+			return s, fmt.Errorf("look at the alarm %s: %w", w.Name, err)
+		}
+		if n := number(seen.Properties[awssetup.PropertyThreshold]); there && seen.Bucket == s.Bucket && n != nil {
+			s.AlarmTopic, s.FreshWithin = seen.Properties[awssetup.PropertyTopic], int(*n)
+		}
+	}
 	return s, nil
 }
 
