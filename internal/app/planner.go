@@ -28,6 +28,7 @@ type Planner struct {
 	Warnings      []string // about the distributions' files
 	Inventories   map[string]*inventory.Inventory
 	Sure          func(freshet.Target) []string // see plan.Input; nil: what the inventories have
+	Attempt       int // how often the same changes were completed and found stale before
 
 	loaded   load.Result // from the distributions' files
 	scripts  *scripts
@@ -131,7 +132,7 @@ func names(files []config.DistributionFile) string {
 
 // Make plans changes, as freshet up would if live is set.
 func (p *Planner) Make(changes []freshet.Change, live bool) (freshet.Plan, error) {
-	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories, Sure: p.Sure, Live: live}
+	in := plan.Input{Terms: &p.Terms, Inventories: p.Inventories, Sure: p.Sure, Live: live, Attempt: p.Attempt}
 	for _, d := range p.Distributions {
 		profile := cloudfront.ProfileOf(d.ID, d.Hosts())
 		profile.Tags = d.Config.CacheTagConfig != nil

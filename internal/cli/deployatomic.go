@@ -229,7 +229,7 @@ func (s *deploySite) atomic(ctx context.Context, cfg *conduct.Config, f fresheni
 	cfg.Atomic = &a
 	cfg.Line = conduct.Line{Switch: l.change, Plan: nothingToPlan}
 	if s.planner != nil {
-		cfg.Line.Plan, cfg.Line.Send = line.plan, line.send
+		cfg.Line.Plan, cfg.Line.Send, cfg.Line.Repeat = line.plan, line.send, line.repeat
 		if f.Wait {
 			cfg.Line.Wait = line.wait
 		}

@@ -50,11 +50,11 @@ func (s *deploySite) config(f freshening, report func(conduct.Event)) (conduct.C
 		}
 	case s.mode == byEvents:
 		c.Line.Follow = noFollowing
-		if f.Wait && sample != 0 {
+		if f.Wait && sample != 0 && s.planner != nil {
 			c.Line.Follow = l.followOthers
 		}
 	default:
-		c.Line = conduct.Line{Plan: l.plan, Send: l.send}
+		c.Line = conduct.Line{Plan: l.plan, Send: l.send, Repeat: l.repeat}
 		if f.Wait {
 			c.Line.Wait = l.wait
 		}
@@ -105,6 +105,13 @@ type deployLine struct {
 func (l *deployLine) plan(changes []freshet.Change, have []deploy.Present) (freshet.Plan, error) {
 	l.believe(have)
 	return l.planner.Make(changes, false)
+}
+
+// repeat plans what was seen stale, under other caller references.
+func (l *deployLine) repeat(stale []freshet.Change) (freshet.Plan, error) {
+	again := *l.planner
+	again.Attempt = 1
+	return again.Make(stale, true)
 }
 
 func presentKeys(have []deploy.Present) iter.Seq2[string, int64] {

@@ -200,6 +200,9 @@ func (f freshening) decide(ctx context.Context, s *deploySite, p place, dry bool
 		if f.Invalidate == bySelf {
 			return usageError("no distribution has the bucket %s as an origin: name one with --distribution", s.bucket)
 		}
+		if s.mode == byEvents { // who follows them knows where to
+			return nil
+		}
 		s.mode, s.because = byNobody, "no distribution has the bucket "+s.bucket+" as an origin; --distribution names one"
 		return nil
 	}

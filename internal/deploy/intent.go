@@ -58,6 +58,7 @@ type Deploy struct {
 	Elsewhere bool              `json:"elsewhere,omitempty"`
 	Plan      *freshet.Plan     `json:"plan,omitempty"`
 	Receipts  []freshet.Receipt `json:"receipts,omitempty"`
+	Repeated  bool              `json:"repeated,omitempty"` // Plan is for what was seen stale after the first one was completed
 
 	Verified *Mark `json:"verified,omitempty"` // the last one that was verified, perhaps this
 }

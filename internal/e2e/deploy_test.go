@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -394,5 +395,79 @@ redirects:
 	}
 	if out := f.deployed(t, dir, "--rules", rules); !strings.Contains(out, "3 changed, 3 unchanged") {
 		t.Errorf("without a manifest: %s", out)
+	}
+}
+
+// Several deploy at once. Without patience one is told who deploys; with it all
+// get through, one after the other, and the bucket holds one of the sites, whole.
+func TestDeploysAtOnce(t *testing.T) {
+	f := start(t, options{})
+	random := rand.New(rand.NewPCG(1, 2))
+	var sites []*folder
+	for range 3 {
+		s := newFolder(t, random, 80)
+		for range 3 {
+			s.change(t)
+		}
+		sites = append(sites, s)
+	}
+	f.deployed(t, sites[0].dir)
+	for round, args := range [][]string{nil, {"--lock-wait", "30s"}} {
+		outs := make([]string, len(sites))
+		errs := make([]error, len(sites))
+		var all sync.WaitGroup
+		for i, s := range sites {
+			s.change(t)
+			all.Go(func() {
+				out, err := f.deploying(s.dir, append([]string{"--timeout", "60s"}, args...)...).CombinedOutput()
+				outs[i], errs[i] = string(out), err
+			})
+		}
+		all.Wait()
+		through := 0
+		for i, err := range errs {
+			switch {
+			case err == nil:
+				through++
+			case round == 0 && strings.Contains(outs[i], "another deploy is running: "):
+			default:
+				t.Errorf("round %d: %v\n%s", round, err, outs[i])
+			}
+		}
+		if through == 0 || round == 1 && through != len(sites) {
+			t.Errorf("round %d: %d got through:\n%s", round, through, strings.Join(outs, "\n"))
+		}
+		if !slices.ContainsFunc(sites, func(s *folder) bool { return f.holdsExactly(t, s) }) {
+			t.Errorf("round %d: the bucket holds none of the sites", round)
+		}
+	}
+}
+
+// holdsExactly reports whether the bucket holds the folder, by content.
+func (f *running) holdsExactly(t testing.TB, s *folder) bool {
+	t.Helper()
+	out, err := f.deploying(s.dir, "--dry-run").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(out), "nothing to send")
+}
+
+// A site of many files: all of it, nothing, and a few.
+func TestDeployOfTwentyThousandFiles(t *testing.T) {
+	if !long() {
+		t.Skip("a minute; with FRESHET_SOAK=1")
+	}
+	f := start(t, options{})
+	dir := filepath.Join(t.TempDir(), "site")
+	fillSite(t, dir, 20_000, 100, 1000)
+	for _, want := range []string{"20000 new, 0 unchanged", "nothing has changed", "200 changed, 19800 unchanged"} {
+		out, err := f.deploying(dir, "--timeout", "10m").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Fatalf("%v: %q is not in\n%s", err, want, out)
+		}
+		if want == "nothing has changed" {
+			touch(t, dir, 20_000)
+		}
 	}
 }

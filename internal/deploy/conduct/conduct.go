@@ -46,6 +46,10 @@ type Line struct {
 	// Verify looks through the edge. Nil: nobody looks.
 	Verify func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error)
 
+	// Repeat makes the plan for what was seen stale after completion, under other
+	// caller references. Nil: it is shown and that is all.
+	Repeat func(stale []freshet.Change) (freshet.Plan, error)
+
 	// Follow waits until somebody else has made viewers' caches fresh; then Plan,
 	// Send and Wait are not called. Nil: the deploy does so itself.
 	Follow func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error)

@@ -1,6 +1,7 @@
 package conduct_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -256,5 +257,48 @@ func TestOthersWrite(t *testing.T) {
 	}
 	if n := len(results[0].Deploy.Steps); n != 3 || w.heads != 2 {
 		t.Errorf("%d steps, %d questions: %+v", n, w.heads, results[0].Deploy.Steps)
+	}
+}
+
+// What is seen stale after completion is invalidated once more, under another
+// reference, and only once.
+func TestStale(t *testing.T) {
+	for stubborn, phase := range map[int]deploy.Phase{1: deploy.Verified, 5: deploy.Completed} {
+		w := newWorld()
+		cfg := w.config(first())
+		looks := 0
+		cfg.Line.Verify = func(context.Context, *deploy.Deploy) (verdicts []freshet.Verdict, err error) {
+			looks++
+			for _, key := range []string{"a.css", "b.css"} {
+				v := freshet.Verdict{Target: freshet.Target{Key: key}, State: freshet.Fresh}
+				if key == "a.css" && looks <= stubborn {
+					v.State = freshet.Stale
+				}
+				verdicts = append(verdicts, v)
+			}
+			return verdicts, nil
+		}
+		cfg.Line.Repeat = func(stale []freshet.Change) (freshet.Plan, error) {
+			if len(stale) != 1 || stale[0].Key != "a.css" {
+				t.Errorf("stale: %+v", stale)
+			}
+			p, err := plan(stale, nil)
+			p.Invalidations[0].CallerReference += "-again"
+			return p, err
+		}
+		p, err := conduct.Prepare(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := p.Run(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := w.sent[len(w.sent)-1]; looks != 2 || len(w.sent) != 4 || !strings.HasSuffix(last.CallerReference, "-again") {
+			t.Errorf("looked %d times, sent %d, the last %+v", looks, len(w.sent), last)
+		}
+		if d := results[0].Deploy; d.Phase != phase || !d.Over || (d.Verified != nil) != (phase == deploy.Verified) {
+			t.Errorf("%+v", d)
+		}
 	}
 }

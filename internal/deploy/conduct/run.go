@@ -288,7 +288,46 @@ func (p *Prepared) verify(ctx context.Context, d *deploy.Deploy) ([]freshet.Verd
 	if err != nil {
 		return verdicts, err
 	}
+	if again, err := p.repeat(ctx, d, verdicts); again || err != nil {
+		if err != nil {
+			return verdicts, err
+		}
+		return p.advance(ctx, d)
+	}
 	return verdicts, p.judged(ctx, d, verdicts)
+}
+
+// repeat plans what was seen stale once more, and writes that down before it is
+// sent.
+func (p *Prepared) repeat(ctx context.Context, d *deploy.Deploy, verdicts []freshet.Verdict) (again bool, err error) {
+	if d.Repeated || p.cfg.Line.Repeat == nil {
+		return false, nil
+	}
+	stale := make(map[string]bool)
+	for _, v := range verdicts {
+		if v.State == freshet.Stale {
+			stale[v.Target.Key] = true
+		}
+	}
+	var changes []freshet.Change
+	for _, c := range d.Changes {
+		if stale[c.Key] {
+			changes = append(changes, c)
+		}
+	}
+	if len(changes) == 0 {
+		return false, nil
+	}
+	made, err := p.cfg.Line.Repeat(changes)
+	if err != nil {
+		return false, fmt.Errorf("plan once more: %w", err)
+	}
+	p.cfg.Report(Event{Note: fmt.Sprintf("%d objects were seen stale after completion: invalidating them once more", len(changes))})
+	d.Plan, d.Repeated, d.Receipts, d.Phase = &made, true, nil, deploy.Uploaded
+	if d.Release != "" {
+		d.Phase = deploy.Switched
+	}
+	return true, p.save(ctx, d)
 }
 
 func (p *Prepared) judged(ctx context.Context, d *deploy.Deploy, verdicts []freshet.Verdict) error {
