@@ -28,7 +28,7 @@ type Planner struct {
 	Warnings      []string // about the distributions' files
 	Inventories   map[string]*inventory.Inventory
 	Sure          func(freshet.Target) []string // see plan.Input; nil: what the inventories have
-	Attempt       int // how often the same changes were completed and found stale before
+	Attempt       int                           // how often the same changes were completed and found stale before
 
 	loaded   load.Result // from the distributions' files
 	scripts  *scripts

@@ -92,7 +92,10 @@ const lag = 1
 // Encode writes a document as gzipped JSON.
 func Encode(v any) ([]byte, error) {
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
+	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		return nil, fmt.Errorf("write the deploy's state: %w", err)
+	}
 	if err := errors.Join(json.NewEncoder(z).Encode(v), z.Close()); err != nil {
 		return nil, fmt.Errorf("write the deploy's state: %w", err)
 	}
