@@ -31,6 +31,7 @@ import (
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/sigv4"
 	"github.com/freshet/freshet/internal/stream"
+	"github.com/freshet/freshet/internal/work"
 	"github.com/freshet/freshet/internal/work/worker"
 )
 
@@ -91,6 +92,7 @@ type Up struct {
 	register     *api.Register
 	quota        *quota.Broker
 	alarms       *alarm.Book
+	rules        []work.Rule
 	tasks        *worker.Tasks
 	worker       *worker.Worker
 	holds        *pipeline.Holds
@@ -213,6 +215,7 @@ func (u *Up) openStore(ctx context.Context) (err error) {
 	if u.queue, err = queue.Open(ctx, u.store.JetStream()); err != nil {
 		return err
 	}
+	u.rules = u.cfg.WorkRules()
 	if u.tasks, err = worker.OpenTasks(ctx, u.store.JetStream()); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ const (
 // changed queues a change: first what is to be done after it, since a change
 // that is known to be queued is announced by nobody again.
 func (u *Up) changed(ctx context.Context, c freshet.Change) error {
-	if err := worker.Put(ctx, u.tasks, u.cfg.WorkRules(), c); err != nil {
+	if err := worker.Put(ctx, u.tasks, u.rules, c); err != nil {
 		return err
 	}
 	return u.queue.Put(ctx, c)
@@ -34,7 +34,7 @@ func (u *Up) changed(ctx context.Context, c freshet.Change) error {
 
 // openWork prepares the work after changes.
 func (u *Up) openWork(context.Context) (err error) {
-	for _, r := range u.cfg.WorkRules() {
+	for _, r := range u.rules {
 		if _, err := worker.Find(r); err != nil {
 			u.opts.Log.Warn("work will fail", "rule", r.ID(), "err", err)
 		}
@@ -48,7 +48,7 @@ func (u *Up) openWork(context.Context) (err error) {
 		HTTPClient: &http.Client{Transport: u.toBucket},
 	})
 	u.worker, err = worker.New(worker.Config{
-		Tasks: u.tasks, Journal: u.journal, Store: worker.NewStore(client, u.cfg.Bucket), Rules: u.cfg.WorkRules(), AtOnce: at,
+		Tasks: u.tasks, Journal: u.journal, Store: worker.NewStore(client, u.cfg.Bucket), Rules: u.rules, AtOnce: at,
 		Pause: workPause, MaxInput: maxWorkInput, Dir: u.data.path("work"), Together: u.together, Report: u.report, Log: u.opts.Log,
 	})
 	return err

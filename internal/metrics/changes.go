@@ -64,7 +64,9 @@ func (r *Recorder) Invalidation(i api.Invalidation) {
 // Records is told of steps of changes.
 func (r *Recorder) Records(steps []journal.Record) {
 	for _, s := range steps {
-		r.changes.steps.WithLabelValues(string(s.State)).Inc()
+		if !repeated(s) {
+			r.changes.steps.WithLabelValues(string(s.State)).Inc()
+		}
 		if s.Late {
 			r.changes.late.WithLabelValues(r.distributions.label(s.Distribution)).Inc()
 		}
@@ -73,6 +75,12 @@ func (r *Recorder) Records(steps []journal.Record) {
 		}
 	}
 	r.news.records(steps)
+}
+
+// repeated reports whether a step is told of for those who look on, and is none: a
+// change that waits, or work that has begun.
+func repeated(s journal.Record) bool {
+	return s.State == journal.Received && s.Reason != "" || s.Rule != "" && !s.State.Final()
 }
 
 // PushedBack is told of a request that the CDN did not take just then.

@@ -73,6 +73,9 @@ func (p *Pipeline) pass(ctx context.Context, batch []*change) (ready []*change) 
 		p.carryOut(ctx, p.abandon(ctx, a.changes, a.err))
 	}
 	batch = append(p.freed(), batch...)
+	if p.cfg.Before == nil && p.cfg.Holds.none() {
+		return append(cleared, batch...)
+	}
 	for i, c := range append(cleared, batch...) {
 		where := p.where(c)
 		switch lease, held := p.leaseOn(where); {

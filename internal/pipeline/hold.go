@@ -140,6 +140,12 @@ func (h *Holds) Leases() []Lease {
 	return leases
 }
 
+func (h *Holds) none() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.leases) == 0
+}
+
 // on returns the oldest lease that concerns one of the distributions.
 func (h *Holds) on(distributions []string) (Lease, bool) {
 	for _, l := range h.Leases() {

@@ -84,13 +84,16 @@ type Values map[string]string
 // ValuesOf returns what placeholders stand for where the object has a key and is
 // at hand as a file.
 func ValuesOf(key, file string) Values {
-	name := path.Base(key)
+	dir, name := ".", key
+	if i := strings.LastIndexByte(key, '/'); i >= 0 {
+		dir, name = key[:i], key[i+1:] // a key is no path, so that .. in it means nothing
+	}
 	ext := path.Ext(name)
 	if ext == name { // of a file such as .htaccess
 		ext = ""
 	}
 	return Values{
-		holeIn: file, holeKey: key, holeDir: path.Dir(key), holeName: name,
+		holeIn: file, holeKey: key, holeDir: dir, holeName: name,
 		holeStem: strings.TrimSuffix(name, ext), holeExt: strings.TrimPrefix(ext, "."),
 	}
 }

@@ -54,6 +54,9 @@ func TestExpand(t *testing.T) {
 	if v := work.ValuesOf(".htaccess", ""); v["stem"] != ".htaccess" || v["ext"] != "" || v["dir"] != "." {
 		t.Errorf("%v", v)
 	}
+	if v := work.ValuesOf("a//../b.mp4", ""); v["stem"] != "b" || v["dir"] != "a//.." {
+		t.Errorf("%v", v)
+	}
 	made, err := work.Rule{Outputs: []work.Output{{File: "{stem}.jpg", Key: "{dir}/{stem}.jpg"}}}.Makes("a.mp4")
 	if err != nil || made[0].ObjectKey != "a.jpg" || made[0].FileName != "a.jpg" {
 		t.Errorf("%+v, %v", made, err)
