@@ -134,7 +134,7 @@ func (f *Fact) read(words []string) error {
 // https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
 var (
 	functionName   = regexp.MustCompile(`^(?:(arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:function:|\d{12}:function:|)([A-Za-z0-9_-]{1,64}))(?::([A-Za-z0-9$_-]{1,128}))?$`)
-	distributionID = regexp.MustCompile(`^E[0-9A-Z]{5,31}$`)
+	distributionID = regexp.MustCompile(`^[0-9A-Z]{5,64}$`)
 	number         = regexp.MustCompile(`^[0-9]+$`)
 )
 

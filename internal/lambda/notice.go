@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -115,7 +116,9 @@ func (r *run) updated(ctx context.Context, name string) (answers bool, err error
 	if r.world.Updates == nil {
 		return false, fmt.Errorf("the function %s was updated, but there is no client to see when that is done", name)
 	}
-	waiter := lambda.NewFunctionUpdatedV2Waiter(r.world.Updates)
+	waiter := lambda.NewFunctionUpdatedV2Waiter(r.world.Updates, func(o *lambda.FunctionUpdatedV2WaiterOptions) {
+		o.MinDelay, o.MaxDelay = 500*time.Millisecond, 5*time.Second // its own go up to five minutes
+	})
 	limit := r.left(ctx)
 	if err := waiter.Wait(ctx, &lambda.GetFunctionInput{FunctionName: &name}, limit); err != nil {
 		out, asked := r.world.Updates.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &name})

@@ -323,6 +323,37 @@ func TestRefusesBeforeAnythingIsDone(t *testing.T) {
 	}
 }
 
+// The edge is looked at, and warmed, when the invalidation is completed. One that
+// goes on with what it had is named, and looked at again by the next run, which
+// sends nothing.
+func TestStaleAtTheEdge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("live")
+		looks, warmed := 0, 0
+		set := func(r *release.Release) {
+			r.Wanted.Verify, r.Wanted.Warm = true, true
+			r.Verify = func(_ context.Context, j release.Journal) error {
+				if len(j.Receipts) != 2 || j.Receipts[1].State != freshet.Completed || j.Planned.IsZero() {
+					t.Errorf("it was looked at before it was clear: %+v", j)
+				}
+				if looks++; looks == 1 {
+					return &release.Stale{Seen: []string{"https://www.example.com/a"}}
+				}
+				return nil
+			}
+			r.Warm = func(context.Context, release.Journal) error { warmed++; return nil }
+		}
+		err := w.run(t, -1, set)
+		var stale *release.Stale
+		if !errors.As(err, &stale) || warmed > 0 || !strings.Contains(err.Error(), "https://www.example.com/a; the alias live points to version 2; the invalidations are completed") {
+			t.Errorf("%v, warmed %d", err, warmed)
+		}
+		if err := w.run(t, -1, set); err != nil || w.sent != 2 || looks != 2 || warmed != 1 {
+			t.Errorf("%v, %d invalidations, %d looks, warmed %d", err, w.sent, looks, warmed)
+		}
+	})
+}
+
 // What may be missing among the permissions is left out, and said.
 func TestConcurrencyMayNotBeAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

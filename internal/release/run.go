@@ -248,8 +248,12 @@ func (r *Release) stopped(ctx context.Context, err error, s Seen) error {
 	}
 	e := &Stopped{Err: err, Situation: Situation(r.Wanted, r.journal, s), Hint: "run the same command again"}
 	var lost *givenUp
-	if errors.As(err, &lost) {
+	var stale *Stale
+	switch {
+	case errors.As(err, &lost):
 		e.Hint = lost.hint
+	case errors.As(err, &stale):
+		e.Hint = "look at what answers there; freshet invalidate clears it once more, and the same command again looks once more"
 	}
 	return e
 }
