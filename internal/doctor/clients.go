@@ -17,8 +17,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	cf "github.com/aws/aws-sdk-go-v2/service/cloudfront"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/freshet/freshet"
@@ -63,7 +65,9 @@ type Clients struct {
 	CloudFront    CloudFront
 	S3            Bucket
 	Lambda        Lambda
-	STS           STS // nil for a running freshet, which has none
+	SQS           Queues // nil: queues are not looked at
+	Logs          Logs   // nil likewise
+	STS           STS    // nil for a running freshet, which has none
 	Invalidations Invalidations
 	// Fetch is a viewer's GET of a distribution's path.
 	Fetch  func(ctx context.Context, d *distribution.Distribution, path string) (Reply, error)
@@ -127,7 +131,7 @@ func Dial(ctx context.Context, p Place) (Clients, error) {
 	})
 	if !p.Own {
 		c.STS = sts.NewFromConfig(cfg)
-		c.Lambda = lambda.NewFromConfig(cfg)
+		c.Lambda, c.SQS, c.Logs = lambda.NewFromConfig(cfg), sqs.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg)
 	}
 	driver, err := cloudfront.New(ctx, cloudfront.Config{Endpoint: p.CloudFront, Credentials: cfg.Credentials})
 	if err != nil {

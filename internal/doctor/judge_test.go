@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/smithy-go"
 
@@ -170,6 +171,18 @@ func TestWhatIsWrong(t *testing.T) {
 
 		{"no such Lambda function", func(s *doctor.Seen) { s.Function, s.Worker.Err = "inv", errorOf("ResourceNotFoundException") }, doctor.Error, "lambda", "inv: there is no such function in eu-west-1", "name"},
 		{"a Lambda function that may not be read", func(s *doctor.Seen) { s.Function, s.Worker.Err = "inv", errorOf("AccessDeniedException") }, doctor.Warning, "lambda", "AccessDeniedException", "lambda:GetFunction"},
+		{"dead letters", func(s *doctor.Seen) {
+			fed(s).Sources[0].Queue = &doctor.Backlog{Waiting: 3, Dead: 2, DeadLetters: "arn:aws:sqs:eu-west-1:1:dead"}
+		}, doctor.Error, "lambda", "2 changes could not be invalidated and lie in arn:aws:sqs:eu-west-1:1:dead", "start-message-move-task --source-arn arn:aws:sqs:eu-west-1:1:dead"},
+		{"a queue without dead letters", func(s *doctor.Seen) { fed(s).Sources[0].Queue = new(doctor.Backlog) }, doctor.Warning, "lambda", "has no dead-letter queue", "give it one"},
+		{"a queue that may not be read", func(s *doctor.Seen) {
+			fed(s).Sources[0].Queue = &doctor.Backlog{Err: errorOf("AccessDenied")}
+		}, doctor.Warning, "lambda", "cannot be read", "sqs:GetQueueAttributes"},
+		{"errors in the log", func(s *doctor.Seen) {
+			fed(s).Failures = []doctor.Failure{{At: time.Unix(0, 0), Text: "older"}, {At: time.Unix(60, 0), Text: "AccessDenied"}}
+		}, doctor.Warning, "lambda", "2 errors in its log within a day, the last at 1970-01-01T00:01:00Z: AccessDenied", "aws logs tail /aws/lambda/inv"},
+		{"a log that may not be read", func(s *doctor.Seen) { fed(s).Unread = errorOf("AccessDeniedException") }, doctor.Warning, "lambda", "its log cannot be read", "logs:FilterLogEvents"},
+		{"many at a time without a table", func(s *doctor.Seen) { fed(s).Reserved, fed(s).Ours = nil, true }, doctor.Warning, "lambda", "no table shares CloudFront's quota", "--concurrency 1"},
 		{"a Lambda function that failed", func(s *doctor.Seen) { fed(s).State, fed(s).Reason = "Failed", "no role" }, doctor.Error, "lambda", "its state is Failed (no role)", "deploy"},
 		{"a failed update", func(s *doctor.Seen) { fed(s).Update = "Failed" }, doctor.Warning, "lambda", "last update failed", "deploy"},
 		{"no concurrency", func(s *doctor.Seen) { fed(s).Reserved = new(int32(0)) }, doctor.Error, "lambda", "never runs", "raise"},
@@ -210,9 +223,14 @@ func TestWhatIsWrong(t *testing.T) {
 // What seems wrong and is not.
 func TestWhatIsRight(t *testing.T) {
 	for name, right := range map[string]func(*doctor.Seen){
-		"a Lambda function":     func(s *doctor.Seen) { fed(s) },
-		"one with dead letters": func(s *doctor.Seen) { fed(s).Sources, s.Worker.Is.DeadLetters = nil, true },
-		"EventBridge":           func(s *doctor.Seen) { s.Rules.Is = doctor.Notifications{EventBridge: true} },
+		"a Lambda function": func(s *doctor.Seen) { fed(s) },
+		"a queue in which nothing is dead": func(s *doctor.Seen) {
+			fed(s).Sources[0].Queue = &doctor.Backlog{Waiting: 9, DeadLetters: "arn:dead"}
+			fed(s).Unread = errorOf("ResourceNotFoundException") // it has not run yet
+		},
+		"many at a time with a table": func(s *doctor.Seen) { fed(s).Reserved, fed(s).Ours, fed(s).Table = nil, true, "quota" },
+		"one with dead letters":       func(s *doctor.Seen) { fed(s).Sources, s.Worker.Is.DeadLetters = nil, true },
+		"EventBridge":                 func(s *doctor.Seen) { s.Rules.Is = doctor.Notifications{EventBridge: true} },
 		"single events that make up all": func(s *doctor.Seen) {
 			rule(s).Events = append(rule(s).Events[:1], "s3:ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "s3:LifecycleExpiration:*")
 		},

@@ -3,11 +3,29 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
+
+// Queues is what is asked of SQS; *sqs.Client has it.
+type Queues interface {
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+}
+
+// Logs is what is asked of CloudWatch; *cloudwatchlogs.Client has it.
+type Logs interface {
+	FilterLogEvents(context.Context, *cloudwatchlogs.FilterLogEventsInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.FilterLogEventsOutput, error)
+}
 
 // Lambda is what is asked of it; *lambda.Client has it.
 type Lambda interface {
@@ -20,11 +38,31 @@ type Worker struct {
 	State, Update, Reason string
 	Reserved              *int32 // concurrency; nil: not limited
 	DeadLetters           bool   // it has a dead-letter target of its own
+	Ours                  bool   // it is freshet's, by its environment
+	Table                 string // in which it shares its quota
 	Sources               []Feed
+	Failures              []Failure // within the last day, the newest last
+	Unread                error     // why its log cannot be read
 }
 
 // Feed is an event source mapping.
-type Feed struct{ ARN, State string }
+type Feed struct {
+	ARN, State string
+	Queue      *Backlog // of SQS; nil: it is none
+}
+
+// Backlog is what a queue holds.
+type Backlog struct {
+	Waiting, Dead int
+	DeadLetters   string // ARN of the dead-letter queue; empty: it has none
+	Err           error  // why it cannot be read
+}
+
+// Failure is a line of the function's log.
+type Failure struct {
+	At   time.Time
+	Text string
+}
 
 // worker judges the function, where one was named.
 func (s Seen) worker() (findings []Finding) {
@@ -64,11 +102,48 @@ func (s Seen) worker() (findings []Finding) {
 	if len(w.Sources) == 0 && !w.DeadLetters {
 		add(Warning, "it is invoked directly and has no dead-letter target: events that fail three times are lost", "put a queue between the bucket and the function, or give it a dead-letter target or a destination on failure")
 	}
+	if w.Ours && w.Table == "" && (w.Reserved == nil || *w.Reserved > 1) {
+		add(Warning, "several may run at a time, and no table shares CloudFront's quota among them", "freshet aws install --concurrency 1, or --table NAME")
+	}
+	w.backlog(add)
+	w.failures(s.Function, add)
 	if len(findings) == 0 {
 		add(OK, "active, fed by "+count(len(w.Sources), "event source mapping"), "")
 	}
 	return findings
 }
+
+// backlog judges the queues that feed the function.
+func (w Worker) backlog(add func(l Level, saw, do string)) {
+	for _, f := range w.Sources {
+		q := f.Queue
+		switch {
+		case q == nil:
+		case q.Err != nil:
+			add(Warning, "its queue "+f.ARN+" cannot be read: "+why(q.Err), remedy(q.Err, "sqs:GetQueueUrl and sqs:GetQueueAttributes"))
+		case q.DeadLetters == "":
+			add(Warning, "the queue "+f.ARN+" has no dead-letter queue: what cannot be done is tried until SQS drops it", "give it one, or let freshet aws install make the queues")
+		case q.Dead > 0:
+			add(Error, count(q.Dead, "change")+" could not be invalidated and lie in "+q.DeadLetters,
+				"read why in the function's log, mend it, and have them done again: aws sqs start-message-move-task --source-arn "+q.DeadLetters)
+		}
+	}
+}
+
+// failures judges what the function wrote.
+func (w Worker) failures(name string, add func(l Level, saw, do string)) {
+	const permission = "logs:FilterLogEvents on its log group"
+	switch {
+	case w.Unread != nil && codeOf(w.Unread) != "ResourceNotFoundException": // it has not run yet
+		add(Warning, "its log cannot be read: "+why(w.Unread), remedy(w.Unread, permission))
+	case len(w.Failures) > 0:
+		last := w.Failures[len(w.Failures)-1]
+		add(Warning, fmt.Sprintf("%s in its log within a day, the last at %s: %s", count(len(w.Failures), "error"), last.At.UTC().Format(time.RFC3339), last.Text),
+			"aws logs tail "+logGroup(name)+" --since 1d")
+	}
+}
+
+func logGroup(function string) string { return "/aws/lambda/" + function }
 
 func reason(w Worker) string {
 	if w.Reason == "" {
@@ -93,6 +168,12 @@ func (c Config) lambda(ctx context.Context, name, region string) (w Worker, err 
 		if w.Update == "Failed" {
 			w.Reason = aws.ToString(f.LastUpdateStatusReason)
 		}
+		if f.Environment != nil {
+			w.Table = f.Environment.Variables["FRESHET_QUOTA_TABLE"]
+			for variable := range f.Environment.Variables {
+				w.Ours = w.Ours || strings.HasPrefix(variable, "FRESHET_")
+			}
+		}
 		w.DeadLetters = f.DeadLetterConfig != nil && aws.ToString(f.DeadLetterConfig.TargetArn) != ""
 	}
 	if out.Concurrency != nil {
@@ -105,8 +186,90 @@ func (c Config) lambda(ctx context.Context, name, region string) (w Worker, err 
 			return w, err
 		}
 		for _, m := range page.EventSourceMappings {
-			w.Sources = append(w.Sources, Feed{aws.ToString(m.EventSourceArn), aws.ToString(m.State)})
+			feed := Feed{ARN: aws.ToString(m.EventSourceArn), State: aws.ToString(m.State)}
+			if strings.Contains(feed.ARN, ":sqs:") && c.SQS != nil {
+				feed.Queue = c.backlog(ctx, feed.ARN, region)
+			}
+			w.Sources = append(w.Sources, feed)
 		}
 	}
+	if c.Logs != nil {
+		w.Failures, w.Unread = c.failures(ctx, name, region)
+	}
 	return w, nil
+}
+
+// backlog reads a queue and its dead-letter queue.
+func (c Config) backlog(ctx context.Context, arn, region string) *Backlog {
+	attributes, err := c.queue(ctx, arn, region)
+	if err != nil {
+		return &Backlog{Err: err}
+	}
+	b := &Backlog{Waiting: waiting(attributes)}
+	var redrive struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if json.Unmarshal([]byte(attributes["RedrivePolicy"]), &redrive) != nil || redrive.Target == "" {
+		return b
+	}
+	b.DeadLetters = redrive.Target
+	if attributes, b.Err = c.queue(ctx, redrive.Target, region); b.Err == nil {
+		b.Dead = waiting(attributes)
+	}
+	return b
+}
+
+func waiting(attributes map[string]string) int {
+	n, _ := strconv.Atoi(attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)]) // SQS's own number
+	return n
+}
+
+func (c Config) queue(ctx context.Context, arn, region string) (map[string]string, error) {
+	in := func(o *sqs.Options) {
+		if region != "" && o.BaseEndpoint == nil {
+			o.Region = region
+		}
+	}
+	parts := strings.Split(arn, ":") // arn:aws:sqs:REGION:ACCOUNT:NAME
+	if len(parts) != 6 {
+		return nil, fmt.Errorf("%q is no ARN of a queue", arn)
+	}
+	at, err := c.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &parts[5], QueueOwnerAWSAccountId: &parts[4]}, in)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: at.QueueUrl, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}}, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Attributes, nil
+}
+
+const (
+	failuresFor  = 24 * time.Hour
+	mostFailures = 100
+)
+
+// failures reads what the function logged as errors, and what Lambda says of its
+// end.
+func (c Config) failures(ctx context.Context, name, region string) (found []Failure, err error) {
+	out, err := c.Logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
+		LogGroupName: aws.String(logGroup(name)), StartTime: aws.Int64(time.Now().Add(-failuresFor).UnixMilli()), Limit: aws.Int32(mostFailures),
+		FilterPattern: aws.String(`?"\"level\":\"ERROR\"" ?"Task timed out" ?"Runtime exited"`),
+	}, func(o *cloudwatchlogs.Options) {
+		if region != "" && o.BaseEndpoint == nil {
+			o.Region = region
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range out.Events {
+		text := strings.TrimSpace(aws.ToString(e.Message))
+		if len(text) > 300 {
+			text = strings.ToValidUTF8(text[:300], "") + "…"
+		}
+		found = append(found, Failure{time.UnixMilli(aws.ToInt64(e.Timestamp)), text})
+	}
+	return found, nil
 }
