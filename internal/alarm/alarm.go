@@ -236,25 +236,29 @@ func (a *alarm) notice() Notice {
 }
 
 func (n Notice) sentence() string {
-	at := "distribution " + n.Distribution
-	if n.Distribution == "" {
-		at = "no distribution yet"
+	at := ""
+	if n.Distribution != "" {
+		at = " at distribution " + n.Distribution
 	}
 	if n.State == Cleared {
 		return map[Kind]string{
-			Stale: "what was stale at " + at + " is fresh again",
-			Dead:  "nothing is given up any more at " + at,
-			Late:  "changes at " + at + " are fresh in time again",
+			Stale: "what was stale" + at + " is fresh again",
+			Dead:  "nothing is given up any more" + at,
+			Late:  "changes" + at + " are fresh in time again",
 		}[n.Alarm]
 	}
 	changes := fmt.Sprintf("%d changes", n.Changes)
 	if n.Changes == 1 {
 		changes = "1 change"
 	}
-	text := map[Kind]string{
-		Stale: changes + " at " + at + ": the edge serves old bytes, after a second invalidation too",
-		Dead:  changes + " at " + at + ": given up; freshet retry tries again",
-		Late:  fmt.Sprintf("%s at %s: not fresh within %v", changes, at, time.Duration(n.FreshWithin*float64(time.Second))),
+	within := fmt.Sprintf("not fresh within %v", time.Duration(n.FreshWithin*float64(time.Second)))
+	if n.Distribution == "" {
+		within += " and not sent yet"
+	}
+	text := changes + at + ": " + map[Kind]string{
+		Stale: "the edge serves old bytes, after a second invalidation too",
+		Dead:  "given up; freshet retry tries again",
+		Late:  within,
 	}[n.Alarm]
 	if len(n.Examples) > 0 {
 		text += ", such as " + n.Examples[0].Key

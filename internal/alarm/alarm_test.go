@@ -237,7 +237,7 @@ func TestLateBeforeItIsPlanned(t *testing.T) {
 		after(14 * time.Second)
 		w.want()
 		after(3 * time.Second)
-		if text := w.heard[0].Text; text != "1 change at no distribution yet: not fresh within 10s, such as a (waits: hold deploy)" {
+		if text := w.heard[0].Text; text != "1 change: not fresh within 10s and not sent yet, such as a (waits: hold deploy)" {
 			t.Error(text)
 		}
 		w.want("late raised  1")
