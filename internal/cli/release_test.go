@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/freshet/freshet/internal/release/lambdatest"
 )
@@ -119,7 +120,7 @@ func TestReleaseExcludesAnother(t *testing.T) {
 		select {
 		case text := <-first:
 			t.Fatal(text)
-		default:
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	if code, out, err := runs(t, args...); code != exitFailed || !strings.Contains(err, "another release of it is running") {
