@@ -3,6 +3,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -38,7 +39,7 @@ type action struct {
 
 func documents[T any](t *testing.T, name string) []T {
 	t.Helper()
-	file, err := os.Open(name) //nolint:gosec // of this folder
+	file, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func documents[T any](t *testing.T, name string) []T {
 	var all []T
 	for decoder := yaml.NewDecoder(file); ; {
 		var v T
-		if err := decoder.Decode(&v); err == io.EOF {
+		if err := decoder.Decode(&v); errors.Is(err, io.EOF) {
 			return all
 		} else if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -204,7 +205,7 @@ func newJob(t *testing.T, env ...string) job {
 	t.Helper()
 	dir := t.TempDir()
 	stand := func(name, script string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -266,7 +267,8 @@ func TestScriptsGiveFreshetWhatTheyAreGiven(t *testing.T) {
 		}
 		failing := newJob(t, "DIRECTORY=d", "DESTINATION=s3://b", "DISTRIBUTIONS=E1", "VERSION=v1", "ROLE=", "FRESHET_ID_TOKEN=t", "FRESHET_EXIT=3")
 		out, err := failing.run(t, script)
-		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 3 || !strings.Contains(out, `{"report":1}`) { //nolint:errorlint // as exec returns it
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(out, `{"report":1}`) {
 			t.Errorf("%s: freshet's exit code 3 becomes %v\n%s", system, err, out)
 		}
 	}
@@ -337,7 +339,7 @@ func TestInstallScript(t *testing.T) {
 		j := newJob(t, "VERSION="+version, "GITHUB_ACTION_PATH="+filepath.Join(here, "github"))
 		j.env = append(j.env, "GITHUB_PATH="+filepath.Join(j.dir, "path"))
 		script := "#!/bin/sh\nfor a in \"$@\"; do printf '[%s]' \"$a\"; done >\"$RUNNER_TEMP/go-args\"\nprintf ' %s' \"$(pwd)\" >>\"$RUNNER_TEMP/go-args\"\n"
-		if err := os.WriteFile(filepath.Join(j.dir, "go"), []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(j.dir, "go"), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		out, err := j.run(t, "exec sh "+filepath.Join(here, "github", "install.sh"))

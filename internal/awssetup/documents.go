@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// placeheld is a site whose words are placeholders, as templatefile of Terraform
+// worded is a site whose words are placeholders, as templatefile of Terraform
 // reads them. What a site may have several of, each statement has once, as ${of}.
-var placeheld = Site{
+var worded = Site{
 	Name: "${name}", Bucket: "${bucket}", Account: "${account}", Region: "${region}", Partition: "${partition}",
 	Table: "${table}", CodePipeline: true, CodeCommit: []string{of},
 }
@@ -56,14 +56,14 @@ func documents(yield func(string, Policy) bool) {
 			}
 		}
 	}
-	note(placeheld, map[string]string{
+	note(worded, map[string]string{
 		"CachePolicies": "cache-policies", "FindDistributions": "find-distributions", "Log": "log", "Queue": "queue-source",
 		"Quota": "quota", "Pipeline": "pipeline", "Repository": "repository",
 	})
-	note(placeheld.with(func(s *Site) { s.Distributions = []string{of} }), map[string]string{"Invalidate": "invalidate"})
-	note(placeheld.with(func(s *Site) { s.Distributions = []string{tenantPrefix + of} }), map[string]string{"InvalidateTenants": "invalidate-tenants"})
-	note(placeheld.with(func(s *Site) { s.Config = "ssm:" + of }), map[string]string{"Configuration": "configuration-ssm"})
-	note(placeheld.with(func(s *Site) { s.Config = "s3://" + of }), map[string]string{"Configuration": "configuration-s3"})
+	note(worded.with(func(s *Site) { s.Distributions = []string{of} }), map[string]string{"Invalidate": "invalidate"})
+	note(worded.with(func(s *Site) { s.Distributions = []string{tenantPrefix + of} }), map[string]string{"InvalidateTenants": "invalidate-tenants"})
+	note(worded.with(func(s *Site) { s.Config = "ssm:" + of }), map[string]string{"Configuration": "configuration-ssm"})
+	note(worded.with(func(s *Site) { s.Config = "s3://" + of }), map[string]string{"Configuration": "configuration-s3"})
 	for _, name := range Parts() {
 		st := statements[name]
 		for i, r := range st.Resource {
@@ -73,7 +73,7 @@ func documents(yield func(string, Policy) bool) {
 			return
 		}
 	}
-	_ = yield("trust", placeheld.TrustPolicy()) && yield("queue", placeheld.QueuePolicy()) && yield("invoke", placeheld.InvokePolicy())
+	_ = yield("trust", worded.TrustPolicy()) && yield("queue", worded.QueuePolicy()) && yield("invoke", worded.InvokePolicy())
 }
 
 func (s Site) with(change func(*Site)) Site {

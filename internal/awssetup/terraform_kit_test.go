@@ -173,7 +173,7 @@ func (m module) functions() map[string]function.Function {
 		"templatefile": m.templateFunc(), "replace": replaceFunc,
 		"filebase64sha256": text(func(string) (cty.Value, error) { return cty.StringVal("hash"), nil }),
 		"file": text(func(name string) (cty.Value, error) {
-			content, err := os.ReadFile(name) //nolint:gosec // named by the module under test
+			content, err := os.ReadFile(name)
 			return cty.StringVal(string(content)), err
 		}),
 	}
@@ -222,7 +222,7 @@ func (m module) templateFunc() function.Function {
 		Params: []function.Parameter{{Type: cty.String}, {Type: cty.DynamicPseudoType}}, Type: function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			name := args[0].AsString()
-			content, err := os.ReadFile(name) //nolint:gosec // named by the module under test
+			content, err := os.ReadFile(name)
 			if err != nil {
 				return cty.UnknownVal(cty.String), err
 			}

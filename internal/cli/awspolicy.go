@@ -78,7 +78,7 @@ func (c *awsPolicyCmd) policy() (awssetup.Policy, awssetup.Limit, error) {
 		p, err := c.build().GitLabTrust()
 		return p, awssetup.AssumeRole, err
 	}
-	site := c.awsFunction.site(c.Bucket)
+	site := c.site(c.Bucket)
 	site.Account, site.Region, site.Partition = c.Account, c.Region, c.Partition
 	site = site.WithDefaults()
 	if err := site.Check(); err != nil {

@@ -99,6 +99,9 @@ func (s *deploySite) believe(have []deploy.Present) {
 	}
 	s.planner.HoldsTagged(s.bucket, presentKeys(have), may)
 	s.planner.Sure = func(target freshet.Target) []string {
+		if !target.Served { // what is cached there is no copy of the object
+			return nil
+		}
 		return freshet.TagsIn(sure[target.Key], t.headers[target.Distribution])
 	}
 }

@@ -108,7 +108,9 @@ func (s *tagged) configure(header string) {
 func (s *tagged) deployed() {
 	s.t.Helper()
 	c := s.cloudfront(s.t)
-	waiter := cloudfront.NewDistributionDeployedWaiter(c, func(o *cloudfront.DistributionDeployedWaiterOptions) { o.MinDelay, o.MaxDelay = 50*time.Millisecond, 50*time.Millisecond })
+	waiter := cloudfront.NewDistributionDeployedWaiter(c, func(o *cloudfront.DistributionDeployedWaiterOptions) {
+		o.MinDelay, o.MaxDelay = 50*time.Millisecond, 50*time.Millisecond
+	})
 	if err := waiter.Wait(s.t.Context(), &cloudfront.GetDistributionInput{Id: &s.Distribution}, patience); err != nil {
 		s.t.Fatal(err)
 	}

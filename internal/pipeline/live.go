@@ -30,7 +30,7 @@ type live struct {
 
 func newLive(verified map[[2]string]journal.Seen, t Tagging) *live {
 	l := &live{sizes: make(map[object]int64, len(verified)), open: make(map[object]bool), told: make(map[object]string), changed: true}
-	l.tags.Tagging = t
+	l.tags.Tagging, l.tags.since = t, time.Now() // an unfinished plan may be of before, and of another configuration
 	for o, s := range verified {
 		if !s.Gone {
 			l.sizes[o] = s.Size

@@ -48,6 +48,7 @@ type line struct {
 	terms       plan.Terms
 	rules       route.Rules
 	beside      []distribution.Distribution
+	tagging     pipeline.Tagging
 
 	mu      sync.Mutex
 	records []journal.Record     // reported
@@ -87,7 +88,8 @@ func (l *line) start() {
 	l.holds, err = pipeline.OpenHolds(ctx, shelf)
 	l.must(err)
 	l.run = pipeline.New(pipeline.Config{
-		Within: l.within, Holds: l.holds, Before: l.before,
+		Tagging: l.tagging,
+		Within:  l.within, Holds: l.holds, Before: l.before,
 		Queue: l.queue, Journal: l.journal, Driver: l.network, Bulk: l.bulk, Check: l.network.probe, Retry: 50 * time.Millisecond,
 		Router: l.router(), Terms: l.terms,
 		Report: l.report, Log: slog.New(slog.DiscardHandler),

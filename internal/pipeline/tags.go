@@ -103,6 +103,9 @@ func (l *live) tagsIn(profiles []freshet.Profile) []freshet.Profile {
 
 // sure returns the cache tags that every cached copy of a target carries.
 func (l *live) sure(t freshet.Target) []string {
+	if !t.Served { // what is cached there is no copy of the object
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.tags.book.Sure(carried.Object{t.Origin, t.Key}, l.tags.Headers[t.Distribution])

@@ -23,7 +23,7 @@ type Input struct {
 	Unrouted    []freshet.Unrouted
 	Profiles    []freshet.Profile
 	Inventories map[string]*inventory.Inventory // what is live at each distribution; nil or missing where it is not known
-	Sure        func(freshet.Target) []string   // cache tags, in lower case, that every cached copy of a target carries; nil: those that the inventory has for its URL
+	Sure        func(freshet.Target) []string   // cache tags, in lower case, that every cached copy of a target carries; in an inventory's distribution; nil: those that the inventory has for its URL
 	Terms       *Terms                          // nil: DefaultTerms
 	Live        bool                            // freshness counts more than the last path: one wildcard at most, or those that are needed
 	Attempt     int                             // how often the same changes were completed and found stale before

@@ -54,9 +54,16 @@ func newJudge(p cover.Problem) *judge {
 		}
 		add(n.Pattern + "*")
 	}
+	for i := range p.Needs {
+		if p.Tags && p.Sure != nil && p.Inventory != nil {
+			for _, t := range p.Sure(i) {
+				add(freshet.Pattern("#" + t))
+			}
+		}
+	}
 	for _, e := range j.live {
 		for _, t := range e.Tags {
-			if p.Tags {
+			if p.Tags && p.Sure == nil {
 				add(freshet.Pattern("#" + t))
 			}
 		}
@@ -93,10 +100,12 @@ func (j *judge) extend(chosen []freshet.Pattern) {
 
 func (j *judge) covers(p freshet.Pattern, n cover.Need) bool {
 	switch {
+	case p.IsTag() && j.p.Sure != nil:
+		return j.sure(n, string(p[1:]))
 	case p.IsTag():
 		return slices.ContainsFunc(j.live, func(e inventory.Entry) bool {
 			return e.URL == n.URL && slices.Contains(e.Tags, string(p[1:]))
-		}) && j.sure(n, string(p[1:]))
+		})
 	case p.IsWildcard():
 		return strings.HasPrefix(n.Pattern.Prefix(), p.Prefix()) && (n.Pattern.IsWildcard() || n.Pattern.Prefix() == string(n.Pattern))
 	default:
@@ -107,7 +116,7 @@ func (j *judge) covers(p freshet.Pattern, n cover.Need) bool {
 // sure reports whether all needs that are one with it may rely on the tag.
 func (j *judge) sure(need cover.Need, tag string) bool {
 	for i, n := range j.p.Needs {
-		if j.p.Sure != nil && n.URL == need.URL && n.Pattern == need.Pattern && !slices.Contains(j.p.Sure(i), tag) {
+		if n.URL == need.URL && n.Pattern == need.Pattern && !slices.Contains(j.p.Sure(i), tag) {
 			return false
 		}
 	}

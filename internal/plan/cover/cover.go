@@ -75,9 +75,9 @@ type Problem struct {
 	Rails      Rails
 	Assumption Assumption // without an inventory
 	Tags       bool       // the CDN understands cache tags; they are used where the inventory knows them
-	// Sure returns the tags that every cached copy of a need carries, given by its
-	// place; nil: those of the inventory. What the inventory has beyond them may be
-	// made cold by a tag, and is not relied upon.
+	// Sure returns the tags, in lower case, that every cached copy of a need
+	// carries, given by its place; nil: those of the inventory. Otherwise what the
+	// inventory has may be made cold by a tag, and is not relied upon.
 	Sure func(need int) []string
 }
 

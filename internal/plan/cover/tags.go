@@ -61,10 +61,17 @@ func (b *tagBook) addUnits(p Problem, t *tree, i int, cursor *inventory.Cursor, 
 	for _, n := range needs {
 		url := p.Needs[n].URL
 		if u, known := byURL[url]; known {
-			tagsOf[u-first] = p.sure(n, tagsOf[u-first])
+			if p.Sure != nil {
+				tagsOf[u-first] = common(tagsOf[u-first], p.Sure(int(n)))
+			}
 			continue
 		}
-		tags := p.sure(n, tagsAt(p.Inventory, cursor, url, !t.forced[i] && url == t.keys[i]))
+		var tags []string
+		if p.Sure != nil {
+			tags = p.Sure(int(n))
+		} else {
+			tags = tagsAt(p.Inventory, cursor, url, !t.forced[i] && url == t.keys[i])
+		}
 		if len(tags) == 0 {
 			return
 		}
@@ -85,13 +92,9 @@ func (b *tagBook) addUnits(p Problem, t *tree, i int, cursor *inventory.Cursor, 
 	}
 }
 
-// sure are those of tags that every copy of need n carries.
-func (p Problem) sure(n int32, tags []string) []string {
-	if p.Sure == nil || len(tags) == 0 {
-		return tags
-	}
-	certain := p.Sure(int(n))
-	return slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return !slices.Contains(certain, tag) })
+// common are the tags that are in both.
+func common(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(tag string) bool { return !slices.Contains(b, tag) })
 }
 
 // tagsAt uses the cursor where the URLs come in order.
