@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// account plays Parameter Store and DynamoDB: the operations that the function
-// uses of them, and how they refuse.
+// account plays Parameter Store, DynamoDB, CodePipeline and Lambda: the operations
+// that the function uses of them, and how they refuse.
 type account struct {
 	*httptest.Server
 
@@ -24,6 +24,8 @@ type account struct {
 	refuse     map[string]string     // kind of error by operation
 	writes     int                   // of tables
 	lost       int                   // conditions that did not hold
+	jobs       []string              // what CodePipeline was told, with the reason of a failure
+	update     string                // LastUpdateStatus of every function
 }
 
 // attributes are values as DynamoDB writes them: {"S": "text"}.
@@ -38,7 +40,7 @@ func newAccount(t *testing.T) *account {
 }
 
 func (a *account) environ() []string {
-	return []string{"AWS_ENDPOINT_URL_SSM=" + a.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + a.URL}
+	return []string{"AWS_ENDPOINT_URL_SSM=" + a.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + a.URL, "AWS_ENDPOINT_URL_CODEPIPELINE=" + a.URL, "AWS_ENDPOINT_URL_LAMBDA=" + a.URL}
 }
 
 // ServeHTTP answers one operation of AWS's JSON protocols.
@@ -49,11 +51,19 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ConditionExpression       string
 		Key, Item                 attributes
 		ExpressionAttributeValues attributes
+		FailureDetails            struct{ Message string }
 	}
 	_ = json.NewDecoder(r.Body).Decode(&in) // what is missing is refused below
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/") {
+		_, _ = fmt.Fprintf(w, `{"Configuration":{"State":"Active","LastUpdateStatus":%q}}`, a.update)
+		return
+	}
+	if strings.HasPrefix(operation, "PutJob") {
+		a.jobs = append(a.jobs, operation+" "+in.FailureDetails.Message)
+	}
 	answer, refusal := a.do(operation, in.Name, in.TableName, func(item attributes) (attributes, string) {
 		if operation == "GetItem" {
 			return item, ""
@@ -98,6 +108,9 @@ func (a *account) do(operation, parameter, table string, item func(attributes) (
 			a.tables[table] = after
 		}
 		return map[string]any{"Item": after}, refusal
+	}
+	if strings.HasPrefix(operation, "PutJob") {
+		return struct{}{}, ""
 	}
 	return nil, "UnknownOperationException"
 }
