@@ -39,6 +39,7 @@ func (u *Up) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener, lastAnswers) })
 	g.Go(func() error { return u.pipeline.Run(ctx) })
+	g.Go(func() error { return u.boundGarbage(ctx) })
 	g.Go(func() error { return u.alarms.Run(ctx) })
 	g.Go(func() error { return u.worker.Run(ctx) })
 	if len(u.described.files) > 0 {

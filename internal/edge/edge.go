@@ -97,7 +97,7 @@ func New(c Config) (*Edge, error) {
 	}
 	e := &Edge{
 		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		room: room{limit: c.MemoryLimit, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 8),
+		room: room{limit: c.MemoryLimit, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
 	if err := e.firstServed(c); err != nil {

@@ -43,8 +43,9 @@ type entry struct {
 }
 
 // entryOverhead is about what an entry takes besides its strings and bytes: its
-// struct, the header map, and the store's own bookkeeping.
-const entryOverhead = 700
+// struct, the header map, the store's own bookkeeping, and its head as it goes
+// out, as far as that is the same for all.
+const entryOverhead = 870
 
 // weight is how many bytes of memory the entry takes.
 func (e *entry) weight() uint32 {
@@ -55,7 +56,7 @@ func (e *entry) weight() uint32 {
 	for name, values := range e.header {
 		n += uint64(len(name)) + 64
 		for _, v := range values {
-			n += uint64(len(v)) + 16
+			n += 2*uint64(len(name)+len(v)) + 24 // once more in the head as it goes out
 		}
 	}
 	return uint32(min(n, 1<<32-1))

@@ -147,9 +147,8 @@ func quicknessOf(b *behavior) quickness {
 // out but for two gaps.
 type readyHead struct {
 	behavior *behavior
-	start    []byte // up to the age
-	middle   []byte // from there to the ID of the request
-	end      []byte // from there on
+	text     []byte
+	age, id  int    // where in text they go
 	typed    string // Content-Type
 }
 
@@ -203,10 +202,14 @@ func (e *Edge) newReadyHead(stored *entry, b *behavior) *readyHead {
 	if !ok || !ok2 {
 		return nil
 	}
+	const beforeAge, beforeID, after = "\r\nAge: ", "\r\nX-Amz-Cf-Id: ", "\r\n"
 	made := &readyHead{behavior: b, typed: h.Get("Content-Type")}
-	made.start = append(bytes.Clone(start), "\r\nAge: "...)
-	made.middle = append(append([]byte("\r\n"), middle...), "\r\nX-Amz-Cf-Id: "...)
-	made.end = append([]byte("\r\n"), end...)
+	made.age = len(start) + len(beforeAge)
+	made.id = made.age + len(after) + len(middle) + len(beforeID)
+	made.text = make([]byte, 0, made.id+len(after)+len(end))
+	made.text = append(append(made.text, start...), beforeAge...)
+	made.text = append(append(append(made.text, after...), middle...), beforeID...)
+	made.text = append(append(made.text, after...), end...)
 	return made
 }
 

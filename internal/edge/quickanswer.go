@@ -23,13 +23,13 @@ func (d *quick) answer(q *plainQuery, a *loop.Answer) {
 	e.count(told(stored.status, hit))
 	age := int64((stored.age + max(a.Now.Sub(stored.received), 0)) / time.Second)
 	before := len(a.Head)
-	a.Head = append(a.Head, h.start...)
+	a.Head = append(a.Head, h.text[:h.age]...)
 	a.Head = strconv.AppendInt(a.Head, age, 10)
-	a.Head = append(a.Head, h.middle...)
+	a.Head = append(a.Head, h.text[h.age:h.id]...)
 	at := len(a.Head)
 	a.Head = appendRequestID(a.Head)
 	id := a.Head[at:]
-	a.Head = append(a.Head, h.end...)
+	a.Head = append(a.Head, h.text[h.id:]...)
 	head := int64(len(a.Head) - before)
 	switch {
 	case q.request.Head || stored.size() == 0:

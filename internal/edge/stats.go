@@ -33,6 +33,9 @@ func (e *Edge) count(o outcome) {
 	}
 }
 
+// OffHeap is how many bytes of memory large bodies take beside the Go heap.
+func (e *Edge) OffHeap() int64 { return e.bodies.Held() }
+
 // Stats returns the counters. They are read one after the other, so they need
 // not add up while requests are served.
 func (e *Edge) Stats() Stats {

@@ -123,7 +123,7 @@ func open(t *testing.T, o Options, others func(net.Conn)) *opened {
 			close(made.stop)
 		}
 		all.Wait()
-		if n := made.Door.open.Load(); n != 0 {
+		if n := made.open.Load(); n != 0 {
 			t.Errorf("%d connections count as open", n)
 		}
 	})
@@ -273,7 +273,7 @@ func TestTooMany(t *testing.T) {
 	c.ask(t, "", "full\n")
 	c.ends(t)
 	_ = a.Close()
-	until(t, "room for another", func() bool { return d.Door.open.Load() < 2 })
+	until(t, "room for another", func() bool { return d.open.Load() < 2 })
 	d.dial(t).ask(t, "echo c\n", "c\n")
 }
 
@@ -289,7 +289,7 @@ func TestTooManyLent(t *testing.T) {
 	b.ends(t)
 	_ = first.Close()
 	a.ends(t)
-	until(t, "nothing lent", func() bool { return d.Door.lent.Load() == 0 })
+	until(t, "nothing lent", func() bool { return d.lent.Load() == 0 })
 	d.dial(t).ask(t, "lend c\n", "")
 	_ = (<-held).Close()
 }
@@ -453,7 +453,7 @@ func TestIdle(t *testing.T) {
 	for i, v := range all {
 		v.ask(t, fmt.Sprintf("echo %d\n", i), fmt.Sprintln(i))
 	}
-	if got := d.Door.open.Load(); got != int64(n) {
+	if got := d.open.Load(); got != int64(n) {
 		t.Errorf("%d of %d are open", got, n)
 	}
 }

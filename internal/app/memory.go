@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// What the garbage collector leaves lying about at most, as a part of what the
+// edge's store may take, and how seldom it may run all the same: without a bound
+// it would be as much again as there is in the store.
+const (
+	garbageShare  = 12 // a twelfth
+	leastPercent  = 10
+	normalPercent = 100
+)
+
+// gcPercent is GOGC for a heap of so many live bytes in front of a store of at
+// most so many.
+func gcPercent(live, memory uint64) int {
+	if live == 0 {
+		return normalPercent
+	}
+	// A small store is no reason to collect all the time.
+	garbage := max(memory/garbageShare, 8<<20)
+	return int(min(max(garbage*100/live, leastPercent), normalPercent))
+}
+
+// boundGarbage keeps the process's memory close to what is in use, unless GOGC
+// says what is wanted.
+func (u *Up) boundGarbage(ctx context.Context) error {
+	if os.Getenv("GOGC") != "" {
+		return nil
+	}
+	before := debug.SetGCPercent(normalPercent)
+	defer debug.SetGCPercent(before)
+	now := normalPercent
+	read := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	metrics.Read(read)
+	r := returning{empty: inUse(read), bound: int64(u.cfg.Memory) * 6 / 5}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		metrics.Read(read)
+		if next := gcPercent(read[0].Value.Uint64(), uint64(u.cfg.Memory)); next*10 < now*9 || next*10 > now*11 {
+			debug.SetGCPercent(next)
+			now = next
+		}
+		if r.due(time.Now(), inUse(read)+u.edge.OffHeap()) {
+			debug.FreeOSMemory()
+			metrics.Read(read)
+			r.done(time.Now(), inUse(read)+u.edge.OffHeap())
+		}
+	}
+}
+
+// inUse is what the runtime has of the system.
+func inUse(read []metrics.Sample) int64 {
+	return int64(read[1].Value.Uint64() - read[2].Value.Uint64())
+}
+
+// returning decides when memory that nobody uses any more is given back to the
+// system at once, which takes a while: soon, and ever more seldom where it does
+// not help, since it is something else than the store that has grown.
+type returning struct {
+	empty, bound int64 // in use in the beginning, and more than that at most
+	next         time.Time
+	pause        time.Duration
+}
+
+func (r *returning) due(now time.Time, taken int64) bool {
+	return taken > r.empty+r.bound && !now.Before(r.next)
+}
+
+// done is to be told what is in use afterwards.
+func (r *returning) done(now time.Time, taken int64) {
+	const shortest, longest = 2 * time.Second, 5 * time.Minute
+	if taken <= r.empty+r.bound {
+		r.pause = shortest
+	} else {
+		r.pause = min(max(2*r.pause, shortest), longest)
+	}
+	r.next = now.Add(r.pause)
+}
