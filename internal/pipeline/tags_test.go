@@ -157,3 +157,17 @@ func TestWhatATagLeftStaleIsInvalidatedByPath(t *testing.T) {
 		t.Error("no tag was tried before")
 	}
 }
+
+// TestATagCoversAllURLsOfAnObject where the object itself is served: the default
+// root object has two, and a tag is cheaper than two paths.
+func TestATagCoversAllURLsOfAnObject(t *testing.T) {
+	l := taggedLine(t)
+	for version, want := range [][]freshet.Pattern{{"/", "/index.html"}, {"#t"}} {
+		c := put("index.html", version+2)
+		c.Tags = freshet.TagLine(tagHeader, "t")
+		l.together(c)
+		if got := l.sent(c); !slices.Equal(got, want) {
+			t.Errorf("version %d was invalidated by %q, want %q", version, got, want)
+		}
+	}
+}
