@@ -86,13 +86,13 @@ func (c *deployCmd) open(ctx context.Context, t terminal, r *root, to string, pa
 	if s.bucket, s.prefix, err = parseS3URL(to); err != nil {
 		return nil, exitError{exitUsage, err}
 	}
-	if err := c.place.reach(ctx, s, parallel); err != nil {
+	if err := c.reach(ctx, s, parallel); err != nil {
 		return nil, err
 	}
-	if err := c.place.keep(ctx, s, parallel); err != nil {
+	if err := c.keep(ctx, s, parallel); err != nil {
 		return nil, err
 	}
-	if err := c.freshening.decide(ctx, s, c.place, c.DryRun, c.Atomic); err != nil {
+	if err := c.decide(ctx, s, c.place, c.DryRun, c.Atomic); err != nil {
 		return nil, err
 	}
 	if s.planner != nil {

@@ -146,6 +146,13 @@ func (r Rule) check() error {
 	if r.Encode != "" && r.Encode != "none" && (r.Encoding != "" || len(r.Precompress) > 0 && r.Precompress[0] != "none") {
 		complain("encode: what is stored in the place of the file can be neither encoded already nor have files beside it")
 	}
+	return errors.Join(append(problems, r.checkHeaders(), checkTags(r.Tags))...)
+}
+
+// checkHeaders says which values cannot be those of headers.
+func (r Rule) checkHeaders() error {
+	var problems []error
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, v := range []struct{ name, value string }{
 		{"type", r.Type}, {"cache_control", r.CacheControl}, {"encoding", r.Encoding}, {"disposition", r.Disposition},
 		{"language", r.Language}, {"redirect", r.Redirect}, {"tags", strings.Join(r.Tags, ",")},
@@ -164,7 +171,7 @@ func (r Rule) check() error {
 	if size > maxMetadata {
 		complain("metadata: %d bytes, S3 takes at most %d", size, maxMetadata)
 	}
-	return errors.Join(append(problems, checkTags(r.Tags))...)
+	return errors.Join(problems...)
 }
 
 // checkTags holds tags to what CloudFront takes.

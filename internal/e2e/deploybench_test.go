@@ -198,6 +198,7 @@ func BenchmarkDeploy(b *testing.B) {
 				measure(b, s.command(f, endpoint, dir, prefix+"-c"))
 				took.requests = count.Load()
 				results[sc.name] = append(results[sc.name], took)
+				fmt.Fprintf(os.Stderr, "%s, %s, %s: %.2f s, %d requests, %d MB\n", size.what, sc.name, s.name, took.wall.Seconds(), took.requests, took.memory>>20)
 			}
 		}
 		for _, sc := range size.scenarios {

@@ -199,12 +199,21 @@ func posix(glob string) (is func(byte) bool, rest string, ok bool) {
 	if !found {
 		return nil, "", false
 	}
+	is, ok = classes()[name]
+	if !ok {
+		is = func(byte) bool { return false }
+	}
+	return is, rest, true
+}
+
+// classes are the named ones, in ASCII.
+func classes() map[string]func(byte) bool {
 	lower := func(c byte) bool { return 'a' <= c && c <= 'z' }
 	upper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
 	digit := func(c byte) bool { return '0' <= c && c <= '9' }
 	graph := func(c byte) bool { return '!' <= c && c <= '~' }
 	alnum := func(c byte) bool { return lower(c) || upper(c) || digit(c) }
-	classes := map[string]func(byte) bool{
+	return map[string]func(byte) bool{
 		"lower": lower, "upper": upper, "digit": digit, "graph": graph, "alnum": alnum,
 		"alpha":  func(c byte) bool { return lower(c) || upper(c) },
 		"blank":  func(c byte) bool { return c == ' ' || c == '\t' },
@@ -214,9 +223,4 @@ func posix(glob string) (is func(byte) bool, rest string, ok bool) {
 		"space":  func(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' },
 		"xdigit": func(c byte) bool { return digit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' },
 	}
-	is, ok = classes[name]
-	if !ok {
-		is = func(byte) bool { return false }
-	}
-	return is, rest, true
 }
