@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -15,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -104,16 +104,45 @@ type spent struct {
 
 func measure(tb testing.TB, c *exec.Cmd) spent {
 	tb.Helper()
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
 	begun := time.Now()
-	out, err := c.CombinedOutput()
+	if err := c.Start(); err != nil {
+		tb.Fatalf("%v: %v", c.Args, err)
+	}
+	ended := make(chan struct{})
+	most := make(chan int64)
+	go func() { most <- peak(c.Process.Pid, ended) }()
+	err := c.Wait()
+	s := spent{wall: time.Since(begun)}
+	close(ended)
+	s.memory = <-most
 	if err != nil {
-		tb.Fatalf("%v: %v\n%s", c.Args, err, out)
+		tb.Fatalf("%v: %v\n%s", c.Args, err, out.String())
 	}
-	s := spent{wall: time.Since(begun), cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime()}
-	if usage, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		s.memory = usage.Maxrss << 10
-	}
+	s.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
 	return s
+}
+
+// peak is the most memory that a process is seen to have had until it ended. What
+// the system says of an ended one counts what its parent had when it forked.
+func peak(pid int, ended <-chan struct{}) (bytes int64) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return bytes
+		case <-tick.C:
+		}
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		_, rest, _ := strings.Cut(string(status), "VmHWM:")
+		if words := strings.Fields(rest); len(words) > 0 {
+			if kB, err := strconv.ParseInt(words[0], 10, 64); err == nil {
+				bytes = max(bytes, kB<<10)
+			}
+		}
+	}
 }
 
 // scenario is a state of the directory, and what the senders do to it.
@@ -185,6 +214,7 @@ func BenchmarkDeploy(b *testing.B) {
 	} {
 		dir := filepath.Join(b.TempDir(), "site")
 		fillSite(b, dir, size.files, size.least, size.most)
+		_ = exec.Command("sync").Run() // or the first one waits for the disk
 		all := senders(b)
 		results := make(map[string][]spent)
 		for _, sc := range size.scenarios {
