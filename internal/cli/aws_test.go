@@ -162,6 +162,7 @@ func TestInstall(t *testing.T) {
 	run(0, "keep function freshet", "status --bucket www")
 
 	const topic = "--alarm-topic arn:aws:sns:eu-west-1:123456789012:alarms --fresh-within 2m "
+	run(2, "500ms is not a number of whole seconds", site+"--fresh-within 500ms")
 	run(2, `"topic" is no ARN of an SNS topic`, site+"--alarm-topic topic")
 	run(0, "change dead-letter alarm freshet-dead-letters: topic\nchange age alarm freshet-age: threshold, topic", site+"--table quota --distribution E3 --yes "+topic)
 	run(0, "keep dead-letter alarm freshet-dead-letters\nkeep age alarm freshet-age\nkeep fresh-within alarm", "status --bucket www")

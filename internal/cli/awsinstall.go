@@ -137,6 +137,9 @@ Examples:
 
 // Run shows the plan and does it.
 func (c *awsInstallCmd) Run(ctx context.Context, t terminal) error {
+	if c.FreshWithin%time.Second != 0 || c.FreshWithin <= 0 {
+		return usageError("--fresh-within: %v is not a number of whole seconds", c.FreshWithin)
+	}
 	var code []byte
 	var hash string
 	if c.Zip != "" {
