@@ -44,7 +44,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	if o.own, err = filepath.Abs(o.own); err != nil {
 		return fmt.Errorf("find our own program: %w", err)
 	}
-	b := &bench{options: o, progress: progress}
+	b := &bench{options: o, progress: progress, before: busy()}
 	if b.origin, err = startOrigin(); err != nil {
 		return err
 	}
@@ -63,6 +63,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 type bench struct {
 	options
 
+	before     string // how busy the machine was
 	progress   io.Writer
 	origin     *origin
 	contenders []contender

@@ -17,6 +17,7 @@ func (b *bench) report(w io.Writer) {
 		"of the server (user and system) per request: its median, and in brackets the middle half of the rounds. A ratio\n"+
 		"above 1 says how many times less than nginx a server needs. nginx has one worker, its cache in memory, open files\n"+
 		"remembered, and sendfile for large bodies only. All keep 64 connections open, 16 for 10 MiB.\n\n", b.rounds, b.length)
+	fmt.Fprintf(w, "Before it began, %s threads on average wanted to run, of other programs: the more, the less requests/s and p99 say.\n\n", b.before)
 	for _, r := range b.results {
 		b.table(w, r)
 	}
@@ -53,6 +54,13 @@ func each(rounds []round, of func(round) float64) (values []float64) {
 		values = append(values, of(r))
 	}
 	return values
+}
+
+// busy is the average number of threads that wanted to run in the last minute.
+func busy() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	load, _, _ := strings.Cut(string(text), " ")
+	return load
 }
 
 // machine says what the figures were taken on, in general.

@@ -55,7 +55,12 @@ func Append(b []byte, r *Record) []byte {
 	for _, text := range []string{r.Location, strconv.FormatInt(r.SentBytes, 10), r.ViewerIP, r.Method, r.Domain, r.Path} {
 		b = field(b, text)
 	}
-	b = fmt.Appendf(b, "\t%03d", r.Status)
+	b = append(b, '\t')
+	if r.Status < 100 {
+		b = fmt.Appendf(b, "%03d", r.Status)
+	} else {
+		b = strconv.AppendInt(b, int64(r.Status), 10)
+	}
 	response := or(r.ResponseResult, r.Result)
 	for _, text := range []string{
 		r.Referer, r.UserAgent, r.Query, r.Cookie, r.Result, r.RequestID, r.Host, r.Protocol, strconv.FormatInt(r.ReceivedBytes, 10), seconds(r.Taken),
@@ -92,16 +97,24 @@ func field(b []byte, value string) []byte {
 		return append(b, '-')
 	}
 	const hex = "0123456789ABCDEF"
+	done := 0
 	for i := 0; i < len(value); i++ {
-		c := value[i]
-		if c <= ' ' || c >= 0x7F || strings.IndexByte("<>\"#%{}|\\^~[]`'", c) >= 0 {
+		if c := value[i]; escapes[c] {
+			b = append(b, value[done:i]...)
 			b = append(b, '%', hex[c>>4], hex[c&15])
-		} else {
-			b = append(b, c)
+			done = i + 1
 		}
 	}
-	return b
+	return append(b, value[done:]...)
 }
+
+// escapes are the characters that are escaped.
+var escapes = func() (set [256]bool) {
+	for c := range set {
+		set[c] = c <= ' ' || c >= 0x7F || strings.IndexByte("<>\"#%{}|\\^~[]`'", byte(c)) >= 0
+	}
+	return set
+}()
 
 // Writer writes a log. Its methods may be called concurrently.
 type Writer struct {

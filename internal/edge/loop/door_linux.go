@@ -219,10 +219,14 @@ func (d *Door) take(fd int, at unix.Sockaddr, to *loop) {
 	}
 }
 
-// viewer is the address of a connection's other end.
-type viewer struct{ at unix.Sockaddr }
+// viewer is the address of a connection's other end. Its texts are made when a
+// loop first asks for them.
+type viewer struct {
+	at       unix.Sockaddr
+	ip, port string
+}
 
-func (v viewer) addr() *net.TCPAddr {
+func (v *viewer) addr() *net.TCPAddr {
 	switch at := v.at.(type) {
 	case *unix.SockaddrInet4:
 		return &net.TCPAddr{IP: at.Addr[:], Port: at.Port}
@@ -239,14 +243,16 @@ func (v viewer) addr() *net.TCPAddr {
 }
 
 // IP is the address in the form that net.SplitHostPort gives it.
-func (v viewer) IP() string {
-	host, _, _ := net.SplitHostPort(v.addr().String())
-	return host
+func (v *viewer) IP() string {
+	if v.ip == "" {
+		v.ip, v.port, _ = net.SplitHostPort(v.addr().String())
+	}
+	return v.ip
 }
 
-func (v viewer) Port() string {
-	_, port, _ := net.SplitHostPort(v.addr().String())
-	return port
+func (v *viewer) Port() string {
+	v.IP()
+	return v.port
 }
 
 // tcpConn makes a connection of the net package of a descriptor, which it takes

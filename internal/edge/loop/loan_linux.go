@@ -149,7 +149,7 @@ func (l *Loan) giveBack() bool {
 	if err != nil || fd < 0 {
 		return false
 	}
-	c := &conn{fd: fd, door: l.from.door, home: l.from.home, viewer: l.from.viewer, in: l.after, known: true}
+	c := &conn{fd: fd, door: l.from.door, home: l.from.home, viewer: viewer{at: l.from.viewer.at}, in: l.after, known: true}
 	if !c.home.send(func() { c.home.add(c) }) {
 		_ = unix.Close(fd)
 		return false
