@@ -180,7 +180,7 @@ func builtFor(code []byte, architecture string) error {
 	if err != nil {
 		return errors.New("there is no bootstrap at its root: make lambda builds one that has")
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(file)
 	if err != nil {
 		return fmt.Errorf("read bootstrap: %w", err)
