@@ -131,7 +131,7 @@ func TestPromiseNothingIsLostOrDoubled(t *testing.T) {
 		most := 0
 		for name, next := range map[string]site{"the same": second(), "another": third(), "back": first()} {
 			for _, after := range []bool{false, true} {
-				for at := 1; ; at += stride {
+				for at := 1; ; at += stride * pace(name) {
 					w := again(t, opaque)
 					died := w.dies(t, second(), at, after, at%3) // within a second or later
 					if !died {
@@ -155,6 +155,14 @@ func TestPromiseNothingIsLostOrDoubled(t *testing.T) {
 			t.Errorf("a deploy has only %d calls to die at", most)
 		}
 	}
+}
+
+// pace skips some of the calls to die at where others have been through them.
+func pace(name string) int {
+	if name == "the same" {
+		return 1
+	}
+	return 3
 }
 
 // again is a world in which the first site is deployed.

@@ -160,7 +160,7 @@ func TestRelease(t *testing.T) {
 func TestReleaseDies(t *testing.T) {
 	for name, next := range map[string]site{"the same": second(), "another": third(), "back": first()} {
 		for _, after := range []bool{false, true} {
-			for at := 1; ; at++ {
+			for at := 1; ; at += pace(name) {
 				s := &stage{world: newWorld()}
 				if _, err := s.release(t.Context(), first(), ""); err != nil {
 					t.Fatal(err)
