@@ -84,6 +84,7 @@ func (b *bench) loads() []load {
 		{name: "100 KiB", path: "/102400/a", connections: 64, large: true},
 		{name: "10 MiB", path: "/10485760/a", connections: 16, large: true},
 		{name: "1 KiB, cores shared with the clients", path: "/1024/a", connections: 64, shared: true},
+		{name: "1 KiB, each another object that is fetched", path: "/1024/a", connections: 64, script: otherObjects},
 		{name: "1 KiB, access log", path: "/1024/a", connections: 64, log: true},
 	}
 }

@@ -3,7 +3,9 @@ package benchedge
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,11 +19,17 @@ type load struct {
 	path        string
 	connections int
 	headers     []string
-	script      string // of wrk, for paths that differ; empty for path
+	script      string // of wrk, in Lua, for paths that differ; empty for path
 	large       bool
 	shared      bool // server and clients share the cores
 	log         bool
 }
+
+// otherObjects asks for objects that nobody has asked for yet.
+const otherObjects = `local n = 0
+init = function() math.randomseed(os.time()); n = math.random(1e9) * 1e6 end
+request = function() n = n + 1; return wrk.format("GET", string.format("/1024/%d", n)) end
+`
 
 // round is what one contender did in one window of time.
 type round struct {
@@ -48,7 +56,11 @@ func play(ctx context.Context, p *process, l load, length time.Duration, cores s
 		args = append(args, "-H", h)
 	}
 	if l.script != "" {
-		args = append(args, "-s", l.script)
+		file := filepath.Join(p.dir, "paths.lua")
+		if err := os.WriteFile(file, []byte(l.script), 0o600); err != nil {
+			return round{}, fmt.Errorf("write the script: %w", err)
+		}
+		args = append(args, "-s", file)
 	}
 	args = append(args, "http://"+p.addr+l.path)
 	before := p.cpu()
