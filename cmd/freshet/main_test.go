@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "start": start, "await": await, "mark": mark, "end": end,
-			"get": get, "put": put, "del": del, "code": code, "bury": bury, "refusing": refusing, "another": another, "scrape": scrape, "certify": certify, "codecommit": codecommit, "deliver": deliver, "elsewhere": elsewhere,
+			"get": get, "put": put, "del": del, "code": code, "bury": bury, "refusing": refusing, "another": another, "scrape": scrape, "certify": certify, "codecommit": codecommit, "deliver": deliver, "elsewhere": elsewhere, "wander": wander,
 		},
 	})
 }
