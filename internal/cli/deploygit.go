@@ -154,7 +154,7 @@ func (f *fromCommit) touched(ctx context.Context) (keys map[string]bool, whole b
 	// What a deploy that died has sent is nobody's commit.
 	for _, s := range f.last.Steps {
 		if below, ok := strings.CutPrefix(s.Object.Key, f.site.prefix); ok && !f.last.Over {
-			keys[withoutEncoding(below)] = true
+			keys[below], keys[withoutEncoding(below)] = true, true
 		}
 	}
 	if keys[tree.IgnoreFile] {
@@ -190,25 +190,8 @@ func withoutEncoding(key string) string {
 // want reads the files of the site that may differ, and says what becomes of
 // them.
 func (f *fromCommit) want(ctx context.Context, touched map[string]bool, whole bool) ([]conduct.Wanted, func(string) bool, error) {
-	belongs, err := f.filter()
+	entries, err := f.entries(touched, whole)
 	if err != nil {
-		return nil, nil, err
-	}
-	var entries []tree.Entry
-	var problems []error
-	for key, l := range f.leaves {
-		switch {
-		case !whole && !touched[key] || !belongs(key):
-		case l.Mode == gitdiff.Link && f.Symlinks == string(tree.Skip):
-		case l.Mode == gitdiff.Link:
-			problems = append(problems, fmt.Errorf("%s: the link leads out of the commit or nowhere: --symlinks skip leaves it out", l.Path))
-		case tree.CheckPath(key) != nil:
-			problems = append(problems, tree.CheckPath(key))
-		default:
-			entries = append(entries, f.entry(key, l))
-		}
-	}
-	if err := errors.Join(problems...); err != nil {
 		return nil, nil, err
 	}
 	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
@@ -234,8 +217,31 @@ func (f *fromCommit) want(ctx context.Context, touched map[string]bool, whole bo
 	}
 	return want, func(key string) bool {
 		below, ok := strings.CutPrefix(key, f.site.prefix)
-		return wanted[key] || ok && touched[withoutEncoding(below)]
+		return wanted[key] || ok && (touched[below] || touched[withoutEncoding(below)])
 	}, err
+}
+
+// entries are the files that may differ.
+func (f *fromCommit) entries(touched map[string]bool, whole bool) ([]tree.Entry, error) {
+	belongs, err := f.filter()
+	if err != nil {
+		return nil, err
+	}
+	var entries []tree.Entry
+	var problems []error
+	for key, l := range f.leaves {
+		switch {
+		case !whole && !touched[key] || !belongs(key):
+		case l.Mode == gitdiff.Link && f.Symlinks == string(tree.Skip):
+		case l.Mode == gitdiff.Link:
+			problems = append(problems, fmt.Errorf("%s: the link leads out of the commit or nowhere: --symlinks skip leaves it out", l.Path))
+		case tree.CheckPath(key) != nil:
+			problems = append(problems, tree.CheckPath(key))
+		default:
+			entries = append(entries, f.entry(key, l))
+		}
+	}
+	return entries, errors.Join(problems...)
 }
 
 // filter says what of the commit's files belongs to the site.

@@ -104,7 +104,7 @@ const patience = 2 * time.Second
 
 // command is a call of git in the repository.
 func (r *Repository) command(ctx context.Context, args ...string) *exec.Cmd {
-	c := exec.CommandContext(ctx, "git", append(settings(), args...)...) //nolint:gosec // the program is fixed, and revisions stand behind --end-of-options
+	c := exec.CommandContext(ctx, "git", append(settings(), args...)...)
 	c.Dir = r.Dir
 	c.Env = environment(os.Environ())
 	c.WaitDelay = patience
