@@ -25,7 +25,7 @@ func TestWeightIsWhatIsTaken(t *testing.T) {
 	}{
 		{"small", 10, few, false}, {"small, and hit", 10, few, true}, {"1 KiB", 1024, many, false}, {"1 KiB, and hit", 1024, many, true}, {"8 KiB", 8192, many, true},
 	} {
-		const n = 5000
+		const n = 1500
 		body := strings.Repeat("x", tt.body)
 		e := open(t, roundTripper(func(*http.Request) (*http.Response, error) {
 			var own []string
