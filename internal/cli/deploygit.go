@@ -123,7 +123,7 @@ func (f *fromCommit) read(ctx context.Context) error {
 func (f *fromCommit) touched(ctx context.Context) (keys map[string]bool, whole bool, err error) {
 	why := ""
 	switch {
-	case f.Full:
+	case f.Full || f.Atomic != "": // a release has all of the site
 		return nil, true, nil
 	case f.span.Whole():
 		why = f.span.Note
