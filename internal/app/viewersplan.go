@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/inventory"
@@ -108,14 +109,19 @@ func (v *Viewers) planned(t plannedURL, u *url.URL, one variant.Variant) *verify
 	case !t.target.Served:
 		return always(verify.Expected{From: "the plan", Since: c.Time})
 	case v.running != nil || said.ETag == "" && !said.Gone:
+		name := "plan\n" + u.String()
+		if s := v.sources[name]; s != nil {
+			return s
+		}
 		held := v.source(u, one)
-		return &verify.Source{Ask: func(ctx context.Context) (verify.Expected, error) {
-			want, err := held.Ask(ctx)
+		v.sources[name] = &verify.Source{Ask: func(ctx context.Context) (verify.Expected, error) {
+			want, err := held.Expected(ctx, time.Now())
 			if c.ETag != "" {
 				want.Also = []string{c.ETag}
 			}
 			return want, err
 		}}
+		return v.sources[name]
 	}
 	return always(said)
 }
