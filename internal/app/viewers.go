@@ -94,6 +94,16 @@ func NewViewers(ctx context.Context, cfg config.Config, o ViewersOptions) (*View
 	return v, nil
 }
 
+// ViewersOf is for what a planner knows. edge is where all of its distributions
+// are answered; nil leaves that to their names.
+func ViewersOf(p *Planner, edge *Running, o ViewersOptions) (*Viewers, error) {
+	v := &Viewers{
+		Distributions: p.Distributions, Planner: p, opts: o, running: edge, router: p.Router,
+		buckets: &buckets{running: edge}, sources: make(map[string]*verify.Source),
+	}
+	return v, v.allow()
+}
+
 // Close ends what keeps connections. It may be called twice.
 func (v *Viewers) Close() { v.Client.Close() }
 

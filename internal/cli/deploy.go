@@ -51,7 +51,9 @@ type treated struct {
 func (deployCmd) Help() string {
 	return `Sends what differs, by content and by what is served along with it: assets first, then pages, then
 feeds, sitemaps, service workers and manifests, then deletes what is gone. Then it invalidates exactly
-what that made stale, waits, and looks through the edge that viewers get the new bytes.
+what that made stale, waits, looks through the edge that viewers get the new bytes, and fetches there what it made cold
+(--warm): by one edge location, or by those that --edge-url leads to. That something cannot be made warm
+is said, and fails nothing.
 
 What it is about to do is written down beforehand, beside the site (--state). A deploy that dies
 anywhere is finished by the next one, under the same caller references: nothing is lost or doubled.
@@ -198,7 +200,7 @@ func tooMany(err error) error {
 // run does what was prepared, and shows what became of it.
 func (c *deployCmd) run(ctx context.Context, t terminal, site *deploySite, p *conduct.Prepared, show *deployScreen) error {
 	if p.Nothing() {
-		return c.report(t, site, p, nil, show)
+		return c.report(t, site, p, nil, nil)
 	}
 	if !c.JSON {
 		show.note("%s", announcement(p, site))
@@ -218,7 +220,9 @@ func (c *deployCmd) run(ctx context.Context, t terminal, site *deploySite, p *co
 	if err := site.clear(ctx, results); err != nil { // the next deploy invalidates by path
 		show.note("freshet: what is known of cache tags is not written down: %v", err)
 	}
-	return c.report(t, site, p, results, show)
+	warmed := c.warm(ctx, site, p, results, show)
+	show.quiet()
+	return c.report(t, site, p, results, warmed)
 }
 
 // choose finds out what the site is to be.

@@ -194,6 +194,7 @@ type deployed struct {
 	EndedAt       *time.Time        `json:"ended_at,omitempty"`
 	SentToEnd     float64           `json:"seconds_from_sent_to_end,omitempty"`
 	Invalidations int               `json:"invalidations"`
+	Warmed        *warmed           `json:"warmed,omitempty"` // absent where nothing was to be
 }
 
 // show prints a dry run.
@@ -229,8 +230,8 @@ func (c *deployCmd) show(t terminal, s *deploySite, p *conduct.Prepared) error {
 }
 
 // report prints what was done.
-func (c *deployCmd) report(t terminal, s *deploySite, p *conduct.Prepared, results []conduct.Result, _ *deployScreen) error {
-	out := deployed{Totals: p.Totals, Mode: s.mode, Because: s.because, Verdicts: make(map[string]int)}
+func (c *deployCmd) report(t terminal, s *deploySite, p *conduct.Prepared, results []conduct.Result, warmed *warmed) error {
+	out := deployed{Warmed: warmed, Totals: p.Totals, Mode: s.mode, Because: s.because, Verdicts: make(map[string]int)}
 	for _, r := range results {
 		if r.Deploy != p.Deploy {
 			out.Finished = append(out.Finished, r.Deploy.ID)
@@ -287,6 +288,7 @@ func (d deployed) text() string {
 		fmt.Fprintf(&b, ", %.1f s after the last object was sent", d.SentToEnd)
 	}
 	b.WriteString("\n")
+	d.Warmed.text(&b)
 	for _, v := range d.Stale {
 		fmt.Fprintf(&b, "%s: %s %s: %s\n", v.State, v.Target.Distribution, firstOf(v.Target.URL, v.Target.Key), v.Reason)
 	}

@@ -43,12 +43,15 @@ type place struct {
 
 // freshening is how viewers' caches are made fresh.
 type freshening struct {
-	Invalidate    string   `default:"auto" enum:"auto,self,events,none" help:"Who invalidates: this command (self), whoever follows the bucket's events (events), or nobody (none) (default: what is found decides, and it is said)."`
-	Distribution  []string `placeholder:"ID|[ID=]FILE" sep:"none" help:"Distribution in front of the bucket: its ID, or a file that describes it, as freshet plan takes it (default: those that have the bucket as an origin). May be given several times."`
-	CloudFrontURL string   `name:"cloudfront-url" placeholder:"URL" help:"CloudFront API (default: that of the running freshet if it has the bucket, or AWS)."`
-	EdgeURL       string   `name:"edge-url" placeholder:"URL" help:"Where viewers' requests go for verification (default: the distribution's domain name)."`
-	Wait          bool     `default:"true" negatable:"" help:"Wait until completed, and verify."`
-	Verify        string   `default:"all" placeholder:"all|none|N" help:"Look through the edge at all that was invalidated, at nothing, or at a sample of N URLs (default all)."`
+	Invalidate    string     `default:"auto" enum:"auto,self,events,none" help:"Who invalidates: this command (self), whoever follows the bucket's events (events), or nobody (none) (default: what is found decides, and it is said)."`
+	Distribution  []string   `placeholder:"ID|[ID=]FILE" sep:"none" help:"Distribution in front of the bucket: its ID, or a file that describes it, as freshet plan takes it (default: those that have the bucket as an origin). May be given several times."`
+	CloudFrontURL string     `name:"cloudfront-url" placeholder:"URL" help:"CloudFront API (default: that of the running freshet if it has the bucket, or AWS)."`
+	EdgeURL       string     `name:"edge-url" placeholder:"URL" help:"Where viewers' requests go for verification (default: the distribution's domain name)."`
+	Wait          bool       `default:"true" negatable:"" help:"Wait until completed, and verify."`
+	Verify        string     `default:"all" placeholder:"all|none|N" help:"Look through the edge at all that was invalidated, at nothing, or at a sample of N URLs (default all)."`
+	Warm          warmth     `default:"100" placeholder:"changed|none|N" help:"Once it is done, fetch through the edge what that made cold: all that changed or went with it, nothing, or the N URLs that are asked for most (default ${default}). Never with --no-wait."`
+	WarmRate      *perSecond `placeholder:"N/s" help:"Requests at most with which caches are warmed, as for freshet warm (default 50/s; of the running freshet as many as it answers)."`
+	AccessLog     []string   `aliases:"access-logs" placeholder:"FILE" sep:"none" help:"Log that says which URLs are asked for most, as for freshet warm (default: those nearest to the root come first). May be given several times."`
 }
 
 // Who invalidates.
@@ -280,6 +283,9 @@ func (f freshening) find(ctx context.Context, s *deploySite, api survey.API) ([]
 		found, err := survey.Read(ctx, api, ids...)
 		if err != nil {
 			return nil, err
+		}
+		for i := range found.Distributions {
+			found.Distributions[i].CachePolicies = found.CachePolicies
 		}
 		all = append(all, found.Distributions...)
 	}

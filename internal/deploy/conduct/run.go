@@ -40,6 +40,7 @@ const (
 	Waiting      Stage = "waiting"
 	Verifying    Stage = "verifying"
 	Finishing    Stage = "finishing" // what an earlier deploy has left
+	Warming      Stage = "warming"   // told by who warms, which is not the conductor
 	Noting       Stage = ""          // something to be said
 )
 
