@@ -89,6 +89,14 @@ func readBook(text []byte, revision string, now time.Time) (book, error) {
 	return k, nil
 }
 
+// again is the book as if it had been written and read.
+func (k *book) again(now time.Time) book {
+	c := k.clone()
+	c.Recent = slices.Clone(c.Recent)
+	c.believe(now)
+	return c
+}
+
 // believe drops what only a sender whose clock is far ahead can have written,
 // and which would hold up everybody until then.
 func (k *book) believe(now time.Time) {

@@ -24,7 +24,7 @@ func (b *Broker) old(now time.Time) bool { return !b.book.read || now.Sub(b.load
 // load reads the record if it was not read lately. The caller is at the desk.
 func (b *Broker) load(ctx context.Context) error {
 	b.mu.Lock()
-	old := b.old(time.Now())
+	old := b.old(wall())
 	b.mu.Unlock()
 	if !old {
 		return nil
@@ -33,14 +33,8 @@ func (b *Broker) load(ctx context.Context) error {
 }
 
 func (b *Broker) reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeFor)
-	defer cancel()
-	text, revision, err := b.cfg.Store.Load(ctx)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	k, err := readBook(text, revision, now)
+	now := wall()
+	k, err := b.record(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -53,6 +47,29 @@ func (b *Broker) reload(ctx context.Context) error {
 	b.book, b.loaded = k, now
 	return nil
 }
+
+// record is the book as the store has it or, without one, as it is here.
+func (b *Broker) record(ctx context.Context, now time.Time) (book, error) {
+	if b.alone {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.book.read {
+			return b.book.again(now), nil
+		}
+		return readBook(nil, "", now)
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeFor)
+	defer cancel()
+	text, revision, err := b.cfg.Store.Load(ctx)
+	if err != nil {
+		return book{}, err
+	}
+	return readBook(text, revision, now)
+}
+
+// wall is the time without the monotonic clock's: that stands still while Lambda
+// has a function frozen, and says nothing to others.
+func wall() time.Time { return time.Now().Round(0) }
 
 // draft is a copy of the record to change, and what is completed in it.
 func (b *Broker) draft() (k book, done []string) {
@@ -89,13 +106,7 @@ func (b *Broker) write(ctx context.Context, change func(*book) bool) error {
 
 // swap stores k if nobody else has changed the record.
 func (b *Broker) swap(ctx context.Context, k book, done []string) (ok bool, err error) {
-	text, err := k.text()
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeFor)
-	defer cancel()
-	revision, ok, err := b.cfg.Store.Swap(ctx, text, k.revision)
+	revision, ok, err := b.publish(ctx, k)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -112,4 +123,18 @@ func (b *Broker) swap(ctx context.Context, k book, done []string) (ok bool, err 
 		b.book = k
 	}
 	return ok, err
+}
+
+// publish writes k to the store, if there is one.
+func (b *Broker) publish(ctx context.Context, k book) (revision string, ok bool, err error) {
+	if b.alone {
+		return "", true, nil
+	}
+	text, err := k.text()
+	if err != nil {
+		return "", false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeFor)
+	defer cancel()
+	return b.cfg.Store.Swap(ctx, text, k.revision)
 }

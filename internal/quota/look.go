@@ -35,7 +35,7 @@ func (b *Broker) look(ctx context.Context, t *ticket) error {
 	}
 	defer b.unlock()
 	return b.write(ctx, func(k *book) bool {
-		k.saw(t, found, time.Now())
+		k.saw(t, found, wall())
 		return true
 	})
 }
@@ -55,7 +55,7 @@ func (b *Broker) beginLook(ctx context.Context, t *ticket) (known map[string]cdn
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := t.inv.Distribution
-	if b.looking[d] || !b.unseen(t, time.Now()) {
+	if b.looking[d] || !b.unseen(t, wall()) {
 		return nil, false, nil
 	}
 	b.looking[d] = true

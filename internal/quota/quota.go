@@ -53,6 +53,7 @@ type Config struct {
 type Broker struct {
 	cfg      Config
 	observer cdn.Observer  // nil if the driver is none
+	alone    bool          // no store: the book is the record
 	desk     chan struct{} // filled by who works with the store's record
 
 	mu      sync.Mutex // never held while the store or the CDN is asked
@@ -67,9 +68,6 @@ type Broker struct {
 
 // New returns a broker.
 func New(cfg Config) *Broker {
-	if cfg.Store == nil {
-		cfg.Store = new(Memory)
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -84,7 +82,7 @@ func New(cfg Config) *Broker {
 	}
 	observer, _ := cfg.Driver.(cdn.Observer)
 	return &Broker{
-		cfg: cfg, observer: observer, desk: make(chan struct{}, 1),
+		cfg: cfg, observer: observer, alone: cfg.Store == nil, desk: make(chan struct{}, 1),
 		quotas: make(map[string]freshet.Quota), done: make(map[string]bool), looking: make(map[string]bool),
 	}
 }
@@ -219,7 +217,7 @@ func (b *Broker) try(ctx context.Context, t *ticket) (booked bool, err error) {
 	err = b.write(ctx, func(k *book) bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		now := time.Now()
+		now := wall()
 		booked = choose(b.tickets, k, func(t *ticket) bool { return b.blind(t, now) }, now).next == t
 		if booked {
 			k.reserve(t, now)
@@ -248,7 +246,7 @@ func (b *Broker) settle(ctx context.Context, t *ticket, receipt freshet.Receipt,
 	if failed != nil && cdn.ClassOf(failed).Temporary() {
 		b.cfg.Pushed(t.inv.Distribution, failed)
 	}
-	err := b.note(ctx, func(k *book) { again = k.settle(t, receipt, failed, time.Now()) })
+	err := b.note(ctx, func(k *book) { again = k.settle(t, receipt, failed, wall()) })
 	if err != nil {
 		b.cfg.Log.Warn("could not note what came of a request", "err", err)
 		class := cdn.ClassOf(failed)
@@ -284,7 +282,7 @@ func (b *Broker) wake() {
 		}
 		return
 	}
-	now := time.Now()
+	now := wall()
 	c := choose(b.tickets, &b.book, func(t *ticket) bool { return b.blind(t, now) }, now)
 	if c.next != nil {
 		c.next.tell()
@@ -323,7 +321,7 @@ func (b *Broker) enter(inv freshet.Invalidation, l Lane) *ticket {
 	if !known {
 		quota = b.cfg.Default
 	}
-	t := &ticket{inv: inv, lane: l, since: time.Now(), use: useOf(inv.Patterns), quota: quota, turn: make(chan struct{}, 1)}
+	t := &ticket{inv: inv, lane: l, since: wall(), use: useOf(inv.Patterns), quota: quota, turn: make(chan struct{}, 1)}
 	b.tickets = append(b.tickets, t)
 	return t
 }
@@ -357,7 +355,7 @@ func (b *Broker) Waiting() int {
 func (b *Broker) InProgress() map[string]Use {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now, sums := time.Now(), make(map[string]Use)
+	now, sums := wall(), make(map[string]Use)
 	for d, w := range b.book.Windows {
 		sums[d] = w.sum(now)
 	}
