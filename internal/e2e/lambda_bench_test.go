@@ -93,7 +93,7 @@ type handler struct {
 	program  []string
 	process  *lambdaFunction
 
-	first, sent, warm, busy, memory samples
+	first, sent, warm, busy, memory, close samples
 }
 
 // samples are measurements of one kind, in milliseconds or megabytes.
@@ -176,6 +176,25 @@ func (h *handler) once(b *testing.B, n int) {
 	h.memory = append(h.memory, peak/(1<<20))
 }
 
+// closely measures events that come right after another, as many as CloudFront
+// takes without a pause.
+func (h *handler) closely(b *testing.B, n int) {
+	b.Helper()
+	const atOnce = 5
+	pid := h.process.command.Process.Pid
+	for i := range atOnce {
+		before, err := processorTime(pid)
+		h.invoke(b, h.event(h.record(n*atOnce+i, fmt.Sprintf("close/%d/%d.html", n, i))))
+		after, failed := processorTime(pid)
+		if err := errors.Join(err, failed); err != nil {
+			b.Fatal(err)
+		}
+		if i > 0 {
+			h.close.add(after - before)
+		}
+	}
+}
+
 // BenchmarkLambda runs our function and one that people write in Python with
 // boto3, both under the same stand-in for Lambda against the same CloudFront API
 // in turns, and prints medians and by how many times ours is less:
@@ -185,12 +204,14 @@ func (h *handler) once(b *testing.B, n int) {
 //	warm: from an event to its answer, one event a second
 //	cpu: time of the processor for it, in the program and in the kernel
 //	memory: the most that was resident meanwhile
+//	cpu-close: as cpu, of an event that comes right after another
 //
 // and then what each makes of 10,000 changes, 500 of which come twice: S3 calls
 // the Python function for each (theirs), ours gets batches of a thousand from
 // SQS, as its set-up has it, and plans (ours) or must not use wildcards
 // (ours-by-path). theirs-batched is the Python function with the same batches,
-// which nobody's recipe has.
+// which nobody's recipe has. -short measures a third of the events, and not those
+// 10,000.
 func BenchmarkLambda(b *testing.B) {
 	f := start(b, options{})
 	b.Setenv("DISTRIBUTION_ID", f.Distribution)
@@ -201,8 +222,12 @@ func BenchmarkLambda(b *testing.B) {
 	ours := newHandler(b, f, buildBootstrap(b))
 	theirs := newHandler(b, f, python(b), filepath.Join(recipe, "recipe_runtime.py"), filepath.Join(recipe, "recipe_lambda.py"))
 	both := []*handler{ours, theirs}
+	colds, warms, bursts := 21, 40, 12
+	if testing.Short() {
+		colds, warms, bursts = 7, 13, 5
+	}
 	for range b.N {
-		const colds, warms, unmeasured = 21, 40, 5
+		const unmeasured = 5
 		for n := range colds {
 			for _, h := range both {
 				h.cold(b, n)
@@ -224,6 +249,13 @@ func BenchmarkLambda(b *testing.B) {
 			}
 			<-pace.C
 		}
+		pace.Reset(6 * time.Second) // after which there is room for as many again
+		for n := range bursts {
+			<-pace.C
+			for _, h := range both {
+				h.closely(b, n)
+			}
+		}
 		pace.Stop()
 	}
 	for _, x := range []struct {
@@ -235,6 +267,7 @@ func BenchmarkLambda(b *testing.B) {
 		{"warm", "ms", func(h *handler) samples { return h.warm }},
 		{"cpu", "ms", func(h *handler) samples { return h.busy }},
 		{"memory", "MB", func(h *handler) samples { return h.memory }},
+		{"cpu-close", "ms", func(h *handler) samples { return h.close }},
 	} {
 		mine, other := x.of(ours).quartiles(), x.of(theirs).quartiles()
 		b.Logf("%-9s ours %.2f %s (%.2f to %.2f), theirs %.2f %s (%.2f to %.2f), %.1f times", x.name,
@@ -242,7 +275,9 @@ func BenchmarkLambda(b *testing.B) {
 		b.ReportMetric(mine[1], x.name+"-"+x.unit)
 		b.ReportMetric(other[1]/mine[1], x.name+"-times-less")
 	}
-	tenThousand(b, ours, theirs)
+	if !testing.Short() {
+		tenThousand(b, ours, theirs)
+	}
 	b.ReportMetric(0, "ns/op")
 }
 
