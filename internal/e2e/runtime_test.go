@@ -137,7 +137,7 @@ func startLambdaIn(t testing.TB, f *running, rt *lambdaRuntime, environ []string
 	}
 	fn := &lambdaFunction{command: exec.Command(program[0], program[1:]...), out: new(safeBuffer), exited: make(chan struct{})}
 	fn.command.Dir, fn.command.Stdout, fn.command.Stderr = task, fn.out, fn.out
-	fn.command.Env = append(f.environ(), "AWS_REGION="+f.Region, "AWS_ENDPOINT_URL_CLOUDFRONT="+f.API, "AWS_LAMBDA_FUNCTION_NAME=freshet",
+	fn.command.Env = append(f.environ(), "AWS_REGION="+f.Region, "AWS_ENDPOINT_URL_CLOUDFRONT="+f.API, "AWS_LAMBDA_FUNCTION_NAME=freshet", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
 		"AWS_LAMBDA_RUNTIME_API="+hostOf(rt.URL))
 	fn.command.Env = append(fn.command.Env, environ...)
 	if err := fn.command.Start(); err != nil {
