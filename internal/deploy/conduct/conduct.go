@@ -29,6 +29,7 @@ type Bucket interface {
 	Put(ctx context.Context, u s3store.Upload) (deploy.Sent, error)
 	Copy(ctx context.Context, from, etag, to string, served deploy.Served) (deploy.Sent, error)
 	Delete(ctx context.Context, keys []string) error
+	Abort(ctx context.Context, key, upload string) error // of an upload in parts; no error where there is none
 }
 
 // Line is the rest of the way to viewers.
@@ -117,6 +118,8 @@ type Prepared struct {
 	state state
 	have  []deploy.Present
 	now   time.Time // by the bucket's clock
+
+	uploads []deploy.Upload // in parts, that are begun
 }
 
 // Prepare reads what there is and decides what is to be done. It changes nothing.

@@ -139,6 +139,7 @@ func (p *Prepared) current(ctx context.Context, agreed func(*Prepared) error) (*
 
 // locked does everything; nobody else deploys meanwhile.
 func (p *Prepared) locked(ctx context.Context) (results []Result, err error) {
+	p.abandon(ctx)
 	if p.Before != nil {
 		p.cfg.Report(Event{Stage: Finishing, Note: fmt.Sprintf("finishing deploy %s, which has sent its objects and not got through", p.Before.ID)})
 		verdicts, err := p.advance(ctx, p.Before)

@@ -35,6 +35,8 @@ type uploading struct {
 	present  map[string]*deploy.Present
 	encoding *semaphore.Weighted
 
+	noting sync.Mutex // of uploads
+
 	mu   sync.Mutex
 	sent map[string]deploy.Sent
 }
@@ -157,6 +159,7 @@ func (u *uploading) one(ctx context.Context, s deploy.Step) (deploy.Sent, error)
 		return deploy.Sent{}, fmt.Errorf("send %s: nobody knows what is in it", s.Object.Key)
 	}
 	upload := s3store.Upload{Key: s.Object.Key, Size: s.Object.Size, SHA256: s.Object.Hash, ETag: s.Object.ETag, Served: s.Object.Served}
+	upload.Begun = func(ctx context.Context, id string) error { return u.note(ctx, s.Object.Key, id) }
 	if w.Open == nil {
 		upload.Content = bytes.NewReader(nil)
 		return u.cfg.Bucket.Put(ctx, upload)

@@ -165,6 +165,10 @@ func (w *world) Delete(_ context.Context, keys []string) error {
 	})
 }
 
+func (w *world) Abort(context.Context, string, string) error {
+	return errors.New("nothing is sent in parts here")
+}
+
 // documents is the world's shelf.
 type documents struct{ *world }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -26,6 +27,10 @@ type Upload struct {
 	SHA256  [32]byte // of the content
 	ETag    string   // that the content gives
 	Served  deploy.Served
+
+	// Begun is told the ID of an upload in parts before there is a part; its error
+	// ends the upload. Nil is told nothing.
+	Begun func(ctx context.Context, id string) error
 }
 
 // Put writes an object whole or not at all, and only if its content is the one
@@ -75,11 +80,34 @@ func (s *Store) inParts(ctx context.Context, u Upload) (deploy.Sent, error) {
 	if err != nil {
 		return deploy.Sent{}, err
 	}
-	sent, err := s.parts(ctx, u, begun.UploadId, begun.ServerSideEncryption)
+	if u.Begun != nil {
+		err = u.Begun(ctx, aws.ToString(begun.UploadId))
+	}
+	var sent deploy.Sent
+	if err == nil {
+		sent, err = s.parts(ctx, u, begun.UploadId, begun.ServerSideEncryption)
+	}
 	if err != nil {
 		s.abort(ctx, u.Key, begun.UploadId)
 	}
 	return sent, err
+}
+
+// Abort takes back an upload in parts, again until there is none: a part that was
+// on its way may arrive in between.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
+func (s *Store) Abort(ctx context.Context, key, upload string) error {
+	const tries = 5
+	for range tries {
+		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: s.bucket, Key: &key, UploadId: &upload})
+		switch {
+		case statusOf(err) == http.StatusNotFound:
+			return nil
+		case err != nil:
+			return fmt.Errorf("abort the upload of %s: %w", key, explained(err))
+		}
+	}
+	return nil // S3 may answer so for good where there is nothing any more
 }
 
 // abort takes back an upload, whatever has become of ctx: its parts would cost

@@ -6,17 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/bucket"
 	"github.com/freshet/freshet/internal/deploy"
+	"github.com/freshet/freshet/internal/deploy/conduct"
 	"github.com/freshet/freshet/internal/deploy/s3store"
 	"github.com/freshet/freshet/internal/deploy/shelf"
 	"github.com/freshet/freshet/internal/deploy/tree"
@@ -47,12 +51,110 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func store(name string) *s3store.Store {
+func store(name string) *s3store.Store { return storeBy(name, nil) }
+
+func storeBy(name string, transport http.RoundTripper) *s3store.Store {
+	parallel := 8
+	if transport != nil {
+		parallel = 1 // what has died leaves nothing on its way
+	}
 	return s3store.New(s3store.Config{
 		AWS:    aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")},
-		Bucket: name, Endpoint: address, PathStyle: true, Parallel: 8,
+		Bucket: name, Endpoint: address, PathStyle: true, Parallel: parallel, Transport: transport,
 	})
 }
+
+// mortal answers nothing any more once it is dead, as if the process were.
+type mortal struct {
+	http.RoundTripper
+	dead atomic.Bool
+}
+
+func (m *mortal) RoundTrip(r *http.Request) (*http.Response, error) {
+	if m.dead.Load() || r.URL.Query().Get("partNumber") == "2" && m.dead.CompareAndSwap(false, true) {
+		return &http.Response{StatusCode: http.StatusForbidden, Header: make(http.Header), Body: http.NoBody, Request: r}, nil
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
+// A deploy dies while it sends a large object. The next one aborts that upload,
+// and nobody else's.
+func TestUploadsThatWereLeft(t *testing.T) {
+	if testing.Short() {
+		t.Skip("70 MB")
+	}
+	text := bytes.Repeat([]byte("seventy "), 70<<17)
+	f := tree.FileOf("left/large", text)
+	want := func(objects ...conduct.Wanted) conduct.Config {
+		s := store("site")
+		none := func([]freshet.Change, []deploy.Present) (freshet.Plan, error) { return freshet.Plan{}, nil }
+		return conduct.Config{
+			Bucket: s, Shelf: s.Shelf("left-state/"), Name: "site", Prefix: "left/", Want: objects, Limit: deploy.Limit{Objects: 10, Share: 1},
+			Line: conduct.Line{Plan: none}, NoLock: true,
+			Report: func(e conduct.Event) {
+				if e.Note != "" {
+					t.Log(e.Note)
+				}
+			},
+		}
+	}
+	run := func(c conduct.Config) error {
+		p, err := conduct.Prepare(t.Context(), c)
+		if err == nil {
+			_, err = p.Run(t.Context(), nil)
+		}
+		return err
+	}
+	client := store("site").Client()
+	other, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String("site"), Key: aws.String("left/large")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := func() (ids []string) {
+		out, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String("site"), Prefix: aws.String("left/")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range out.Uploads {
+			ids = append(ids, *u.UploadId)
+		}
+		return ids
+	}
+	large := conduct.Wanted{
+		Object: deploy.Object{Key: "left/large", Size: f.Size, Hash: f.Hash, ETag: f.ETag},
+		Open:   func() (tree.Content, error) { return open{bytes.NewReader(text)}, nil },
+	}
+	dying := want(large)
+	dying.Bucket = storeBy("site", &mortal{RoundTripper: http.DefaultTransport})
+	if err := run(dying); err == nil {
+		t.Fatal("the deploy did not die")
+	}
+	if ids := left(); len(ids) != 2 {
+		t.Fatalf("uploads %v: the dead deploy's is not among them", ids)
+	}
+	small := large
+	small.Key, small.Size, small.Open = "left/small", 0, nil
+	e := tree.FileOf("", nil)
+	small.Hash, small.ETag = e.Hash, e.ETag
+	for range 2 { // the second has nothing left to abort
+		if err := run(want(small)); err != nil {
+			t.Fatal(err)
+		}
+		if ids := left(); len(ids) != 1 || ids[0] != *other.UploadId {
+			t.Errorf("uploads %v are left, and not just %s", ids, *other.UploadId)
+		}
+	}
+	if err := store("site").Abort(t.Context(), "left/large", *other.UploadId); err != nil {
+		t.Error(err)
+	}
+	if err := store("site").Abort(t.Context(), "left/large", *other.UploadId); err != nil {
+		t.Errorf("what is gone: %v", err)
+	}
+}
+
+type open struct{ *bytes.Reader }
+
+func (open) Close() error { return nil }
 
 func upload(key string, text []byte, served deploy.Served) s3store.Upload {
 	f := tree.FileOf(key, text)
