@@ -60,14 +60,16 @@ func Know(have []Present, m *Manifest, unfinished *Deploy) {
 		}
 	}
 	if unfinished != nil && unfinished.Phase == Begun && (m == nil || m.Deploy != unfinished.ID) {
-		unfinished.recognize(have)
+		unfinished.recognize(have, known)
 	}
 }
 
 // recognize puts what the steps of a deploy that died have made in the place of
 // what the manifest says. Where nothing tells whether it was the deploy or
-// somebody else, or whether it was before or after, nothing is known.
-func (d *Deploy) recognize(have []Present) {
+// somebody else, or whether it was before or after, nothing is known: nor of what
+// it found to be another than the manifest has, by a deploy that died before it
+// within the lag.
+func (d *Deploy) recognize(have []Present, known map[string]*Record) {
 	steps := make(map[string]*Step, len(d.Steps))
 	for i := range d.Steps {
 		steps[d.Steps[i].Object.Key] = &d.Steps[i]
@@ -75,11 +77,14 @@ func (d *Deploy) recognize(have []Present) {
 	for i := range have {
 		p := &have[i]
 		s := steps[p.Key]
-		if s == nil || p.Modified < d.Begun {
+		if s == nil {
+			continue
+		}
+		if r := known[p.Key]; p.Modified < d.Begun && (r == nil || p.Modified <= r.At) {
 			continue
 		}
 		p.Hash, p.Form, p.Served = Hash{}, "", nil
-		if s.Op != Delete && p.before() != s.Before && s.Object.ETag != "" && p.ETag == s.Object.ETag {
+		if p.Modified >= d.Begun && s.Op != Delete && p.before() != s.Before && s.Object.ETag != "" && p.ETag == s.Object.ETag {
 			p.Hash, p.Form, p.Served = s.Object.Hash, s.Object.Form, &s.Object.Served
 		}
 	}
