@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -48,6 +49,7 @@ type warmed struct {
 	LeftOut int          `json:"urls_left_out,omitempty"` // that were made cold as well
 	Already int          `json:"already_warm"`
 	Warmed  int          `json:"warmed"`
+	Absent  int          `json:"nothing_there,omitempty"` // URLs that the origin has nothing for, such as a folder's without a rewrite
 	Failed  int          `json:"failed"`
 	Left    int          `json:"not_asked_for,omitempty"`
 	Bytes   int64        `json:"bytes"`
@@ -145,13 +147,25 @@ func (c *deployCmd) warmUp(ctx context.Context, w *warmed, site *deploySite, hav
 	show.event(conduct.Event{Stage: conduct.Warming, Objects: len(requests)})
 	report, err := warm.Fetch(ctx, warm.Config{Client: v.Client, Rate: c.rate(site), Each: func(r warm.Result) {
 		show.event(conduct.Event{Stage: conduct.Warming, Done: &conduct.Done{}})
+		if nothingThere(r) {
+			w.Absent++
+			return
+		}
 		if (r.State == warm.Failed || r.State == warm.Skipped) && len(w.Bad) < mostShown {
 			w.Bad = append(w.Bad, coldAnswer{r.Ask.URL.String(), r.Variant, r.Reason})
 		}
 	}}, requests)
-	w.Already, w.Warmed, w.Failed, w.Left = report.Already, report.Warmed, report.Failed+report.Skipped, report.Left
+	w.Already, w.Warmed, w.Failed, w.Left = report.Already, report.Warmed, report.Failed+report.Skipped-w.Absent, report.Left
 	w.Bytes, w.Took = report.Bytes, report.Took.Seconds()
 	return err
+}
+
+// nothingThere reports whether the origin has nothing for a URL that its object
+// might be seen under. S3 says 403 to whoever may not list the bucket.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func nothingThere(r warm.Result) bool {
+	gone := []int{http.StatusForbidden, http.StatusNotFound, http.StatusGone}
+	return r.State == warm.Failed && r.Err == nil && slices.Contains(gone, r.Answer.Status)
 }
 
 // rate spares origins that others pay for.
