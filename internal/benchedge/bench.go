@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ import (
 type options struct {
 	own     string
 	out     string
+	readme  string
 	rounds  int
 	length  time.Duration
 	only    string
@@ -31,10 +33,11 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	var o options
 	f := flag.NewFlagSet("bench-edge", flag.ContinueOnError)
 	f.StringVar(&o.own, "freshet", "bin/freshet", "our own program")
-	f.StringVar(&o.out, "out", "docs/bench-edge.md", "file for the table")
+	f.StringVar(&o.out, "out", "docs/bench-edge.md", "file for the report; what a run leaves out stays there as it was")
+	f.StringVar(&o.readme, "readme", "", "another file, which gets the table of what matters between "+strings.TrimSpace(tableBegins)+" and "+strings.TrimSpace(tableEnds))
 	f.IntVar(&o.rounds, "rounds", 7, "of each contender in each case")
 	f.DurationVar(&o.length, "length", 2*time.Second, "of a round")
-	f.StringVar(&o.only, "only", "", "what the names of cases must hold")
+	f.StringVar(&o.only, "only", "", "what the titles of cases must hold, one of several with | in between")
 	f.IntVar(&o.objects, "objects", 1_000_000, "distinct objects, where there are many")
 	f.StringVar(&o.servers, "servers", "", "contenders with commas in between, the one to measure by first; empty for all")
 	if err := f.Parse(args); err != nil {
@@ -54,10 +57,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	for _, name := range missing {
 		fmt.Fprintf(progress, "%s is not installed, and left out\n", name)
 	}
-	if err := b.run(ctx); err != nil {
-		return err
-	}
-	return b.write()
+	return b.run(ctx)
 }
 
 type bench struct {
@@ -67,7 +67,36 @@ type bench struct {
 	progress   io.Writer
 	origin     *origin
 	contenders []contender
-	results    []result
+}
+
+// trial is a way to measure one case, or several that go together.
+type trial struct {
+	titles []string
+	run    func(ctx context.Context) ([]chapter, error)
+}
+
+// trials are all there are, in the order of the report.
+func (b *bench) trials() (all []trial) {
+	for _, l := range b.loads() {
+		all = append(all, trial{[]string{l.name}, func(ctx context.Context) ([]chapter, error) {
+			r, err := b.compare(ctx, l)
+			if err != nil {
+				return nil, err
+			}
+			return []chapter{b.chapter(r)}, nil
+		}})
+	}
+	return all
+}
+
+// wants reports whether a case is to be measured.
+func (b *bench) wants(title string) bool {
+	for part := range strings.SplitSeq(b.only, "|") {
+		if strings.Contains(title, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // result is one case: the rounds of each contender, in their order.
@@ -89,16 +118,23 @@ func (b *bench) loads() []load {
 	}
 }
 
+// run measures what is wanted. Each trial is in the report as soon as it is over.
 func (b *bench) run(ctx context.Context) error {
-	for _, l := range b.loads() {
-		if !strings.Contains(l.name, b.only) {
+	var titles []string
+	for _, t := range b.trials() {
+		titles = append(titles, t.titles...)
+	}
+	for _, t := range b.trials() {
+		if !slices.ContainsFunc(t.titles, b.wants) {
 			continue
 		}
-		r, err := b.compare(ctx, l)
+		chapters, err := t.run(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
+			return fmt.Errorf("%s: %w", t.titles[0], err)
 		}
-		b.results = append(b.results, r)
+		if err := b.write(chapters, titles); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -170,11 +206,23 @@ func (b *bench) warm(ctx context.Context, p *process, l load) error {
 	return fmt.Errorf("%s does not keep %s", p.name, l.path)
 }
 
-func (b *bench) write() error {
-	var text strings.Builder
-	b.report(&text)
-	if err := os.WriteFile(b.out, []byte(text.String()), 0o600); err != nil {
-		return fmt.Errorf("write the table: %w", err)
+func (b *bench) write(chapters []chapter, titles []string) error {
+	d, err := readDocument(b.out)
+	if err != nil {
+		return err
 	}
-	return nil
+	d.preface = preface()
+	for _, c := range chapters {
+		c.text += "\n" + b.circumstances()
+		d.take(c)
+	}
+	d.take(chapter{title: versionsTitle, text: b.versions()})
+	d.arrange(append(slices.Clip(titles), versionsTitle))
+	if err := os.WriteFile(b.out, []byte(d.String()), 0o600); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if b.readme == "" {
+		return nil
+	}
+	return insertTable(b.readme, d.short())
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,14 +64,15 @@ func TestSpread(t *testing.T) {
 }
 
 // The table has a row for each contender, the first of which is 1.
-func TestReport(t *testing.T) {
+func TestChapter(t *testing.T) {
 	b := &bench{contenders: []contender{{name: "nginx"}, {name: "freshet"}}, options: options{rounds: 1}}
-	b.results = []result{{load{name: "1 KiB"}, [][]round{{{100_000, 9, 800}}, {{150_000, 6, 500}}}}}
-	var text strings.Builder
-	b.report(&text)
-	for _, want := range []string{"## 1 KiB\n", "| nginx | 9.00 (9.00-9.00) | 1.00 | 100000 | 800 |", "| freshet | 6.00 (6.00-6.00) | 1.50 | 150000 | 500 |"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("no %q in\n%s", want, text.String())
+	c := b.chapter(result{load{name: "1 KiB"}, [][]round{{{100_000, 9, 800}}, {{150_000, 6, 500}}}})
+	for _, want := range []string{"| nginx | 9.00 (9.00-9.00) | 1.00 | 100000 | 800 |", "| freshet | 6.00 (6.00-6.00) | 1.50 | 150000 | 500 |"} {
+		if !strings.Contains(c.text, want) {
+			t.Errorf("no %q in\n%s", want, c.text)
 		}
+	}
+	if want := []row{{"1 KiB", "6.00 us", "nginx 1.50 times as much"}}; !slices.Equal(c.rows, want) {
+		t.Errorf("%v instead of %v", c.rows, want)
 	}
 }

@@ -35,9 +35,12 @@ func contenders() []contender {
 		{"HAProxy", "haproxy", []string{"haproxy", "-v"}, haproxy},
 		{"Varnish", "varnishd", []string{"varnishd", "-V"}, varnish},
 		{"Apache Traffic Server", "traffic_server", []string{"traffic_server", "-V"}, trafficServer},
-		{"freshet", "", nil, freshet},
+		{ourName, "", nil, freshet},
 	}
 }
+
+// ourName is what the edge goes by.
+const ourName = "freshet"
 
 // chosen are those of all that names has, in its order.
 func chosen(all []contender, names string) (some []contender) {
