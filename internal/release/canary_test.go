@@ -112,3 +112,23 @@ func TestCanaryKilled(t *testing.T) {
 		})
 	}
 }
+
+// Where the time of a canary passes while nobody looks at it, since the run was
+// killed or the machine stood still, it is looked at before it gets all requests.
+func TestCanaryIsSeenBeforeItGetsAll(t *testing.T) {
+	for moments := 1; moments < 40; moments++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("live")
+			_ = w.run(t, moments, withCanary(0.1, time.Minute))
+			time.Sleep(time.Hour)
+			err := w.run(t, -1, func(r *release.Release) {
+				r.Wanted.Canary, r.Wanted.CanaryFor = 0.1, time.Minute
+				r.Sample = func(context.Context) error { return errors.New("status 502") }
+			})
+			version, weights := w.lambda.Alias("site", "live")
+			if err == nil || version != "1" || len(weights) > 0 || w.sent > 0 {
+				t.Errorf("killed after %d: %v; version %s, %v, %d invalidations", moments, err, version, weights, w.sent)
+			}
+		})
+	}
+}

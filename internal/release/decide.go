@@ -119,6 +119,8 @@ func canary(w Wanted, j Journal, s Seen, share float64) Step {
 		return Step{Do: MarkCanary}
 	case c.sick(w.Tolerate) != "":
 		return Step{Do: Back, Why: c.sick(w.Tolerate)}
+	case over && !c.seen(w.CanaryFor):
+		return Step{Do: Watch}
 	case over && c.unseen() != "":
 		return Step{Do: Back, Why: c.unseen()}
 	case over:

@@ -218,11 +218,11 @@ func (r *Release) watch(ctx context.Context) error {
 			r.say(Watch, err.Error())
 		}
 	}
-	over := time.Since(c.Since)+watchEvery >= r.Wanted.CanaryFor
+	c.Looked = time.Now()
 	switch {
 	case r.Measure == nil:
 		c.Blind = "Lambda's own counts were not asked for"
-	case over || time.Since(r.measured) >= measureEvery:
+	case c.seen(r.Wanted.CanaryFor) || time.Since(r.measured) >= measureEvery:
 		r.measured = time.Now()
 		requests, faults, err := r.Measure(ctx, r.journal.Version, c.Since)
 		switch {

@@ -101,6 +101,7 @@ type Before struct {
 // Canary is how a new version did that got a share of the requests.
 type Canary struct {
 	Since    time.Time `json:"since,omitzero"`
+	Looked   time.Time `json:"looked,omitzero"`    // when it was last looked at
 	Requests float64   `json:"requests,omitempty"` // of ours
 	Errors   float64   `json:"errors,omitempty"`   // of ours
 	Measured float64   `json:"measured,omitempty"` // requests that Lambda counted
@@ -141,6 +142,12 @@ func (c Canary) sick(tolerate float64) string {
 		return plural(c.Faults, "request") + " of " + number(c.Measured) + " failed, as Lambda counted"
 	}
 	return ""
+}
+
+// seen reports whether it was looked at when its time was over, or nearly. A run
+// that was killed, or a machine that stood still, may have missed the end of it.
+func (c Canary) seen(takes time.Duration) bool {
+	return c.Looked.Sub(c.Since)+watchEvery >= takes
 }
 
 // unseen says why a canary proves nothing: there was no way to look at it.
