@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/versity/versitygw/backend/posix"
@@ -44,6 +45,8 @@ type Config struct {
 	After freshet.Sequencer
 
 	Logger *slog.Logger // nil discards
+
+	headWithin time.Duration // for a request without its body; 0 means headerTimeout
 }
 
 // Bucket is an open store. Its methods may be called concurrently.

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func (d *door) newApp(c Config, s *store) (*fiber.App, error) {
 	}
 	app.Server().ErrorHandler = d.malformed
 	app.Server().IdleTimeout = idleTimeout
-	app.Server().ReadTimeout = headerTimeout
+	app.Server().ReadTimeout = cmp.Or(c.headWithin, headerTimeout)
 	app.Server().HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 		return fasthttp.RequestConfig{ReadTimeout: bodyTimeout}
 	}
@@ -154,8 +155,14 @@ func pathError(path string) s3err.S3Error {
 	return nil
 }
 
-// malformed answers what is no HTTP request.
+// malformed answers what is no HTTP request. A connection on which nothing was
+// ever sent is closed without a word: clients keep some in reserve, and would
+// take an answer for that to the request that they are about to send.
 func (d *door) malformed(ctx *fasthttp.RequestCtx, err error) {
+	if c, ok := ctx.Conn().(*conn); ok && !c.heard {
+		_ = c.Close()
+		return
+	}
 	if errors.As(err, new(*fasthttp.ErrSmallBuffer)) {
 		respond(ctx, s3err.GetRequestHeaderSectionTooLargeErr(d.app.Server().ReadBufferSize))
 		return
@@ -216,7 +223,7 @@ func (l tracking) Accept() (net.Conn, error) {
 	if !ok {
 		return accepted, nil
 	}
-	c := &conn{tcp, l.door}
+	c := &conn{TCPConn: tcp, door: l.door}
 	l.door.mu.Lock()
 	defer l.door.mu.Unlock()
 	l.door.conns[c] = struct{}{}
@@ -226,7 +233,14 @@ func (l tracking) Accept() (net.Conn, error) {
 // conn embeds the concrete type, so that files still go out by sendfile.
 type conn struct {
 	*net.TCPConn
-	door *door
+	door  *door
+	heard bool // something was read; of the goroutine that serves it
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	c.heard = c.heard || n > 0
+	return n, err
 }
 
 func (c *conn) Close() error {

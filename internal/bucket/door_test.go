@@ -375,3 +375,38 @@ func TestCloseBeforeTheServerHasBegun(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectionsInReserve: a connection that nobody has used is closed without
+// a word, which a client might take for the answer to its next request. One with
+// half a request is told.
+func TestConnectionsInReserve(t *testing.T) {
+	config := testConfig(t.TempDir(), nil)
+	config.headWithin = 50 * time.Millisecond
+	b, _ := start(t, config)
+	said := func(sent string) string {
+		t.Helper()
+		conn, err := net.Dial("tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		_, _ = io.WriteString(conn, sent)
+		answer, err := io.ReadAll(conn)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("it may stay after %q", sent)
+		}
+		line, _, _ := strings.Cut(string(answer), "\r\n")
+		return line
+	}
+	if line := said(""); line != "" {
+		t.Errorf("a connection in reserve was told %q", line)
+	}
+	line := ""
+	for end := time.Now().Add(time.Minute); line == "" && time.Now().Before(end); { // its time may be over before the half arrives
+		line = said("GET / HT")
+	}
+	if line != "HTTP/1.1 400 Bad Request" {
+		t.Errorf("half a request was told %q", line)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -296,7 +297,7 @@ func TestList(t *testing.T) {
 
 // The shelf keeps the promises of shelf.Shelf.
 func TestShelf(t *testing.T) {
-	s := store("site").Shelf("shelf/")
+	s := store("site").Shelf(fmt.Sprintf("shelf-%d/", time.Now().UnixNano())) // a new one, however often this runs
 	v1, err := s.Put(t.Context(), "a", []byte("one"), shelf.None)
 	if err != nil {
 		t.Fatal(err)
