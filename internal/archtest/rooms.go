@@ -103,7 +103,7 @@ var House = []Room{
 	{Dir: "internal/lambda", Kind: Door, May: []string{
 		".", "internal/source/*", "internal/distribution", "internal/route", "internal/plan", "internal/survey",
 		"internal/cdn", "internal/cdn/cloudfront", "internal/quota", "internal/quota/dynamo", "internal/apply", "internal/barrier",
-	}, Doors: []string{"cmd/freshet-lambda"}},
+	}, Doors: []string{"cmd/freshet-lambda", "internal/cli"}}, // the latter reads the function's configuration
 	{Dir: "internal/app", Kind: Door, May: []string{"*"}, Doors: []string{"internal/cli"}},
 	{Dir: "internal/cli", Kind: Door, May: []string{"*"}, Doors: []string{"cmd/freshet"}},
 	{Dir: "internal/archtest", Kind: Door},

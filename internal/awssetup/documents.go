@@ -22,7 +22,7 @@ const of = "${of}"
 // with ${of} it takes for each, and has the resources in one statement.
 func Parts() []string {
 	return []string{
-		"invalidate", "invalidate-tenants", "cache-policies", "find-distributions", "log", "queue-source",
+		"invalidate", "invalidate-tenants", "tenants-distributions", "cache-policies", "find-distributions", "log", "queue-source",
 		"quota", "configuration-ssm", "configuration-s3", "pipeline", "repository",
 	}
 }
@@ -61,7 +61,7 @@ func documents(yield func(string, Policy) bool) {
 		"Quota": "quota", "Pipeline": "pipeline", "Repository": "repository",
 	})
 	note(worded.with(func(s *Site) { s.Distributions = []string{of} }), map[string]string{"Invalidate": "invalidate"})
-	note(worded.with(func(s *Site) { s.Distributions = []string{tenantPrefix + of} }), map[string]string{"InvalidateTenants": "invalidate-tenants"})
+	note(worded.with(func(s *Site) { s.Distributions = []string{tenantPrefix + of} }), map[string]string{"InvalidateTenants": "invalidate-tenants", "TenantsDistributions": "tenants-distributions"})
 	note(worded.with(func(s *Site) { s.Config = "ssm:" + of }), map[string]string{"Configuration": "configuration-ssm"})
 	note(worded.with(func(s *Site) { s.Config = "s3://" + of }), map[string]string{"Configuration": "configuration-s3"})
 	for _, name := range Parts() {

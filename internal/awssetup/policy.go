@@ -1,6 +1,7 @@
 package awssetup
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -83,7 +84,7 @@ func (s Site) RolePolicy() Policy {
 		Statement{Sid: "Log", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{s.ARN("logs", "log-group:"+s.LogGroup()+":*")}},
 		Statement{Sid: "Queue", Action: []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resource: []string{s.QueueARN()}},
 	)
-	if s.Table != "" {
+	if s.Table != "" || s.Needs.Table != "" {
 		statements = append(statements, s.tableStatement())
 	}
 	if name, ok := strings.CutPrefix(s.Config, "ssm:"); ok {
@@ -95,14 +96,14 @@ func (s Site) RolePolicy() Policy {
 	if s.CodePipeline { // it knows no resources for these
 		statements = append(statements, Statement{Sid: "Pipeline", Action: []string{"codepipeline:PutJobFailureResult", "codepipeline:PutJobSuccessResult"}, Resource: []string{"*"}})
 	}
-	if len(s.CodeCommit) > 0 {
-		statements = append(statements, Statement{Sid: "Repository", Action: []string{"codecommit:GetBranch", "codecommit:GetCommit", "codecommit:GetDifferences"}, Resource: s.each(s.CodeCommit, func(r string) string { return s.ARN("codecommit", r) })})
+	if repositories := slices.Concat(s.CodeCommit, s.Needs.Repositories); len(repositories) > 0 {
+		statements = append(statements, Statement{Sid: "Repository", Action: []string{"codecommit:GetBranch", "codecommit:GetCommit", "codecommit:GetDifferences"}, Resource: s.each(repositories, func(r string) string { return s.ARN("codecommit", r) })})
 	}
-	return policy(statements...)
+	return policy(append(statements, s.needed()...)...)
 }
 
 func (s Site) tableStatement() Statement {
-	return Statement{Sid: "Quota", Action: []string{"dynamodb:GetItem", "dynamodb:PutItem"}, Resource: []string{s.ARN("dynamodb", "table/"+s.Table)}}
+	return Statement{Sid: "Quota", Action: []string{"dynamodb:GetItem", "dynamodb:PutItem"}, Resource: []string{s.ARN("dynamodb", "table/"+cmp.Or(s.Table, s.Needs.Table))}}
 }
 
 // TablePolicy is the part of RolePolicy that comes with the table.
@@ -115,7 +116,15 @@ const tenantPrefix = "dt_"
 // all together; who names them does not need it.
 func (s Site) cloudFront() []Statement {
 	var own, tenants []string
-	for _, d := range s.Distributions {
+	named := s.Distributions
+	if len(named) == 0 {
+		named = s.Needs.Distributions
+	}
+	found := len(named) == 0
+	if !found {
+		named = slices.Concat(named, s.Needs.Reached)
+	}
+	for _, d := range named {
 		if strings.HasPrefix(d, tenantPrefix) {
 			tenants = append(tenants, d)
 		} else {
@@ -123,10 +132,10 @@ func (s Site) cloudFront() []Statement {
 		}
 	}
 	var statements []Statement
-	if len(own) > 0 || len(s.Distributions) == 0 {
-		if len(own) == 0 {
-			own = []string{"*"}
-		}
+	if found {
+		own = []string{"*"}
+	}
+	if len(own) > 0 {
 		statements = append(statements, Statement{
 			Sid:      "Invalidate",
 			Action:   []string{"cloudfront:CreateInvalidation", "cloudfront:GetDistribution", "cloudfront:GetInvalidation", "cloudfront:ListInvalidations"},
@@ -138,10 +147,12 @@ func (s Site) cloudFront() []Statement {
 			Sid:      "InvalidateTenants",
 			Action:   []string{"cloudfront:CreateInvalidationForDistributionTenant", "cloudfront:GetDistributionTenant", "cloudfront:GetInvalidationForDistributionTenant", "cloudfront:ListInvalidationsForDistributionTenant"},
 			Resource: s.each(tenants, func(id string) string { return s.global("cloudfront", "distribution-tenant/"+id) }),
+		}, Statement{ // only the tenant says of which one it is
+			Sid: "TenantsDistributions", Action: []string{"cloudfront:GetDistribution"}, Resource: []string{s.global("cloudfront", "distribution/*")},
 		})
 	}
 	statements = append(statements, Statement{Sid: "CachePolicies", Action: []string{"cloudfront:GetCachePolicy"}, Resource: []string{s.global("cloudfront", "cache-policy/*")}})
-	if len(s.Distributions) == 0 {
+	if found {
 		statements = append(statements, Statement{Sid: "FindDistributions", Action: []string{"cloudfront:ListDistributions"}, Resource: []string{"*"}})
 	}
 	return statements

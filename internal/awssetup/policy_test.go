@@ -2,6 +2,7 @@ package awssetup_test
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -94,7 +95,8 @@ func TestDistributionsAreListedOnlyToFindThem(t *testing.T) {
 func TestTenantsHaveActionsOfTheirOwn(t *testing.T) {
 	text := textOf(t, site(func(s *awssetup.Site) { s.Distributions = []string{"dt_2a"} }).RolePolicy(), awssetup.RoleInline)
 	if !strings.Contains(text, `"cloudfront:CreateInvalidationForDistributionTenant"`) || !strings.Contains(text, `"arn:aws:cloudfront::123456789012:distribution-tenant/dt_2a"`) ||
-		strings.Contains(text, "ListDistributions") || strings.Contains(text, ":distribution/") {
+		strings.Contains(text, "ListDistributions") || strings.Contains(text, `"cloudfront:CreateInvalidation"`) ||
+		!strings.Contains(text, `"Action":["cloudfront:GetDistribution"],"Resource":["arn:aws:cloudfront::123456789012:distribution/*"]`) {
 		t.Error(text)
 	}
 }
@@ -218,5 +220,100 @@ func TestEachResourceOnce(t *testing.T) {
 	p := site(func(s *awssetup.Site) { s.Distributions = []string{"E2", "E1", "E2"} }).RolePolicy()
 	if got := p.Statement[0].Resource; len(got) != 2 || !slices.IsSorted(got) {
 		t.Error(got)
+	}
+}
+
+// TestNeedsAreAllowed: what the function's configuration waits for may be read,
+// and nothing else of it.
+func TestNeedsAreAllowed(t *testing.T) {
+	const fn, cf = "arn:aws:lambda:eu-west-1:123456789012:function:", "arn:aws:cloudfront::123456789012:distribution/"
+	tests := []struct {
+		name  string
+		named []string // distributions of the site
+		needs awssetup.Needs
+		want  map[string]string // what is allowed besides, by action
+	}{
+		{"function", []string{"E1A"}, awssetup.Needs{Functions: []string{"render"}}, map[string]string{"lambda:GetFunctionConfiguration": fn + "render"}},
+		{"alias", []string{"E1A"}, awssetup.Needs{Aliased: []string{"render"}}, map[string]string{
+			"lambda:GetFunctionConfiguration": fn + "render " + fn + "render:*", "lambda:GetAlias": fn + "render " + fn + "render:*", "lambda:GetProvisionedConcurrencyConfig": fn + "render " + fn + "render:*",
+		}},
+		{"ARNs", []string{"E1A"}, awssetup.Needs{Deployed: []string{"arn:aws:lambda:us-east-1:999999999999:function:edge", "111111111111:function:other"}}, map[string]string{
+			"lambda:GetFunction": "arn:aws:lambda:eu-west-1:111111111111:function:other arn:aws:lambda:us-east-1:999999999999:function:edge",
+		}},
+		{"distribution", []string{"E1A"}, awssetup.Needs{Waited: []string{"E2B", "E1A"}}, map[string]string{"cloudfront:GetDistribution": cf + "E1A " + cf + "E2B"}},
+		{"distribution that is invalidated", []string{"E1A"}, awssetup.Needs{Waited: []string{"E1A"}}, nil},
+		{"distribution, found", nil, awssetup.Needs{Waited: []string{"E2B"}}, nil},
+		{"object", []string{"E1A"}, awssetup.Needs{Objects: []string{"conf/a b/c.txt", "conf/d"}}, map[string]string{
+			"s3:GetObject": "arn:aws:s3:::conf/a b/c.txt arn:aws:s3:::conf/d", "s3:ListBucket": "arn:aws:s3:::conf",
+		}},
+		{"table and repositories", []string{"E1A"}, awssetup.Needs{Table: "quota", Repositories: []string{"pages"}}, map[string]string{
+			"dynamodb:GetItem": "arn:aws:dynamodb:eu-west-1:123456789012:table/quota", "dynamodb:PutItem": "arn:aws:dynamodb:eu-west-1:123456789012:table/quota",
+			"codecommit:GetBranch": "arn:aws:codecommit:eu-west-1:123456789012:pages", "codecommit:GetCommit": "arn:aws:codecommit:eu-west-1:123456789012:pages", "codecommit:GetDifferences": "arn:aws:codecommit:eu-west-1:123456789012:pages",
+		}},
+	}
+	allowed := func(s awssetup.Site) map[string]string {
+		got := make(map[string]string)
+		for _, st := range s.RolePolicy().Statement {
+			for _, a := range st.Action {
+				got[a] = strings.TrimSpace(got[a] + " " + strings.Join(st.Resource, " "))
+			}
+		}
+		return got
+	}
+	for _, tt := range tests {
+		plain := site(func(s *awssetup.Site) { s.Distributions = tt.named })
+		with := plain
+		with.Needs = tt.needs
+		if err := with.Check(); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		want := allowed(plain)
+		maps.Copy(want, tt.want)
+		if got := allowed(with); !maps.Equal(got, want) {
+			t.Errorf("%s: %v\nwant %v", tt.name, got, want)
+		}
+		textOf(t, with.RolePolicy(), awssetup.RoleInline)
+	}
+}
+
+// TestConfiguredDistributions: those of the document count where none is named, and
+// what a reaction names is reached besides.
+func TestConfiguredDistributions(t *testing.T) {
+	tests := []struct {
+		named []string
+		needs awssetup.Needs
+		want  string
+		lists bool
+	}{
+		{nil, awssetup.Needs{}, "*", true},
+		{nil, awssetup.Needs{Reached: []string{"E9"}}, "*", true},
+		{nil, awssetup.Needs{Distributions: []string{"E2"}, Reached: []string{"E9"}}, "E2 E9", false},
+		{[]string{"E1"}, awssetup.Needs{Distributions: []string{"E2"}, Reached: []string{"E9"}}, "E1 E9", false},
+	}
+	for _, tt := range tests {
+		p := site(func(s *awssetup.Site) { s.Distributions, s.Needs = tt.named, tt.needs }).RolePolicy()
+		var ids []string
+		for _, r := range p.Statement[0].Resource {
+			ids = append(ids, strings.TrimPrefix(r, "arn:aws:cloudfront::123456789012:distribution/"))
+		}
+		if got := strings.Join(ids, " "); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+		if text := textOf(t, p, awssetup.RoleInline); strings.Contains(text, "ListDistributions") != tt.lists {
+			t.Errorf("%+v: %s", tt, text)
+		}
+	}
+}
+
+// TestNeedsThatWouldAllowMore: a wildcard in what a document names is no wildcard
+// of a policy.
+func TestNeedsThatWouldAllowMore(t *testing.T) {
+	for _, n := range []awssetup.Needs{
+		{Functions: []string{"*"}}, {Aliased: []string{"a:*"}}, {Deployed: []string{"arn:aws:lambda:*:123456789012:function:a"}}, {Waited: []string{"*"}}, {Reached: []string{"E*"}},
+		{Distributions: []string{"E?"}}, {Objects: []string{"b/*"}}, {Objects: []string{"b/${aws:username}"}}, {Objects: []string{"*/a"}}, {Objects: []string{"b/"}}, {Table: "*"}, {Repositories: []string{"*"}},
+	} {
+		if err := site(func(s *awssetup.Site) { s.Needs = n }).Check(); err == nil || !strings.Contains(err.Error(), "configuration") {
+			t.Errorf("%+v: %v", n, err)
+		}
 	}
 }

@@ -28,6 +28,7 @@ type Site struct {
 	Concurrency    int      // at most so many at a time; zero is 1, or 5 with a table
 	Architecture   string   // of the function: arm64 or x86_64; empty is arm64
 	AlarmTopic     string   // ARN of the SNS topic that is told of alarms; empty: nobody is
+	Needs          Needs    // what its configuration asks for besides
 	FreshWithin    int      // seconds after which a change that waits raises an alarm; zero is 60
 }
 
@@ -137,7 +138,7 @@ func (s Site) Check() error {
 		demand(isRepository(r), "repository: %q is no name of a CodeCommit repository", r)
 	}
 	demand(s.Architecture == ARM64 || s.Architecture == X8664, "architecture: %q is neither %s nor %s", s.Architecture, ARM64, X8664)
-	return errors.Join(append(problems, s.checkConfig(), s.checkAlarms())...)
+	return errors.Join(append(problems, s.checkConfig(), s.checkAlarms(), s.Needs.check())...)
 }
 
 func (s Site) checkConfig() error {

@@ -24,6 +24,7 @@ type awsFunction struct {
 	Name         string   `default:"${awsName}" help:"Of the function, its role, its queue and its log group."`
 	Table        string   `placeholder:"NAME" help:"DynamoDB table in which functions that run at the same time share CloudFront's quota."`
 	FunctionConf string   `name:"function-config" placeholder:"PLACE" help:"Where the function's configuration is: ssm:NAME, s3://BUCKET/KEY, or a file in its zip."`
+	Document     string   `type:"path" placeholder:"FILE" help:"What stands there: the role gets what wait_for, on, codecommit and the like need."`
 	CodePipeline bool     `name:"codepipeline" help:"The function is an action of CodePipeline."`
 	Repository   []string `placeholder:"NAME" help:"CodeCommit repository whose differences the function reads. May be given several times."`
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/freshet/freshet/internal/awssetup"
@@ -33,11 +34,20 @@ type inAccount struct {
 	JSON    bool   `name:"json" help:"Print one JSON line per resource."`
 }
 
-// open connects to the account, of which the site is made complete.
-func (c *inAccount) open(ctx context.Context, code []byte, complete func(*awssetup.Site)) (*account.Account, awssetup.Site, error) {
+// sdk is the AWS configuration.
+func (c *inAccount) sdk(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(c.Profile), config.WithRegion(c.Region))
 	if err != nil {
-		return nil, awssetup.Site{}, fmt.Errorf("load the AWS configuration: %w", err)
+		return cfg, fmt.Errorf("load the AWS configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// open connects to the account, of which the site is made complete.
+func (c *inAccount) open(ctx context.Context, code []byte, complete func(*awssetup.Site)) (*account.Account, awssetup.Site, error) {
+	cfg, err := c.sdk(ctx)
+	if err != nil {
+		return nil, awssetup.Site{}, err
 	}
 	if cfg.Region == "" {
 		return nil, awssetup.Site{}, usageError("--region: the AWS configuration has none")
@@ -158,6 +168,14 @@ func (c *awsInstallCmd) Run(ctx context.Context, t terminal) error {
 	})
 	if err != nil {
 		return err
+	}
+	if !c.OnlyNotifications {
+		if site, err = c.needs(ctx, t, a, code, site); err != nil {
+			return err
+		}
+		if err := site.Check(); err != nil {
+			return exitError{exitUsage, err}
+		}
 	}
 	steps, err := c.plan(ctx, a, site, hash)
 	if err != nil {

@@ -80,6 +80,12 @@ func (c *awsPolicyCmd) policy() (awssetup.Policy, awssetup.Limit, error) {
 	}
 	site := c.site(c.Bucket)
 	site.Account, site.Region, site.Partition = c.Account, c.Region, c.Partition
+	if c.Document != "" {
+		var err error
+		if site.Needs, err = documented(c.Document); err != nil {
+			return awssetup.Policy{}, 0, err
+		}
+	}
 	site = site.WithDefaults()
 	if err := site.Check(); err != nil {
 		return awssetup.Policy{}, 0, err

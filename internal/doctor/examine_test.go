@@ -206,6 +206,10 @@ func (f *fakeCloudFront) GetDistribution(_ context.Context, in *cloudfront.GetDi
 	}}, f.refuse["GetDistribution"]
 }
 
+func (f *fakeCloudFront) GetDistributionTenant(context.Context, *cloudfront.GetDistributionTenantInput, ...func(*cloudfront.Options)) (*cloudfront.GetDistributionTenantOutput, error) {
+	return nil, errors.New("EntityNotFound")
+}
+
 func (f *fakeCloudFront) GetCachePolicy(context.Context, *cloudfront.GetCachePolicyInput, ...func(*cloudfront.Options)) (*cloudfront.GetCachePolicyOutput, error) {
 	return nil, errors.New("there are managed ones only")
 }

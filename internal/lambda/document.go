@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// defaultDocument is read from the zip if it is there.
-	defaultDocument = "freshet.yaml"
+	// DefaultDocument is read from the zip if it is there.
+	DefaultDocument = "freshet.yaml"
 	// maxDocument is how large a configuration may be, in bytes.
 	maxDocument = 1 << 20
 	// readFor leaves time to say why it could not be read: Lambda ends a function
@@ -32,7 +32,10 @@ func configure(ctx context.Context, sdk aws.Config, getenv func(string) string) 
 	ctx, cancel := context.WithTimeoutCause(ctx, readFor, fmt.Errorf("no answer within %v", readFor))
 	defer cancel()
 	where := getenv(EnvConfig)
-	text, err := document(ctx, sdk, where)
+	text, elsewhere, err := Document(ctx, sdk, where)
+	if !elsewhere {
+		text, err = fromZip(where)
+	}
 	if err != nil {
 		return Config{}, err
 	}
@@ -43,27 +46,29 @@ func configure(ctx context.Context, sdk aws.Config, getenv func(string) string) 
 	return cfg, err
 }
 
-func document(ctx context.Context, sdk aws.Config, where string) ([]byte, error) {
+// Document reads what FRESHET_CONFIG names: ssm:NAME or s3://BUCKET/KEY. Anything
+// else is a file in the zip, which is not elsewhere.
+func Document(ctx context.Context, sdk aws.Config, where string) (text []byte, elsewhere bool, err error) {
 	name, inSSM := strings.CutPrefix(where, "ssm:")
 	object, inS3 := strings.CutPrefix(where, "s3://")
 	bucket, key, whole := strings.Cut(object, "/")
 	switch {
 	case inSSM && name == "":
-		return nil, fmt.Errorf("%s=%s: write ssm:NAME", EnvConfig, where)
+		err = fmt.Errorf("%s=%s: write ssm:NAME", EnvConfig, where)
 	case inS3 && (!whole || bucket == "" || key == ""):
-		return nil, fmt.Errorf("%s=%s: write s3://BUCKET/KEY", EnvConfig, where)
+		err = fmt.Errorf("%s=%s: write s3://BUCKET/KEY", EnvConfig, where)
 	case inSSM:
-		return fromSSM(ctx, sdk, name)
+		text, err = fromSSM(ctx, sdk, name)
 	case inS3:
-		return fromS3(ctx, sdk, bucket, key)
+		text, err = fromS3(ctx, sdk, bucket, key)
 	}
-	return fromZip(where)
+	return text, inSSM || inS3, err
 }
 
 func fromZip(name string) ([]byte, error) {
 	file := name
 	if name == "" {
-		file = defaultDocument
+		file = DefaultDocument
 	}
 	text, err := os.ReadFile(file)
 	switch {

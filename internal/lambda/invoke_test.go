@@ -428,3 +428,18 @@ func BenchmarkUncovered(b *testing.B) {
 		}
 	}
 }
+
+// Objects behind a tenant of a multi-tenant distribution are invalidated at the
+// tenant.
+func TestTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := &dated{CDN: memcdn.New(memcdn.Profile("dt_1")), at: make(map[string]time.Time)}
+		f := newFunction(t, on, "distributions: [dt_1]", nil)
+		if answer, err := f.invoke(t.Context(), records(letter("m1", records(put("a", 1))))); err != nil || answer != failures() {
+			t.Errorf("got %s, %v\n%s", answer, err, f.log)
+		}
+		if sent := on.Accepted(); len(sent) != 1 || sent[0].Distribution != "dt_1" || !slices.Equal(sent[0].Patterns, []freshet.Pattern{"/a"}) {
+			t.Errorf("sent %+v", sent)
+		}
+	})
+}

@@ -56,6 +56,16 @@ func origins() *types.Origins {
 	}}}
 }
 
+// GetDistributionTenant knows dt_1, a tenant of E1.
+func (account) GetDistributionTenant(_ context.Context, in *sdk.GetDistributionTenantInput, _ ...func(*sdk.Options)) (*sdk.GetDistributionTenantOutput, error) {
+	if *in.Identifier != "dt_1" {
+		return nil, errors.New("EntityNotFound")
+	}
+	return &sdk.GetDistributionTenantOutput{DistributionTenant: &types.DistributionTenant{
+		Id: in.Identifier, DistributionId: aws.String("E1"), Enabled: aws.Bool(true), Domains: []types.DomainResult{{Domain: aws.String("one.example.org")}},
+	}}, nil
+}
+
 func (account) GetCachePolicy(context.Context, *sdk.GetCachePolicyInput, ...func(*sdk.Options)) (*sdk.GetCachePolicyOutput, error) {
 	return nil, errors.New("NoSuchCachePolicy")
 }

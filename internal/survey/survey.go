@@ -19,11 +19,13 @@ import (
 )
 
 // API is what a survey asks of CloudFront; *cloudfront.Client has it. It needs
-// the permissions cloudfront:GetDistribution and GetCachePolicy, and for Feeding
-// cloudfront:ListDistributions on *.
+// the permissions cloudfront:GetDistribution and GetCachePolicy, for tenants
+// GetDistributionTenant and GetDistribution of what they are tenants of, and for
+// Feeding cloudfront:ListDistributions on *.
 type API interface {
 	cloudfront.ListDistributionsAPIClient
 	GetDistribution(context.Context, *cloudfront.GetDistributionInput, ...func(*cloudfront.Options)) (*cloudfront.GetDistributionOutput, error)
+	GetDistributionTenant(context.Context, *cloudfront.GetDistributionTenantInput, ...func(*cloudfront.Options)) (*cloudfront.GetDistributionTenantOutput, error)
 	GetCachePolicy(context.Context, *cloudfront.GetCachePolicyInput, ...func(*cloudfront.Options)) (*cloudfront.GetCachePolicyOutput, error)
 }
 
@@ -34,7 +36,7 @@ type Found struct {
 	Warnings      []load.Warning
 }
 
-// Read reads distributions and the custom cache policies that they use. An error
+// Read reads distributions, and tenants of them, and the custom cache policies that they use. An error
 // names every distribution that cannot be read.
 func Read(ctx context.Context, api API, ids ...string) (Found, error) {
 	var documents []any
@@ -42,17 +44,13 @@ func Read(ctx context.Context, api API, ids ...string) (Found, error) {
 	var errs []error
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		out, err := api.GetDistribution(ctx, &cloudfront.GetDistributionInput{Id: &id})
-		switch {
-		case err != nil:
+		d, err := read(ctx, api, id)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("read distribution %s: %w", id, err))
 			continue
-		case out.Distribution == nil || out.Distribution.DistributionConfig == nil:
-			errs = append(errs, fmt.Errorf("read distribution %s: the answer has none", id))
-			continue
 		}
-		documents = append(documents, map[string]any{"Distribution": out.Distribution})
-		for _, p := range policiesOf(out.Distribution.DistributionConfig) {
+		documents = append(documents, map[string]any{"Distribution": d})
+		for _, p := range policiesOf(d.DistributionConfig) {
 			policies[p] = true
 		}
 	}

@@ -20,6 +20,7 @@ import (
 type account struct {
 	distributions []types.Distribution
 	policy        types.CachePolicy
+	tenants       []types.DistributionTenant
 	pages         int
 	denied        bool
 }
@@ -31,6 +32,15 @@ func (a *account) GetDistribution(_ context.Context, in *cloudfront.GetDistribut
 		}
 	}
 	return nil, errors.New("NoSuchDistribution")
+}
+
+func (a *account) GetDistributionTenant(_ context.Context, in *cloudfront.GetDistributionTenantInput, _ ...func(*cloudfront.Options)) (*cloudfront.GetDistributionTenantOutput, error) {
+	for _, t := range a.tenants {
+		if *t.Id == *in.Identifier {
+			return &cloudfront.GetDistributionTenantOutput{DistributionTenant: &t}, nil
+		}
+	}
+	return nil, errors.New("EntityNotFound")
 }
 
 func (a *account) GetCachePolicy(_ context.Context, in *cloudfront.GetCachePolicyInput, _ ...func(*cloudfront.Options)) (*cloudfront.GetCachePolicyOutput, error) {
@@ -141,5 +151,49 @@ func TestReadNamesWhatItCannotRead(t *testing.T) {
 	}
 	if found, err := survey.Read(t.Context(), a); err != nil || len(found.Distributions) > 0 {
 		t.Errorf("nothing: %v, %v", found, err)
+	}
+}
+
+// A tenant is its distribution with the tenant's ID, domains and parameters: what
+// changes in its folder of the bucket is stale there, and in another's is not.
+func TestReadTenants(t *testing.T) {
+	a := anAccount()
+	shared := dist("EMULTI", "{{store}}.s3.eu-west-1.amazonaws.com", "/{{folder}}", "658327ea-f89d-4fab-a63d-7e88639e58f6", true)
+	shared.DistributionConfig.TenantConfig = &types.TenantConfig{ParameterDefinitions: []types.ParameterDefinition{
+		{Name: aws.String("store"), Definition: &types.ParameterDefinitionSchema{StringSchema: &types.StringSchemaConfig{Required: aws.Bool(false), DefaultValue: aws.String("site")}}},
+		{Name: aws.String("folder"), Definition: &types.ParameterDefinitionSchema{StringSchema: &types.StringSchemaConfig{Required: aws.Bool(true)}}},
+	}}
+	a.distributions = append(a.distributions, shared)
+	for _, name := range []string{"one", "two"} {
+		a.tenants = append(a.tenants, types.DistributionTenant{
+			Id: aws.String("dt_" + name), DistributionId: aws.String("EMULTI"), Enabled: aws.Bool(true), Status: aws.String("Deployed"),
+			Domains:    []types.DomainResult{{Domain: aws.String(name + ".example.org")}, {Domain: aws.String("www." + name + ".example.org")}},
+			Parameters: []types.Parameter{{Name: aws.String("folder"), Value: aws.String(name)}},
+		})
+	}
+	found, err := survey.Read(t.Context(), a, "dt_two", "dt_one")
+	if err != nil || len(found.Distributions) != 2 || found.Distributions[0].ID != "dt_one" {
+		t.Fatalf("got %+v, %v", found, err)
+	}
+	if got := found.Distributions[1].Hosts(); !slices.Contains(got, "two.example.org") || !slices.Contains(got, "www.two.example.org") || slices.Contains(got, "emulti.example.com") {
+		t.Errorf("hosts are %q", got)
+	}
+	router, err := route.New(found.Distributions, route.Rules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets, _ := router.Targets([]freshet.Change{{Origin: "site", Key: "two/a.css", Op: freshet.OpPut}}, nil)
+	if len(targets) != 1 || targets[0].Distribution != "dt_two" || targets[0].Pattern != "/a.css" {
+		t.Errorf("got %+v", targets)
+	}
+	if aws.ToString(shared.DistributionConfig.Origins.Items[0].OriginPath) != "/{{folder}}" {
+		t.Error("what the account answered was changed")
+	}
+	if _, err := survey.Read(t.Context(), a, "dt_three"); err == nil || !strings.Contains(err.Error(), "dt_three: EntityNotFound") {
+		t.Errorf("a tenant that is not there: %v", err)
+	}
+	a.tenants[0].DistributionId = aws.String("EGONE")
+	if _, err := survey.Read(t.Context(), a, "dt_one"); err == nil || !strings.Contains(err.Error(), "EGONE") {
+		t.Errorf("a tenant of nothing: %v", err)
 	}
 }

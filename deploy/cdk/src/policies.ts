@@ -42,6 +42,7 @@ function parts(needs: Needs): [string, string[]][] {
   return [
     ['invalidate', found ? ['*'] : sorted(own)],
     ['invalidate-tenants', sorted(tenants)],
+    ['tenants-distributions', once(tenants.length > 0)],
     ['cache-policies', once(true)],
     ['find-distributions', once(found)],
     ['log', once(true)],

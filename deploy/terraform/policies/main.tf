@@ -30,20 +30,21 @@ locals {
   # What each part of the role's policy is for. A part without anything is left
   # out; one for something as such, and not for something named, has one empty name.
   parts = {
-    "invalidate"         = local.found ? ["*"] : local.distributions
-    "invalidate-tenants" = local.tenants
-    "cache-policies"     = [""]
-    "find-distributions" = local.found ? [""] : []
-    "log"                = [""]
-    "queue-source"       = [""]
-    "quota"              = var.table == "" ? [] : [""]
-    "configuration-ssm"  = startswith(var.configuration, "ssm:") ? [trimprefix(trimprefix(var.configuration, "ssm:"), "/")] : []
-    "configuration-s3"   = startswith(var.configuration, "s3://") ? [trimprefix(var.configuration, "s3://")] : []
-    "pipeline"           = var.codepipeline ? [""] : []
-    "repository"         = sort(distinct(var.repositories))
+    "invalidate"            = local.found ? ["*"] : local.distributions
+    "invalidate-tenants"    = local.tenants
+    "tenants-distributions" = length(local.tenants) == 0 ? [] : [""]
+    "cache-policies"        = [""]
+    "find-distributions"    = local.found ? [""] : []
+    "log"                   = [""]
+    "queue-source"          = [""]
+    "quota"                 = var.table == "" ? [] : [""]
+    "configuration-ssm"     = startswith(var.configuration, "ssm:") ? [trimprefix(trimprefix(var.configuration, "ssm:"), "/")] : []
+    "configuration-s3"      = startswith(var.configuration, "s3://") ? [trimprefix(var.configuration, "s3://")] : []
+    "pipeline"              = var.codepipeline ? [""] : []
+    "repository"            = sort(distinct(var.repositories))
   }
   order = [
-    "invalidate", "invalidate-tenants", "cache-policies", "find-distributions", "log", "queue-source",
+    "invalidate", "invalidate-tenants", "tenants-distributions", "cache-policies", "find-distributions", "log", "queue-source",
     "quota", "configuration-ssm", "configuration-s3", "pipeline", "repository",
   ]
 

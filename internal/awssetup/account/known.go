@@ -35,6 +35,9 @@ func (a *Account) Known(ctx context.Context, s awssetup.Site) (awssetup.Site, er
 			s.Architecture = arch
 		}
 	}
+	if s, err = a.KnownNeeds(ctx, s); err != nil {
+		return s, err
+	}
 	if s, err = a.knownAlarm(ctx, s); err != nil {
 		return s, err
 	}
@@ -49,6 +52,19 @@ func (a *Account) Known(ctx context.Context, s awssetup.Site) (awssetup.Site, er
 	}
 	a.site = s
 	return s, nil
+}
+
+// KnownNeeds completes s by what the role that install made for the bucket may do;
+// where there is none it is as it was.
+func (a *Account) KnownNeeds(ctx context.Context, s awssetup.Site) (awssetup.Site, error) {
+	role, there, err := a.seeRole(ctx, awssetup.Resource{Kind: awssetup.Role, Name: s.Name})
+	if err != nil {
+		return s, fmt.Errorf("look at the role %s: %w", s.Name, err)
+	}
+	if !there || role.Bucket != s.Bucket {
+		return s, nil
+	}
+	return s.Learn(role.Properties[awssetup.PropertyPolicy]), nil
 }
 
 // knownAlarm completes who is told of alarms, and when.
