@@ -73,6 +73,7 @@ var House = []Room{
 	{Dir: "internal/edge/narrow", Kind: Pure},
 	{Dir: "internal/edge/offheap"},
 	{Dir: "internal/edge/packed", Kind: Pure},
+	{Dir: "internal/edge/arena", May: []string{"internal/edge/packed"}},
 	{Dir: "internal/edge/certificate"},
 	{Dir: "internal/edge/compress"},
 	{Dir: "internal/edge/signed", Kind: Pure, May: []string{"internal/distribution"}},

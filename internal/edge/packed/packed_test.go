@@ -143,7 +143,12 @@ func TestChangesInPlace(t *testing.T) {
 	v.Uses().Add(3)
 	v.SetSerial(1<<63 + 1)
 	v.SetAt(1 << 31)
-	again, err := Open(bytes.Clone(b))
+	to := make([]byte, len(b)+8)
+	n := v.CopyTo(to)
+	if !bytes.Equal(to[:n], b) || to[n] != 0 {
+		t.Errorf("the copy is %x", to)
+	}
+	again, err := Open(to[:n])
 	if err != nil {
 		t.Fatal(err)
 	}

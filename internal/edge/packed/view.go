@@ -255,6 +255,18 @@ func (v View) Retry() *atomic.Int64 { return (*atomic.Int64)(unsafe.Pointer(&v.b
 // Uses is what the owner of the bytes knows of how the entry is used.
 func (v View) Uses() *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&v.b[atUses])) }
 
+// CopyTo copies the entry to the beginning of b, although others may change what
+// changes, and returns how many bytes it has.
+func (v View) CopyTo(b []byte) int {
+	n := copy(b, v.b[:atChecked])
+	n += copy(b[atSite:], v.b[atSite:]) + atSite - atChecked
+	to := View{b[:n]}
+	to.Checked().Store(v.Checked().Load())
+	to.Retry().Store(v.Retry().Load())
+	to.Uses().Store(v.Uses().Load())
+	return n
+}
+
 // Entry unpacks the entry, of which it keeps nothing.
 func (v View) Entry() *Entry {
 	e := &Entry{

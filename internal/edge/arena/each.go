@@ -1,0 +1,58 @@
+package arena
+
+import "github.com/freshet/freshet/internal/edge/packed"
+
+// batch is how many entries are looked at before others have their turn.
+const batch = 128
+
+// Each calls f with every entry that there is from the beginning to the end, and
+// removes those for which it returns false. What f changes of an entry stays.
+// Entries that come meanwhile may be left out. f must not call the arena; between,
+// which is called now and then, may.
+func (a *Arena[B]) Each(f func(packed.View) bool, between func()) {
+	a.upkeep.Lock()
+	defer a.upkeep.Unlock()
+	// The small queue first: what is moved goes to the end of the main one.
+	for _, from := range []int{small, main} {
+		c := cursor{queue: from}
+		for a.eachOf(&c, f) {
+			between()
+		}
+	}
+}
+
+// cursor is how far somebody has come in a queue.
+type cursor struct {
+	queue int
+	seq   uint64
+	at    int
+}
+
+// eachOf looks at some entries, and reports whether there may be more.
+func (a *Arena[B]) eachOf(c *cursor, f func(packed.View) bool) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.queues[c.queue].first
+	for s != nil && (s.seq < c.seq || s.seq == c.seq && c.at >= s.used && s.after != nil) {
+		s = s.after
+	}
+	if s == nil {
+		return false
+	}
+	if s.seq != c.seq {
+		c.seq, c.at = s.seq, 0
+	}
+	c.at = max(c.at, s.at)
+	for range batch {
+		if c.at >= s.used || s.seq != c.seq {
+			break
+		}
+		v, place := s.view(c.at), placeOf(s.number, c.at)
+		c.at += padded(len(v.Bytes()))
+		if v.Uses().Load()&dead == 0 && !f(v) {
+			a.slotOf(a.hashOf(v), place).remove()
+			a.bury(place, v)
+		}
+	}
+	return s.seq != c.seq || c.at < s.used || s.after != nil
+}
