@@ -52,6 +52,10 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 		return err
 	}
 	defer func() { _ = b.origin.Close() }()
+	if b.identity, err = newIdentity(inMemory()); err != nil {
+		return err
+	}
+	defer b.identity.remove()
 	var missing []string
 	b.contenders, missing = installed(chosen(contenders(), o.servers))
 	for _, name := range missing {
@@ -67,6 +71,7 @@ type bench struct {
 	progress   io.Writer
 	origin     *origin
 	contenders []contender
+	identity   *identity
 }
 
 // trial is a way to measure one case, or several that go together.
@@ -99,7 +104,8 @@ func (b *bench) wants(title string) bool {
 	return false
 }
 
-// result is one case: the rounds of each contender, in their order.
+// result is one case: the rounds of each contender, in their order; none of those
+// who do not speak what is asked.
 type result struct {
 	load
 
@@ -115,6 +121,10 @@ func (b *bench) loads() []load {
 		{name: "1 KiB, cores shared with the clients", path: "/1024/a", connections: 64, shared: true},
 		{name: "1 KiB, each another object that is fetched", path: "/1024/a", connections: 64, script: otherObjects},
 		{name: "1 KiB, access log", path: "/1024/a", connections: 64, log: true},
+		{name: "1 KiB, TLS 1.3", path: "/1024/a", connections: 64, secure: true},
+		{name: "100 KiB, TLS 1.3", path: "/102400/a", connections: 64, secure: true, large: true},
+		{name: "1 KiB, HTTP/2, ten streams on each connection", path: "/1024/a", connections: 64, secure: true, streams: 10, requests: 30_000},
+		{name: "100 KiB, HTTP/2, ten streams on each connection", path: "/102400/a", connections: 64, secure: true, streams: 10, requests: 3_000, large: true},
 	}
 }
 
@@ -150,19 +160,23 @@ func (b *bench) compare(ctx context.Context, l load) (result, error) {
 	if l.log {
 		s.log = "access.log"
 	}
-	running, err := startAll(b.contenders, s, servers)
+	if l.secure {
+		s.pem = b.identity.file
+	}
+	able := slices.DeleteFunc(slices.Clone(b.contenders), func(c contender) bool { return l.secure && c.plain })
+	running, err := startAll(able, s, servers)
 	if err != nil {
 		return result{}, err
 	}
 	defer stopAll(running)
-	r := result{load: l, rounds: make([][]round, len(running))}
+	r := result{load: l, rounds: make([][]round, len(b.contenders))}
 	for _, p := range running {
 		if err := b.warm(ctx, p, l); err != nil {
 			return result{}, err
 		}
 	}
 	for i := range b.rounds + 1 {
-		for k, p := range running {
+		for _, p := range running {
 			one, err := play(ctx, p, l, b.length, clients)
 			if err != nil {
 				return result{}, err
@@ -170,7 +184,8 @@ func (b *bench) compare(ctx context.Context, l load) (result, error) {
 			if i == 0 {
 				continue // it warms up
 			}
-			r.rounds[k] = append(r.rounds[k], one)
+			at := slices.IndexFunc(b.contenders, func(c contender) bool { return c.name == p.name })
+			r.rounds[at] = append(r.rounds[at], one)
 			fmt.Fprintf(b.progress, "%s, %s: %.0f requests/s, %.2f us\n", l.name, p.name, one.perSecond, one.cpu)
 		}
 	}
@@ -181,7 +196,7 @@ func (b *bench) compare(ctx context.Context, l load) (result, error) {
 func (b *bench) warm(ctx context.Context, p *process, l load) error {
 	for range 50 {
 		before := b.origin.asked.Load()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+l.path, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.scheme()+p.addr+l.path, nil)
 		if err != nil {
 			return fmt.Errorf("warm %s: %w", p.name, err)
 		}
@@ -189,7 +204,7 @@ func (b *bench) warm(ctx context.Context, p *process, l load) error {
 			name, value, _ := strings.Cut(h, ": ")
 			req.Header.Set(name, value)
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := b.identity.client.Do(req)
 		if err != nil {
 			return fmt.Errorf("warm %s: %w", p.name, err)
 		}

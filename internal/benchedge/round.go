@@ -23,6 +23,16 @@ type load struct {
 	large       bool
 	shared      bool // server and clients share the cores
 	log         bool
+	secure      bool // over TLS
+	streams     int  // at once on each connection, in HTTP/2; 0 for HTTP/1.1
+	requests    int  // in HTTP/2, for each second that a round is meant to last
+}
+
+func (l load) scheme() string {
+	if l.secure {
+		return "https://"
+	}
+	return "http://"
 }
 
 // otherObjects asks for objects that nobody has asked for yet.
@@ -44,9 +54,57 @@ var (
 	saidErrors   = regexp.MustCompile(`(Non-2xx[^\n]*|Socket errors[^\n]*)`)
 )
 
-// play has wrk load a contender for a while.
+// What h2load says of itself.
+var (
+	saidFinished  = regexp.MustCompile(`finished in ([0-9.]+)(us|ms|s|m)`)
+	saidSucceeded = regexp.MustCompile(`requests: .* (\d+) done, (\d+) succeeded`)
+)
+
+// play has a contender loaded for a while.
 func play(ctx context.Context, p *process, l load, length time.Duration, cores string) (round, error) {
-	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(l.connections), "-d" + strconv.Itoa(int(max(length.Round(time.Second), time.Second)/time.Second)) + "s", "--latency"}
+	if l.streams > 0 {
+		return playStreams(ctx, p, l, length, cores)
+	}
+	return playPlain(ctx, p, l, length, cores)
+}
+
+// playStreams has h2load send a contender a number of requests: with a duration
+// in place of it, Debian's does not always come to an end.
+func playStreams(ctx context.Context, p *process, l load, length time.Duration, cores string) (round, error) {
+	args := []string{"h2load", "-t1", "-c" + strconv.Itoa(l.connections), "-m" + strconv.Itoa(l.streams), "-n" + strconv.Itoa(l.requests*seconds(length))}
+	if cores != "" {
+		args = append([]string{"taskset", "-c", cores}, args...)
+	}
+	for _, h := range l.headers {
+		args = append(args, "-H", h)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	before := p.cpu()
+	said, err := exec.CommandContext(ctx, args[0], append(args[1:], l.scheme()+p.addr+l.path)...).CombinedOutput()
+	spent := p.cpu() - before
+	if err != nil {
+		return round{}, fmt.Errorf("h2load: %w: %s", err, said)
+	}
+	took, m := saidFinished.FindSubmatch(said), saidSucceeded.FindSubmatch(said)
+	if took == nil || m == nil {
+		return round{}, fmt.Errorf("h2load said no number of requests: %s", said)
+	}
+	if string(m[1]) != string(m[2]) || string(m[1]) == "0" {
+		return round{}, fmt.Errorf("%s, %s: %s", p.name, l.name, m[0])
+	}
+	n, _ := strconv.ParseFloat(string(m[1]), 64)
+	return round{perSecond: n / (microseconds(took[1], took[2]) / 1e6), cpu: float64(spent.Microseconds()) / n}, nil
+}
+
+// seconds is a length as the programs want it.
+func seconds(length time.Duration) int {
+	return int(max(length.Round(time.Second), time.Second) / time.Second)
+}
+
+// playPlain has wrk load a contender.
+func playPlain(ctx context.Context, p *process, l load, length time.Duration, cores string) (round, error) {
+	args := []string{"wrk", "-t1", "-c" + strconv.Itoa(l.connections), "-d" + strconv.Itoa(seconds(length)) + "s", "--latency"}
 	if l.shared {
 		args[1] = "-t2"
 	} else if cores != "" {
@@ -62,7 +120,7 @@ func play(ctx context.Context, p *process, l load, length time.Duration, cores s
 		}
 		args = append(args, "-s", file)
 	}
-	args = append(args, "http://"+p.addr+l.path)
+	args = append(args, l.scheme()+p.addr+l.path)
 	before := p.cpu()
 	said, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	spent := p.cpu() - before
