@@ -124,18 +124,13 @@ func moto(t *testing.T) string {
 	if err != nil || exec.Command(python, "-c", "import moto.server").Run() != nil {
 		t.Skip("moto is not installed")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	listener.Close()
-	server := exec.Command(python, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
+	host, port := freePort(t)
+	server := exec.Command(python, "-m", "moto.server", "-H", host, "-p", port)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
-	url := fmt.Sprint("http://127.0.0.1:", port)
+	url := "http://" + net.JoinHostPort(host, port)
 	for limit := time.Now().Add(patience); ; {
 		if got, err := http.Get(url + "/moto-api/"); err == nil {
 			got.Body.Close()

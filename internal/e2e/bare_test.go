@@ -51,12 +51,7 @@ func bareStore(b *testing.B) (client *s3.Client, bucket string) {
 	if err := os.Mkdir(filepath.Join(dir, "objects"), 0o700); err != nil {
 		b.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	addr := free.Addr().String()
-	_ = free.Close() // it takes no listener
+	addr := net.JoinHostPort(freePort(b)) // it takes no listener
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), "E2E_BARE_STORE="+dir, "E2E_BARE_ADDR="+addr)
 	c.Stderr = os.Stderr

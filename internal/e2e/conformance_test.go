@@ -207,7 +207,7 @@ func (s suite) serve(t *testing.T) string {
 	url := "http://127.0.0.1:" + port
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-poll.C {
+	for deadline := time.Now().Add(patience); ; <-poll.C {
 		resp, err := http.Get(url + "/package.json")
 		if err == nil {
 			_ = resp.Body.Close()

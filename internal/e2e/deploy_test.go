@@ -93,7 +93,7 @@ func (f *running) silence(t testing.TB) {
 
 // deploying is the command line of a deploy of the folder into f's bucket.
 func (f *running) deploying(dir string, args ...string) *exec.Cmd {
-	return exec.Command(program, slices.Concat([]string{"--data", f.data, "deploy", dir, "s3://" + f.Bucket, "--max-delete", "100%", "--timeout", "20s"}, args)...)
+	return exec.Command(program, slices.Concat([]string{"--data", f.data, "deploy", dir, "s3://" + f.Bucket, "--max-delete", "100%", "--timeout", "3m"}, args)...)
 }
 
 // deployed deploys to the end.
@@ -414,14 +414,14 @@ func TestDeploysAtOnce(t *testing.T) {
 		sites = append(sites, s)
 	}
 	f.deployed(t, sites[0].dir)
-	for round, args := range [][]string{nil, {"--lock-wait", "30s"}} {
+	for round, args := range [][]string{nil, {"--lock-wait", "3m"}} {
 		outs := make([]string, len(sites))
 		errs := make([]error, len(sites))
 		var all sync.WaitGroup
 		for i, s := range sites {
 			s.change(t)
 			all.Go(func() {
-				out, err := f.deploying(s.dir, append([]string{"--timeout", "60s"}, args...)...).CombinedOutput()
+				out, err := f.deploying(s.dir, args...).CombinedOutput()
 				outs[i], errs[i] = string(out), err
 			})
 		}

@@ -95,7 +95,7 @@ func TestPromiseLambdaLosesAndDoublesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	timeout, rounds := 2*time.Second, 0 // the quota lets three requests take longer
 	for ; len(queue) > 0; rounds++ {
-		if rounds == 3 {
+		if rounds == 10 {
 			t.Fatalf("%d messages are left\n%s", len(queue), tail(fn.out.String(), 4000))
 		}
 		random.Shuffle(len(queue), func(i, j int) { queue[i], queue[j] = queue[j], queue[i] })
@@ -114,6 +114,15 @@ func TestPromiseLambdaLosesAndDoublesNothing(t *testing.T) {
 // The function is killed when it has sent a part. All messages are delivered
 // again, to another instance, in another order: the part is not sent again.
 func TestPromiseKilledLambdaDoublesNothing(t *testing.T) {
+	for tries := 1; !lambdaKilled(t); tries++ {
+		if tries == 5 {
+			t.Fatal("it is always done before it is killed")
+		}
+	}
+}
+
+// lambdaKilled is false if the function was done too early.
+func lambdaKilled(t *testing.T) bool {
 	f := start(t, options{args: []string{"--quota", "both", "--chaos", chaosOfLambda + seed()}})
 	rt, bootstrap := newLambdaRuntime(t), buildBootstrap(t)
 	letters, keys := f.letters(400)
@@ -123,7 +132,8 @@ func TestPromiseKilledLambdaDoublesNothing(t *testing.T) {
 	first.kill()
 	select {
 	case a := <-rt.answers:
-		t.Fatalf("it was done before it was killed: %s", a.body)
+		t.Logf("it was done before it was killed: %s", a.body)
+		return false
 	default:
 	}
 	slices.Reverse(letters)
@@ -133,6 +143,7 @@ func TestPromiseKilledLambdaDoublesNothing(t *testing.T) {
 	}
 	second.await(t, `"msg":"invalidated before"`, 1)
 	f.wantInvalidatedOnce(t, keys)
+	return true
 }
 
 // What the function cannot read or begin with is told to Lambda in its own way.

@@ -59,7 +59,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i, size := range sizes {
 		fetchAll(t, f.Edge, size, counts[i])
 		taken := int64(0)
-		for end := time.Now().Add(15 * time.Second); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
+		for end := time.Now().Add(patience); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
 			// What is not used any more comes back within seconds.
 			if taken = takenBy(t, f.command.Process.Pid) - empty; taken <= memory*13/10 {
 				break

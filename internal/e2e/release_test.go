@@ -88,7 +88,7 @@ func (s *functionSite) page(ctx context.Context, path string) (sha, cache string
 func (s *functionSite) release(ctx context.Context, zipFile string, args ...string) (*exec.Cmd, *safeBuffer) {
 	c := exec.CommandContext(ctx, program, append([]string{
 		"release", "lambda", "site", "--zip", zipFile, "--alias", "live", "--data", s.data, "--origin", s.origin, "--probe", "/health",
-		"--expect", "matches 'code {sha256} answers'", "--distribution", "EFUNCTION1234", "--invalidate", "/*", "--invalidate", "/a", "--warm", "/", "--timeout", "40s",
+		"--expect", "matches 'code {sha256} answers'", "--distribution", "EFUNCTION1234", "--invalidate", "/*", "--invalidate", "/a", "--warm", "/", "--timeout", "3m",
 	}, args...)...)
 	c.Env = append(s.environ(), "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_LAMBDA="+s.api, "AWS_ENDPOINT_URL_CLOUDWATCH=http://127.0.0.1:1")
 	out := new(safeBuffer)

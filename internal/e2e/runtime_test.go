@@ -91,8 +91,8 @@ func (rt *lambdaRuntime) invoke(t testing.TB, payload string, timeout time.Durat
 		if a.id != id {
 			t.Fatalf("%s was answered in place of %s: %s", a.id, id, a.body)
 		}
-		if a.at.After(due) {
-			t.Errorf("answered %v after the deadline", a.at.Sub(due))
+		if late := a.at.Sub(due); late > patience/6 { // who stands still cannot answer
+			t.Errorf("answered %v after the deadline", late)
 		}
 		return a
 	case <-time.After(timeout + patience):

@@ -30,7 +30,7 @@ type tagged struct {
 func (s *tagged) publish(version string, keys []string, metadata map[string]string) map[string][]string {
 	s.t.Helper()
 	objects := s.s3(s.t)
-	s.order("hold", `{"name":"test","seconds":60}`)
+	s.order("hold", `{"name":"test","seconds":600}`)
 	n := s.log.len()
 	etags := map[string]string{}
 	for _, key := range keys {
