@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -40,11 +41,11 @@ func (r *Release) do(ctx context.Context, step Step, s Seen) error {
 	case Probe:
 		return r.probe(ctx)
 	case Plan:
-		return r.plan()
+		return r.plan(false)
 	case Invalidate:
 		return r.invalidate(ctx)
 	case Verify:
-		return r.outside(ctx, r.Verify, &r.journal.Verified)
+		return r.verify(ctx)
 	case Warm:
 		return r.outside(ctx, r.Warm, &r.journal.Warmed)
 	}
@@ -133,9 +134,12 @@ func planned(j Journal) (all []freshet.Pattern) {
 	return all
 }
 
-func (r *Release) plan() error {
+// plan writes down what is sent before it is. Repeated, it is the same patterns
+// under other caller references, since what was seen stale is to be removed anew.
+func (r *Release) plan(repeated bool) error {
 	w := r.Wanted
-	r.journal.Planned = time.Now()
+	r.journal.Planned, r.journal.Repeated = time.Now(), repeated
+	r.journal.Invalidations, r.journal.Receipts = nil, nil
 	for i, part := range r.Profile.Split(w.Patterns) {
 		r.journal.Invalidations = append(r.journal.Invalidations, freshet.Invalidation{
 			Distribution: w.Distribution, CallerReference: reference(w, r.journal, i, part), Patterns: part,
@@ -154,7 +158,11 @@ func reference(w Wanted, j Journal, n int, patterns []freshet.Pattern) string {
 	for _, p := range patterns {
 		_, _ = fmt.Fprintf(h, "%q\n", string(p))
 	}
-	return fmt.Sprintf("freshet-release-%s-%d", strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:26]), n+1)
+	again := ""
+	if j.Repeated {
+		again = "-again"
+	}
+	return fmt.Sprintf("freshet-release-%s-%d%s", strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:26]), n+1, again)
 }
 
 // invalidate sends what has no receipt, and waits for all.
@@ -189,6 +197,19 @@ func texts(patterns []freshet.Pattern) (all []string) {
 		all = append(all, string(p))
 	}
 	return all
+}
+
+// verify looks through the edge. What is stale after completion is invalidated
+// once more; the second time it is an error.
+func (r *Release) verify(ctx context.Context) error {
+	err := r.outside(ctx, r.Verify, &r.journal.Verified)
+	var stale *Stale
+	if r.journal.Repeated || len(r.journal.Invalidations) == 0 || !errors.As(err, &stale) {
+		return err
+	}
+	r.say(Verify, err.Error()+": invalidating once more")
+	r.told = "" // the steps that come again are told again
+	return r.plan(true)
 }
 
 // outside does what others do with the URLs.

@@ -86,6 +86,7 @@ type Journal struct {
 	Planned       time.Time              `json:"planned,omitzero"`        // the moment before which no copy may have been made in the end
 	Invalidations []freshet.Invalidation `json:"invalidations,omitempty"` // written before the first is sent
 	Receipts      []freshet.Receipt      `json:"receipts,omitempty"`      // of the first of them, as the CDN's last word
+	Repeated      bool                   `json:"repeated,omitempty"`      // Invalidations are those of what was seen stale after the first were completed
 	Verified      bool                   `json:"verified,omitempty"`
 	Warmed        bool                   `json:"warmed,omitempty"`
 	Ended         time.Time              `json:"ended,omitzero"`

@@ -323,34 +323,87 @@ func TestRefusesBeforeAnythingIsDone(t *testing.T) {
 	}
 }
 
-// The edge is looked at, and warmed, when the invalidation is completed. One that
-// goes on with what it had is named, and looked at again by the next run, which
-// sends nothing.
+// The edge is looked at, and warmed, when the invalidation is completed. What it
+// goes on with is invalidated once more, under other caller references; if that
+// does not help it is named, and looked at again by the next run, which sends
+// nothing.
 func TestStaleAtTheEdge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld("live")
-		looks, warmed := 0, 0
-		set := func(r *release.Release) {
-			r.Wanted.Verify, r.Wanted.Warm = true, true
-			r.Verify = func(_ context.Context, j release.Journal) error {
-				if len(j.Receipts) != 2 || j.Receipts[1].State != freshet.Completed || j.Planned.IsZero() {
-					t.Errorf("it was looked at before it was clear: %+v", j)
+	for name, tt := range map[string]struct {
+		stale        int // looks that see the old copies
+		sent         int
+		first, again string // parts of the errors of two runs
+		looks        int    // by both together
+	}{
+		"fresh":              {stale: 0, sent: 2, looks: 1},
+		"until it is again":  {stale: 1, sent: 4, looks: 2},
+		"until somebody did": {stale: 2, sent: 4, first: "https://www.example.com/a; the alias live points to version 2; the invalidations are completed", looks: 3},
+		"for ever":           {stale: 9, sent: 4, first: "the same command again looks once more", again: "still served from before", looks: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld("live")
+				looks, warmed := 0, 0
+				set := func(r *release.Release) {
+					r.Wanted.Verify, r.Wanted.Warm = true, true
+					r.Verify = func(_ context.Context, j release.Journal) error {
+						if len(j.Receipts) != 2 || j.Receipts[1].State != freshet.Completed || j.Planned.IsZero() || j.Repeated != (looks > 0) {
+							t.Errorf("it was looked at before it was clear: %+v", j)
+						}
+						if looks++; looks <= tt.stale {
+							return &release.Stale{Seen: []string{"https://www.example.com/a"}}
+						}
+						return nil
+					}
+					r.Warm = func(context.Context, release.Journal) error { warmed++; return nil }
 				}
-				if looks++; looks == 1 {
-					return &release.Stale{Seen: []string{"https://www.example.com/a"}}
+				for _, want := range []string{tt.first, tt.again} {
+					err := w.run(t, -1, set)
+					var stale *release.Stale
+					if errors.As(err, &stale) != (want != "") || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+						t.Errorf("%v, want %q", err, want)
+					}
+					if (err == nil) != (warmed == 1) {
+						t.Errorf("warmed %d times, %v", warmed, err)
+					}
 				}
-				return nil
+				if w.sent != tt.sent || len(w.receipt) != tt.sent || looks != tt.looks {
+					t.Errorf("%d invalidations under %d references, %d looks", w.sent, len(w.receipt), looks)
+				}
+			})
+		})
+	}
+}
+
+// Killed at any moment, what was seen stale is invalidated once more, and only
+// once.
+func TestPromiseStaleIsInvalidatedOnceMore(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		kills := rapid.SliceOfN(rapid.IntRange(1, 40), 0, 12).Draw(rt, "kills")
+		helps := rapid.Bool().Draw(rt, "it helps")
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld("live")
+			set := func(r *release.Release) {
+				r.Wanted.Verify = true
+				r.Verify = func(context.Context, release.Journal) error {
+					if _, heard := w.moment(); !heard {
+						return errKilled
+					}
+					if helps && w.sent == 4 {
+						return nil
+					}
+					return &release.Stale{Seen: []string{"/a"}}
+				}
 			}
-			r.Warm = func(context.Context, release.Journal) error { warmed++; return nil }
-		}
-		err := w.run(t, -1, set)
-		var stale *release.Stale
-		if !errors.As(err, &stale) || warmed > 0 || !strings.Contains(err.Error(), "https://www.example.com/a; the alias live points to version 2; the invalidations are completed") {
-			t.Errorf("%v, warmed %d", err, warmed)
-		}
-		if err := w.run(t, -1, set); err != nil || w.sent != 2 || looks != 2 || warmed != 1 {
-			t.Errorf("%v, %d invalidations, %d looks, warmed %d", err, w.sent, looks, warmed)
-		}
+			for _, moments := range append(kills, -1) {
+				err := w.run(t, moments, set)
+				if moments < 0 && (err == nil) != helps {
+					rt.Errorf("the last run: %v\n%s", err, strings.Join(w.events, "\n"))
+				}
+			}
+			if w.sent != 4 || len(w.receipt) != 4 || w.early {
+				rt.Errorf("%d invalidations under %d references, early %v", w.sent, len(w.receipt), w.early)
+			}
+		})
 	})
 }
 

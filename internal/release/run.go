@@ -129,7 +129,7 @@ func (r *Release) begin() error {
 // of the same ones have the same caller references when they are planned again.
 func (r *Release) forgetOther() {
 	if !samePatterns(planned(r.journal), r.Wanted.Patterns) {
-		r.journal.Invalidations, r.journal.Receipts, r.journal.Verified, r.journal.Warmed = nil, nil, false, false
+		r.journal.Invalidations, r.journal.Receipts, r.journal.Repeated, r.journal.Verified, r.journal.Warmed = nil, nil, false, false, false
 	}
 }
 
@@ -253,7 +253,7 @@ func (r *Release) stopped(ctx context.Context, err error, s Seen) error {
 	case errors.As(err, &lost):
 		e.Hint = lost.hint
 	case errors.As(err, &stale):
-		e.Hint = "look at what answers there; freshet invalidate clears it once more, and the same command again looks once more"
+		e.Hint = "look at what answers there; freshet invalidate clears it yet again, and the same command again looks once more"
 	}
 	return e
 }
