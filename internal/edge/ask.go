@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/freshet/freshet/internal/edge/wire"
 )
 
 // asking is a request to an origin, whichever that will be.
@@ -23,33 +26,40 @@ type asking struct {
 	told   func(interim) // of what comes before the final response; nil for nobody
 }
 
+// at is where a request goes.
+func (o *origin) at(a *asking) *endpoint {
+	if a.secure {
+		return &o.secure
+	}
+	return &o.plain
+}
+
+// hostFor is the Host header of a request.
+func (o *origin) hostFor(a *asking) string {
+	return cmp.Or(o.forced, a.host, o.host, o.at(a).address)
+}
+
+// headerFor is the rest of its headers.
+func (o *origin) headerFor(a *asking) http.Header {
+	h := a.header.Clone()
+	for name, values := range o.custom {
+		h[name] = values
+	}
+	return h
+}
+
 // request makes a request for the path and query string as the viewer spelled
 // them, or a function wrote them, who may have left out an escape.
 func (o *origin) request(ctx context.Context, a asking, path, query string) (*http.Request, error) {
-	at := &o.plain
-	if a.secure {
-		at = &o.secure
-	}
+	at := o.at(&a)
 	raw := at.prefix + escapePath(path)
 	decoded, err := url.PathUnescape(raw)
 	if err != nil {
 		return nil, fmt.Errorf("read path %q: %w", raw, err)
 	}
-	h := a.header.Clone()
-	for name, values := range o.custom {
-		h[name] = values
-	}
 	r := &http.Request{
-		Method: a.method, Host: o.host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: a.method, Host: o.hostFor(&a), Header: o.headerFor(&a), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		URL: &url.URL{Scheme: at.scheme, Host: at.address, Path: decoded, RawPath: raw, RawQuery: escapeQuery(query)},
-	}
-	switch {
-	case o.forced != "":
-		r.Host = o.forced
-	case a.host != "":
-		r.Host = a.host
-	case r.Host == "":
-		r.Host = at.address
 	}
 	if a.body != nil && a.length != 0 {
 		r.Body, r.ContentLength = a.body, a.length
@@ -65,6 +75,7 @@ var errOriginSlow = errors.New("the origin did not answer in time")
 type response struct {
 	*http.Response
 	received time.Time
+	wired    *wire.Answer // the response itself, where it came so; then only encoded counts of the following
 	timer    *time.Timer
 	patience time.Duration
 	ctx      context.Context
@@ -81,8 +92,21 @@ func (r *response) read(p []byte) (int, error) {
 	return r.Read(p)
 }
 
+// abort has what is read from now on fail with a cause.
+func (r *response) abort(cause error) {
+	if r.wired != nil {
+		r.wired.Abort(cause)
+		return
+	}
+	r.cancel(cause)
+}
+
 // Read is Body.Read with a limit on how long the origin may say nothing.
 func (r *response) Read(p []byte) (int, error) {
+	if r.wired != nil {
+		n, err := r.wired.Read(p)
+		return n, ofWire(err)
+	}
 	r.timer.Reset(r.patience)
 	n, err := r.Body.Read(p)
 	r.timer.Stop()
@@ -94,6 +118,10 @@ func (r *response) Read(p []byte) (int, error) {
 
 // close may be called at any time and more than once.
 func (r *response) close() {
+	if r.wired != nil {
+		_ = r.wired.Close() // which never fails
+		return
+	}
 	r.timer.Stop()
 	if r.deadline != nil {
 		r.deadline.Stop()
@@ -154,14 +182,13 @@ func outcomeOf(resp *response, err error) int {
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*response, error) {
 	cleared := false
-	over := o.transport
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
-		resp, err := o.askOnce(ctx, over, q, a)
+		resp, err := o.askOnce(ctx, cleared, q, a)
 		e.fetched(q, began, resp, err)
 		if errors.Is(err, errLeftover) && !cleared && failsOver(a.method) && ctx.Err() == nil {
 			o.hangUp() // on the others, which may be no better
-			cleared, over = true, o.apart()
+			cleared = true
 			attempt--
 			continue
 		}
@@ -171,7 +198,19 @@ func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*r
 	}
 }
 
-func (o *origin) askOnce(parent context.Context, over http.RoundTripper, q *query, a asking) (*response, error) {
+// askOnce asks on a connection that nobody else uses, before or afterwards, if
+// apart says so.
+func (o *origin) askOnce(parent context.Context, apart bool, q *query, a asking) (*response, error) {
+	if w := o.at(&a).wire; w != nil && a.body == nil {
+		resp, err := o.askWire(parent, w, apart, q, &a)
+		if !errors.Is(err, wire.ErrOdd) {
+			return resp, ofWire(err)
+		}
+	}
+	over := o.transport
+	if apart {
+		over = o.apart()
+	}
 	began := time.Now()
 	ctx, cancel := context.WithCancelCause(parent)
 	waiting := &patience{lasts: o.patience, timer: time.AfterFunc(o.patience, func() { cancel(errOriginSlow) })}
@@ -202,6 +241,38 @@ func (o *origin) askOnce(parent context.Context, over http.RoundTripper, q *quer
 		made.deadline = time.AfterFunc(o.completion-time.Since(began), func() { cancel(errOriginSlow) })
 	}
 	return made, nil
+}
+
+// askWire is askOnce for what needs no http.Transport.
+func (o *origin) askWire(ctx context.Context, w *wire.Client, apart bool, q *query, a *asking) (*response, error) {
+	target := cmp.Or(o.at(a).prefix+escapePath(q.path), "/")
+	if text := escapeQuery(q.forwarded); text != "" {
+		target += "?" + text
+	}
+	now := time.Now()
+	r := wire.Request{
+		Method: a.method, Target: target, Host: o.hostFor(a), Header: o.headerFor(a), Apart: apart,
+		Deadline: now.Add(o.patience), Patience: o.patience, Told: ofConcern(a.told),
+	}
+	if o.completion > 0 {
+		r.Until = now.Add(o.completion)
+	}
+	got, err := w.Do(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	if err := sound(&got.Response); err != nil {
+		return nil, err
+	}
+	return &response{Response: &got.Response, received: time.Now(), wired: got}, nil
+}
+
+// ofWire calls a slow origin what it is called here.
+func ofWire(err error) error {
+	if errors.Is(err, wire.ErrSlow) {
+		return errOriginSlow
+	}
+	return err
 }
 
 // patience is how long an origin may take until its answer begins.

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +41,7 @@ const maxChosen = 64
 type chosen struct {
 	mu      sync.Mutex
 	made    map[string]*destination
-	dialing []*http.Transport
+	dialing []*dialing
 }
 
 // close lets go of the connections that nobody uses. Destinations that are in use
@@ -54,8 +53,8 @@ func (c *chosen) close() {
 }
 
 func (c *chosen) forget() {
-	for _, t := range c.dialing {
-		t.CloseIdleConnections()
+	for _, d := range c.dialing {
+		d.hangUp()
 	}
 	c.made, c.dialing = make(map[string]*destination), nil
 }
@@ -264,7 +263,7 @@ func (s *site) member(m member) (*origin, error) {
 	}
 	made.forced = m.host
 	if dialing != nil {
-		m.handshake(dialing.TLSClientConfig)
+		m.handshake(dialing.transport.TLSClientConfig)
 		s.choices.dialing = append(s.choices.dialing, dialing)
 	}
 	return made, nil

@@ -3,7 +3,6 @@ package edge
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 
 	"github.com/freshet/freshet/internal/distribution"
@@ -122,9 +121,9 @@ func (s *site) newTargets() (map[string]*destination, error) {
 	return all, nil
 }
 
-// origin prepares an origin of d, and returns the transport that was made for
-// it; nil if the resolver gave one.
-func (c *Config) origin(d distribution.Distribution, o distribution.Origin) (*origin, *http.Transport, error) {
+// origin prepares an origin of d, and returns by what it is connected to; nil if
+// the resolver gave a transport.
+func (c *Config) origin(d distribution.Distribution, o distribution.Origin) (*origin, *dialing, error) {
 	var reached Origin
 	var err error
 	if c.Resolve != nil {
@@ -141,9 +140,7 @@ func (c *Config) origin(d distribution.Distribution, o distribution.Origin) (*or
 	if err != nil || made.transport != nil {
 		return made, nil, err
 	}
-	dialing := newTransport(o, c.OriginCAs)
-	made.transport = dialing
-	return made, dialing, nil
+	return made, made.dial(c.OriginCAs), nil
 }
 
 // failoverStatuses are those for which a group may ask its secondary.

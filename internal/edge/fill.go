@@ -252,7 +252,7 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	s := newStream(resp.ContentLength, !kept)
 	s.claim = &claim{room: &e.room, users: 1}
 	defer s.claim.arrived()
-	s.unread = func() { resp.cancel(errNoReaders) }
+	s.unread = func() { resp.abort(errNoReaders) }
 	if !kept {
 		q.supersede(f, head)
 	}

@@ -27,12 +27,24 @@ func hearing(ctx context.Context, told func(interim)) context.Context {
 	if told == nil {
 		return ctx
 	}
+	concerned := ofConcern(told)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
-		if status != http.StatusContinue && status != http.StatusSwitchingProtocols {
-			told(interim{status, http.Header(h)})
-		}
+		concerned(status, http.Header(h))
 		return nil
 	}})
+}
+
+// ofConcern has told called with what concerns more than the connection to the
+// origin; nil for nil.
+func ofConcern(told func(interim)) func(int, http.Header) {
+	if told == nil {
+		return nil
+	}
+	return func(status int, h http.Header) {
+		if status != http.StatusContinue && status != http.StatusSwitchingProtocols {
+			told(interim{status, h})
+		}
+	}
 }
 
 // tellInterim sends an interim response. HTTP/1.0 has none. The header for the

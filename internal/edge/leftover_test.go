@@ -109,7 +109,7 @@ func TestLeftoversAreFound(t *testing.T) {
 func TestStatusesThatThereAreNot(t *testing.T) {
 	for line, want := range map[string]int{
 		"HTTP/1.1 000 x": 502, "HTTP/1.1 099 x": 502, "HTTP/1.1 600 x": 502, "HTTP/1.1 999 x": 502, "HTTP/1.1 2000 x": 502, "HTTP/1.1 -20 x": 502,
-		"ICY 200 OK": 502, "HTTP/1.1": 502, "": 502, "HTTP/1.1 200": 200, "HTTP/1.1 599 x": 599, "HTTP/1.0 200 OK": 200,
+		"HTTP/1.1 101 x": 502, "ICY 200 OK": 502, "HTTP/1.1": 502, "": 502, "HTTP/1.1 200": 200, "HTTP/1.1 599 x": 599, "HTTP/1.0 200 OK": 200,
 	} {
 		url := answering(t, func(*http.Request) string { return line + "\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx" })
 		for _, policy := range []string{"Managed-CachingDisabled", "Managed-CachingOptimized"} {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"cmp"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/edge/s3origin"
+	"github.com/freshet/freshet/internal/edge/wire"
 )
 
 // Origin is how the edge reaches one origin of a distribution. The zero value
@@ -47,8 +49,48 @@ type origin struct {
 // hangUp closes the connections that nobody uses.
 func (o *origin) hangUp() {
 	if t, ok := o.transport.(*http.Transport); ok {
-		t.CloseIdleConnections()
+		(&dialing{t, []*wire.Client{o.plain.wire, o.secure.wire}}).hangUp()
 	}
+}
+
+// dialing is by what an origin is connected to that no Resolver knows better.
+type dialing struct {
+	transport *http.Transport
+	wires     []*wire.Client // some may be nil
+}
+
+// hangUp closes the connections that nobody uses.
+func (d *dialing) hangUp() {
+	d.transport.CloseIdleConnections()
+	for _, w := range d.wires {
+		if w != nil {
+			w.CloseIdle()
+		}
+	}
+}
+
+// dial has an origin connected to as its configuration says.
+func (o *origin) dial(cas *x509.CertPool) *dialing {
+	made := newTransport(o.config, cas)
+	o.transport = made
+	o.plain.wire, o.secure.wire = o.newWire(&o.plain, made), o.newWire(&o.secure, made)
+	if o.secure.address == o.plain.address {
+		o.secure.wire = o.plain.wire
+	}
+	return &dialing{made, []*wire.Client{o.plain.wire, o.secure.wire}}
+}
+
+// newWire returns nil for an endpoint that wants TLS.
+func (o *origin) newWire(at *endpoint, like *http.Transport) *wire.Client {
+	if at.scheme != "http" {
+		return nil
+	}
+	address := at.address
+	if u := (&url.URL{Host: address}); u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), "80")
+	}
+	to := &dialer{net.Dialer{Timeout: connectTimeout(o.config)}}
+	return &wire.Client{Address: address, Dial: to.find, MaxIdle: like.MaxIdleConnsPerHost, IdleFor: like.IdleConnTimeout, MaxHeader: like.MaxResponseHeaderBytes}
 }
 
 // apart is a transport to the same origin that shares no connection with anyone.
@@ -66,6 +108,8 @@ func (o *origin) apart() http.RoundTripper {
 type endpoint struct {
 	scheme, address string
 	prefix          string // escaped path in front of that of the viewer, without a slash at the end
+
+	wire *wire.Client // nil where there is TLS or another's transport
 }
 
 // newOrigin puts together how o is reached and what its configuration says;

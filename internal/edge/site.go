@@ -18,7 +18,7 @@ type site struct {
 	config    distribution.Distribution
 	errors    map[int]distribution.CustomErrorResponse
 	behaviors []behavior              // the default last
-	dialing   []*http.Transport       // made for this site's origins
+	dialing   []*dialing              // made for this site's origins
 	targets   map[string]*destination // by ID of the origin or the origin group
 	choices   chosen                  // of functions
 	root      string                  // path of the default root object, as a viewer would spell it; empty if there is none
@@ -26,8 +26,9 @@ type site struct {
 	epochs    *epochs
 	store     *store // shared with the other sites
 
-	// reach prepares an origin, and returns the transport that was made for it.
-	reach func(distribution.Origin) (*origin, *http.Transport, error)
+	// reach prepares an origin, and returns by what it is connected to; nil where
+	// that is somebody else's.
+	reach func(distribution.Origin) (*origin, *dialing, error)
 
 	tagHeader string // of the origin's responses, in canonical form; empty if there are no cache tags
 
@@ -78,7 +79,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 	if root := d.Config.DefaultRootObject; root != "" {
 		made.root = freshet.KeyPaths(root)[0]
 	}
-	made.reach = func(o distribution.Origin) (*origin, *http.Transport, error) { return c.origin(made.config, o) }
+	made.reach = func(o distribution.Origin) (*origin, *dialing, error) { return c.origin(made.config, o) }
 	if made.targets, err = made.newTargets(); err != nil {
 		return nil, err
 	}
@@ -104,8 +105,8 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 
 // close lets go of the connections to the origins that nobody uses.
 func (s *site) close() {
-	for _, t := range s.dialing {
-		t.CloseIdleConnections()
+	for _, d := range s.dialing {
+		d.hangUp()
 	}
 	s.choices.close()
 }
