@@ -19,7 +19,7 @@ import (
 
 // patience is how long a script waits for what must happen. It is far longer
 // than anything takes, so that only what never happens runs into it.
-const patience = 40 * time.Second
+const patience = 3 * time.Minute
 
 type processesKey struct{}
 

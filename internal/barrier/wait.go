@@ -1,6 +1,7 @@
 package barrier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ type Waiter struct {
 	Getenv func(string) string
 	// Each is told of every look, one call at a time; may be nil.
 	Each func(Progress)
+	// Least is the time that the last look gets, however little of the fact's own is
+	// left; 0 is a second.
+	Least time.Duration
 }
 
 // Abort is the error of a fact that did not come true.
@@ -160,7 +164,7 @@ func (w *Waiter) wait(ctx context.Context, f Fact, tell func(Progress)) error {
 
 // look looks once, for as long as there is time.
 func (w *Waiter) look(ctx context.Context, f Fact, left time.Duration) (Sight, error) {
-	within := max(left, leastLook)
+	within := max(left, cmp.Or(w.Least, leastLook))
 	if f.Kind != Command {
 		within = min(within, lookWithin)
 	}

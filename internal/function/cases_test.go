@@ -127,7 +127,7 @@ func (a *archive) once(t *testing.T, name string, ev function.Event) {
 	t.Helper()
 	result, err := a.program.Run(t.Context(), ev, function.Options{
 		KVS: a.store, Now: noon, Edge: function.Edge{Name: "FRA", ServerIP: "192.0.2.1", Region: "eu-central-1"},
-		Limits: function.Limits{Steps: 4000, Memory: 1 << 19, Time: time.Minute},
+		Limits: function.Patient(function.Limits{Steps: 4000, Memory: 1 << 19}),
 	})
 	out, broken := result.Output()
 	if broken != nil {

@@ -56,7 +56,7 @@ func (p *Program) Run(ctx context.Context, ev Event, opts Options) (Result, erro
 	inTime := timing.end()
 	// A regular expression that gave up after that long looks like one that does
 	// not match.
-	if err == nil && time.Since(began) >= maxTime {
+	if err == nil && time.Since(began) >= maxTime && !r.limits.patient {
 		r.result.Request, r.result.Response = nil, nil
 		err = p.exceeded(r, errTime, nil)
 	}
