@@ -43,7 +43,7 @@ func raw(t *testing.T, addr, text string) (statuses []int, bodies []string, head
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	go func() {
 		_, _ = io.WriteString(conn, text+last) // an answer may come before the end
 	}()
@@ -218,7 +218,7 @@ func TestExpectContinue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(2 * time.Minute))
 		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: e1.cloudfront.localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", path)
 		in := bufio.NewReader(conn)
 		line, err := in.ReadString('\n')

@@ -31,7 +31,7 @@ func TestSecureDoorSpeaksForItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(2 * time.Minute))
 		in := bufio.NewReader(conn)
 		if secure {
 			fmt.Fprint(conn, "GET /a HTTP/1.1\r\nHost: e1.cloudfront.localhost\r\n\r\n")
@@ -90,7 +90,7 @@ func TestSecureDoorCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	_, _ = conn.Write([]byte{22, 3}) // a handshake begins
 	door.Close()
 	if err := <-accepting; err == nil {

@@ -35,7 +35,7 @@ func speakFrames(t *testing.T, addr string, c *tls.Config) *frames {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	f := &frames{Framer: http2.NewFramer(conn, conn), t: t, conn: conn, next: 1}
 	f.enc = hpack.NewEncoder(&f.head)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

@@ -78,7 +78,7 @@ func TestOwnHeaders(t *testing.T) {
 // settle waits until no fill is under way, outside of bubbles.
 func settle(t testing.TB, e *Edge) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, s := range e.serving().sites {
 		for {
 			s.mu.Lock()

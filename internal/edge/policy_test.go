@@ -43,7 +43,7 @@ func TestSecurityPolicies(t *testing.T) {
 			if w.suite != 0 {
 				c.CipherSuites = []uint16{w.suite}
 			}
-			conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 20 * time.Second}, "tcp", addr, c)
+			conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 2 * time.Minute}, "tcp", addr, c)
 			if err != nil {
 				continue
 			}

@@ -140,14 +140,14 @@ func TestAccessLogOfTunnels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	fmt.Fprint(conn, opening)
 	got := make([]byte, 100)
 	if _, err := conn.Read(got); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 101 ")) {
 		t.Fatalf("%q, %v", got, err)
 	}
 	conn.Close()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		l.mu.Lock()
 		n := len(l.records)
 		l.mu.Unlock()

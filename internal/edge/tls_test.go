@@ -53,7 +53,7 @@ func browserOf(t *testing.T, addr string, trusts *x509.CertPool, http2 bool) *ht
 		},
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	return &http.Client{Transport: tr, Timeout: 2 * time.Minute}
 }
 
 // TLS is spoken in HTTP/1.1 and HTTP/2, with a certificate for each name that a
@@ -194,7 +194,7 @@ func TestWebSocket(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			conn.SetDeadline(time.Now().Add(2 * time.Minute))
 			fmt.Fprint(conn, opening+"early ")
 			in := bufio.NewReader(conn)
 			resp, err := http.ReadResponse(in, nil)
@@ -264,7 +264,7 @@ func TestWebSocketHalfCloses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			conn.SetDeadline(time.Now().Add(2 * time.Minute))
 			fmt.Fprint(conn, opening)
 			in := bufio.NewReader(conn)
 			if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 101 {
@@ -300,7 +300,7 @@ func TestCloseEndsTunnels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	fmt.Fprint(conn, opening)
 	<-seen
 	e.Close()

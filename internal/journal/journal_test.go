@@ -78,7 +78,7 @@ func TestReadOfAnEmptyJournalEnds(t *testing.T) {
 
 func TestFollowSeesOldAndNewRecordsOnce(t *testing.T) {
 	j, _ := open(t, t.TempDir())
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := j.Append(ctx, []journal.Record{record("a", journal.Received), record("b", journal.Received)}); err != nil {
 		t.Fatal(err)

@@ -222,7 +222,7 @@ func (r *running) becomes(want map[string]string) {
 // eventually polls until wrong returns nothing.
 func eventually(t *testing.T, wrong func() string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -78,7 +78,7 @@ func next(t *testing.T, heard <-chan alarm.Notice) alarm.Notice {
 	select {
 	case n := <-heard:
 		return n
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("nobody is told")
 		return alarm.Notice{}
 	}

@@ -17,7 +17,7 @@ import (
 // held returns once n changes wait, as Waits tells.
 func (l *line) held(n int) []pipeline.Wait {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		waits, all := l.run.Waits(), 0
 		for _, w := range waits {
 			all += w.Changes
@@ -119,7 +119,7 @@ func TestAHoldEndsByItself(t *testing.T) {
 	l.take("renewed", time.Minute)
 	c := put("a", 1)
 	l.put(c)
-	for deadline := time.Now().Add(20 * time.Second); len(l.holds.Leases()) != 1; {
+	for deadline := time.Now().Add(2 * time.Minute); len(l.holds.Leases()) != 1; {
 		if time.Now().After(deadline) {
 			t.Fatal("the forgotten hold does not end")
 		}
@@ -261,7 +261,7 @@ func TestAFactThatDoesNotComeTrue(t *testing.T) {
 	}
 	retry()
 	f.answer <- errors.New("still not")
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if r := l.last(a, journal.Dead); strings.HasSuffix(r.Reason, "still not") {
 			break
 		}
@@ -294,7 +294,7 @@ func TestAHoldDuringAFact(t *testing.T) {
 	<-f.asked
 	l.take("deploy", time.Minute)
 	f.answer <- nil
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if w := l.run.Waits(); len(w) == 1 && w[0].Lease == "deploy" && w[0].Changes == 1 {
 			break
 		}
@@ -326,7 +326,7 @@ func TestARetryWaitsForAHold(t *testing.T) {
 	l.start()
 	l.take("deploy", time.Minute)
 	l.must(revive(t, l))
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if r := l.run.Last(c.ID()); len(r) == 1 && r[0].Reason == "waits: hold deploy" {
 			break
 		}

@@ -145,7 +145,7 @@ func (l *line) steps(c freshet.Change) (states []journal.State) {
 // it.
 func (l *line) last(c freshet.Change, s journal.State) journal.Record {
 	l.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	for {
 		l.mu.Lock()
 		for _, r := range slices.Backward(l.records) {
@@ -176,7 +176,7 @@ func (l *line) delivered(n int) {
 	l.t.Helper()
 	s, err := l.js.Stream(l.t.Context(), "CHANGES")
 	l.must(err)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		for info := range s.ListConsumers(l.t.Context()).Info() {
 			if info.NumAckPending == n {
 				return
@@ -189,7 +189,7 @@ func (l *line) delivered(n int) {
 // settled waits until queue and journal hold nothing unfinished.
 func (l *line) settled() {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		pending, err := l.queue.Pending(l.t.Context())
 		l.must(err)
 		plans, err := l.journal.Plans(l.t.Context())
@@ -543,7 +543,7 @@ func TestAStoreThatStopsEndsTheRun(t *testing.T) {
 		if err == nil {
 			t.Error("the run ended as if it had been told to")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("the run goes on without a store")
 	}
 }

@@ -18,7 +18,7 @@ func TestExtend(t *testing.T) {
 	if last, err := q.Last(t.Context()); err != nil || last != 2 {
 		t.Errorf("the last one is %d, %v", last, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	times := make(map[string]int)

@@ -44,7 +44,7 @@ func put(t *testing.T, q *queue.Queue, cs ...freshet.Change) {
 // consume returns the first n deliveries.
 func consume(t *testing.T, q *queue.Queue, n int) []queue.Delivery {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var got []queue.Delivery
 	err := q.Consume(ctx, func(d queue.Delivery) {
@@ -108,7 +108,7 @@ func TestLenCountsWhatWaits(t *testing.T) {
 	if err := consume(t, q, 2)[0].Ack(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); length() != 1; {
+	for deadline := time.Now().Add(2 * time.Minute); length() != 1; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d after one of two was acknowledged", length())
 		}
@@ -136,7 +136,7 @@ func TestWhatWasNotAcknowledgedComesAgain(t *testing.T) {
 	if err := consume(t, q, 3)[1].Ack(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(pending(t, q)) != 2; {
+	for deadline := time.Now().Add(2 * time.Minute); len(pending(t, q)) != 2; {
 		if time.Now().After(deadline) {
 			t.Fatalf("pending after an acknowledgement: %q", pending(t, q))
 		}
@@ -154,7 +154,7 @@ func TestWhatWasNotAcknowledgedComesAgain(t *testing.T) {
 
 func TestConsumeGoesOnWithWhatIsPutLater(t *testing.T) {
 	q, _ := open(t, t.TempDir())
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	arrived := make(chan string)
 	ended := make(chan error, 1)
@@ -175,7 +175,7 @@ func TestConsumeGoesOnWithWhatIsPutLater(t *testing.T) {
 func TestAStoppedStoreEndsPut(t *testing.T) {
 	q, stop := open(t, t.TempDir())
 	stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := q.Put(ctx, change("a", "01")); err == nil {
 		t.Error("Put into a stopped store succeeded")

@@ -41,13 +41,13 @@ func TestOpenedAgainAfterTrouble(t *testing.T) {
 		for received := ""; received != text; { // what was not acknowledged in time comes again
 			select {
 			case received = <-got:
-			case <-time.After(20 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatalf("%s did not arrive", text)
 			}
 		}
 		before := e.serving()
 		before.Errorf("the disk is full")
-		deadline := time.After(20 * time.Second)
+		deadline := time.After(2 * time.Minute)
 		for e.serving() == before || e.serving() == nil {
 			select {
 			case <-time.After(time.Millisecond):
@@ -60,7 +60,7 @@ func TestOpenedAgainAfterTrouble(t *testing.T) {
 
 func publish(t *testing.T, js jetstream.JetStream, text string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := js.Publish(ctx, "s", []byte(text), jetstream.WithMsgID(text))

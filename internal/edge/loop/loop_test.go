@@ -137,7 +137,7 @@ func (d *opened) dial(t *testing.T) *viewerSide {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 	return &viewerSide{c, bufio.NewReader(c)}
 }
 
@@ -169,7 +169,7 @@ func (v *viewerSide) ends(t *testing.T) {
 
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); {
+	for end := time.Now().Add(2 * time.Minute); !is(); {
 		if time.Now().After(end) {
 			t.Fatal("never " + what)
 		}
@@ -397,7 +397,7 @@ func TestClose(t *testing.T) {
 		t.Fatalf("another body, %v", err)
 	}
 	slow.ends(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	d.Wait(ctx)
 	if ctx.Err() != nil {

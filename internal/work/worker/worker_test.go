@@ -216,7 +216,7 @@ func (s *shop) put(cs ...freshet.Change) {
 // until waits until something is so.
 func (s *shop) until(what string, so func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); {
+	for deadline := time.Now().Add(2 * time.Minute); !so(); {
 		if time.Now().After(deadline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
