@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -169,7 +170,7 @@ type session struct {
 	identity os.FileInfo // of the directory
 	queue    *queue
 	watch    *watch
-	activity clock             // last time something happened
+	happened atomic.Int64      // how often something has
 	stored   map[string]Stored // of the first comparison, nil afterwards
 	counts   counts
 }
@@ -202,7 +203,7 @@ func (m *mirror) session(ctx context.Context) error {
 func (m *mirror) newSession(identity os.FileInfo) *session {
 	s := &session{mirror: m, identity: identity, queue: newQueue()}
 	if m.resumed { // what is missing may be on its way back
-		s.activity.set()
+		s.happened.Add(1)
 	}
 	m.resumed = true
 	s.watch = newWatch(s) // before the first look, so that nothing falls between

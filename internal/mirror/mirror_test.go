@@ -238,6 +238,52 @@ func TestVanishedDirectory(t *testing.T) {
 	r.becomes(fresh)
 }
 
+// Where the machine stands still while a directory is emptied, the pause is not
+// taken for its end.
+func TestStandstillRemovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, object := t.TempDir(), kept{body: "1"}
+		store := newMemory(map[string]kept{"a": object})
+		m, err := newMirror(Config{Dir: dir, Manifest: filepath.Join(t.TempDir(), "m"), Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.manifest.close()
+		if err := m.manifest.put(record{Key: "a", MD5: object.etag(), Sent: true}); err != nil {
+			t.Fatal(err)
+		}
+		identity, err := statDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &session{mirror: m, identity: identity, queue: newQueue()}
+		gone := &task{path: filepath.Join(dir, "a")}
+		look := func() (removed bool) {
+			t.Helper()
+			if _, err := s.settle(t.Context(), gone); err != nil {
+				t.Fatal(err)
+			}
+			return store.holds()["a"] == ""
+		}
+		for range 2 * quietLooks {
+			s.happened.Add(1) // another file goes
+			if look() {
+				t.Fatal("removed while others are")
+			}
+			time.Sleep(time.Minute) // nothing runs
+			if look() {
+				t.Fatal("a standstill is taken for quiet")
+			}
+		}
+		for range quietLooks - 1 {
+			look()
+		}
+		if store.holds()["a"] != "" {
+			t.Error("it is never removed")
+		}
+	})
+}
+
 func TestEmptyDirectoryEmptiesNothing(t *testing.T) {
 	dir, manifest := t.TempDir(), filepath.Join(t.TempDir(), "manifest")
 	write(t, dir, map[string]string{"a": "1", ".git/x": "x"})

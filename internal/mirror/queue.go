@@ -33,7 +33,7 @@ type task struct {
 	// These are the worker's.
 	backoff  *backoff.ExponentialBackOff // of an error; nil when there was none
 	full     bool                        // hash, of this look
-	missing  time.Time                   // when the file was first found missing
+	absent   absence
 	observed observation
 }
 

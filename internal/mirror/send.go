@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,19 +21,33 @@ import (
 
 // How patient the mirror is. A removal waits until nothing has happened for a
 // moment: an editor may be about to put a new file in place, or the whole
-// directory may be going, which is no reason to empty the bucket.
+// directory may be going, which is no reason to empty the bucket. The moment is
+// counted in looks: where the machine stands still, so does whoever empties the
+// directory, and what the kernel has to tell of it is heard late.
 const (
-	removalPause = 150 * time.Millisecond
-	removalLimit = 5 * time.Second
+	removalPause = 30 * time.Millisecond  // before the next look at what is missing
+	quietLooks   = 5                      // in a row, between which nothing has happened
+	mostLooks    = 170                    // although something happens all the time
 	writerPause  = 10 * time.Millisecond  // before the next look at a file that is being written
 	writerLimit  = 250 * time.Millisecond // for files that stay open for long
 )
 
-// clock is a moment that several goroutines move.
-type clock struct{ at atomic.Int64 }
+// absence is what was seen of a file that is missing.
+type absence struct {
+	happened     int64 // of the session, at the last look
+	looks, quiet int
+}
 
-func (c *clock) set()                 { c.at.Store(time.Now().UnixNano()) }
-func (c *clock) since() time.Duration { return time.Since(time.Unix(0, c.at.Load())) }
+// sure reports, at one more look, whether the file has been missing for long
+// enough. Where nothing has ever happened it was missing before.
+func (a *absence) sure(happened int64) bool {
+	if a.looks++; happened == a.happened && a.looks > 1 {
+		a.quiet++
+	} else {
+		a.happened, a.quiet = happened, 0
+	}
+	return happened == 0 || a.quiet >= quietLooks || a.looks > mostLooks
+}
 
 // counts is what a comparison has done so far.
 type counts struct {
@@ -74,7 +87,7 @@ func (s *session) settle(ctx context.Context, t *task) (wait time.Duration, err 
 	case !stat.Mode().IsRegular() || !s.wanted(t.path):
 		return s.remove(ctx, t)
 	}
-	t.missing = time.Time{}
+	t.absent = absence{}
 	s.watch.follow(t.path)
 	key := s.keyOf(t.path)
 	known, _ := s.manifest.get(key)
@@ -93,10 +106,7 @@ func (s *session) remove(ctx context.Context, t *task) (wait time.Duration, err 
 	if !ours {
 		return 0, nil
 	}
-	if t.missing.IsZero() {
-		t.missing = time.Now()
-	}
-	if s.activity.since() < removalPause && time.Since(t.missing) < removalLimit {
+	if !t.absent.sure(s.happened.Load()) {
 		return removalPause, nil
 	}
 	if s.gone() {

@@ -129,7 +129,7 @@ func (w *watch) run(ctx context.Context) error {
 			w.failed(err)
 		case <-look.C:
 			if w.polling() && !w.s.gone() {
-				w.s.activity.set()
+				w.s.happened.Add(1)
 				w.s.recheck(w.s.scan(w.s.root), false)
 			}
 		}
@@ -163,7 +163,7 @@ func (s *session) observe(event fsnotify.Event) {
 		}
 		return
 	}
-	s.activity.set()
+	s.happened.Add(1)
 	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
 		s.forget(event.Name)
 	}
