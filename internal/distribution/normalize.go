@@ -78,6 +78,9 @@ func (v *ViewerCertificate) normalized() *ViewerCertificate {
 	if n.Certificate == n.ACMCertificateARN || n.Certificate == n.IAMCertificateID {
 		n.Certificate, n.CertificateSource = "", ""
 	}
+	if n == (ViewerCertificate{}) {
+		return nil
+	}
 	return &n
 }
 

@@ -102,3 +102,14 @@ func TestNormalizeOfCertificates(t *testing.T) {
 		}
 	}
 }
+
+// A certificate of which only the source is named is none, at once.
+func TestNormalizeSourceOfNothing(t *testing.T) {
+	for _, source := range []string{"acm", "iam", "cloudfront"} {
+		d := full()
+		d.Config.ViewerCertificate = &ViewerCertificate{CertificateSource: source}
+		if d.Normalize(); d.Config.ViewerCertificate != nil {
+			t.Errorf("%s: %+v", source, d.Config.ViewerCertificate)
+		}
+	}
+}
