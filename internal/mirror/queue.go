@@ -29,6 +29,7 @@ type task struct {
 	queued  bool
 	again   bool // marked while it was running
 	timer   *time.Timer
+	turn    int // counts enqueueings, so that a timer that fires too late is known
 
 	// These are the worker's.
 	backoff  *backoff.ExponentialBackOff // of an error; nil when there was none
@@ -77,6 +78,7 @@ func (q *queue) enqueue(t *task) {
 		t.timer = nil
 	}
 	t.queued = true
+	t.turn++
 	q.active++
 	q.ready = append(q.ready, t)
 	q.change.Broadcast()
@@ -127,11 +129,17 @@ func (q *queue) finish(t *task, o outcome) {
 }
 
 func (q *queue) later(t *task, wait time.Duration) {
-	t.timer = time.AfterFunc(wait, func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
+	turn := t.turn
+	t.timer = time.AfterFunc(wait, func() { q.due(t, turn) })
+}
+
+// due has a look at a task after a pause, unless there was one meanwhile.
+func (q *queue) due(t *task, turn int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.turn == turn {
 		q.enqueue(t)
-	})
+	}
 }
 
 // waitIdle returns when nothing is ready or being worked on; what waits for a
