@@ -37,11 +37,11 @@ test: programs check lint test-race ## all that CI runs; installs what the tests
 
 .PHONY: test-fast
 test-fast: ## the tests alone, without the race detector
-	go test ./... </dev/null
+	go test -timeout 30m ./... </dev/null
 
 .PHONY: test-race
 test-race:
-	go test -race -vet=off -timeout 12m ./... </dev/null
+	go test -race -vet=off -timeout 30m ./... </dev/null
 
 .PHONY: check
 check: ## formatting, go vet, go.mod and the house's import rules
