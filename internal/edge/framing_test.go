@@ -117,21 +117,23 @@ func dechunk(in string) (string, bool) {
 	}
 }
 
-// besieged is an edge on a socket, and what its origin was asked.
+// besieged is an edge on a socket, and what its origin was asked by viewers, who
+// are told apart by their addresses: some are heard late.
 type besieged struct {
 	addr string
 
 	mu   sync.Mutex
-	seen []framed
+	seen map[string][]framed
 }
 
 func besiege(t testing.TB) *besieged {
-	b := &besieged{}
+	b := &besieged{seen: make(map[string][]framed)}
 	o := roundTripper(func(r *http.Request) (*http.Response, error) {
 		asked := framed{method: r.Method, target: r.URL.RequestURI()}
+		viewer := r.Header.Get("Cloudfront-Viewer-Address")
 		b.mu.Lock()
-		b.seen = append(b.seen, asked)
-		at := len(b.seen) - 1
+		b.seen[viewer] = append(b.seen[viewer], asked)
+		at := len(b.seen[viewer]) - 1
 		b.mu.Unlock()
 		if r.Body != nil {
 			body, err := io.ReadAll(r.Body)
@@ -139,15 +141,15 @@ func besiege(t testing.TB) *besieged {
 				return nil, err
 			}
 			b.mu.Lock()
-			if at < len(b.seen) {
-				b.seen[at].body = string(body)
+			if at < len(b.seen[viewer]) {
+				b.seen[viewer][at].body = string(body)
 			}
 			b.mu.Unlock()
 		}
 		return reply(200, "ok"), nil
 	})
 	d := custom(distribution.Origin{})
-	d.Config.DefaultCacheBehavior.OriginRequestPolicyID = "Managed-AllViewer"
+	d.Config.DefaultCacheBehavior.OriginRequestPolicyID = "Managed-AllViewerAndCloudFrontHeaders-2022-06"
 	e := open(t, o, Config{Distributions: []distribution.Distribution{d}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -161,16 +163,18 @@ func besiege(t testing.TB) *besieged {
 	return b
 }
 
-// send returns what is answered to some bytes, until the edge is silent.
-func (b *besieged) send(t fataler, in string) []byte {
-	b.mu.Lock()
-	b.seen = nil
-	b.mu.Unlock()
+// send returns what is answered to some bytes, until the edge is silent, and the
+// address they came from.
+func (b *besieged) send(t fataler, in string) ([]byte, string) {
 	conn, err := net.Dial("tcp", b.addr)
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}
 	defer conn.Close()
+	viewer := conn.LocalAddr().String()
+	b.mu.Lock()
+	delete(b.seen, viewer) // an earlier one of the same port
+	b.mu.Unlock()
 	go func() { _, _ = io.WriteString(conn, in) }() // some of which nobody may want
 	var out bytes.Buffer
 	buf := make([]byte, 32<<10)
@@ -179,7 +183,7 @@ func (b *besieged) send(t fataler, in string) []byte {
 		n, err := conn.Read(buf)
 		out.Write(buf[:n])
 		if err != nil {
-			return out.Bytes()
+			return out.Bytes(), viewer
 		}
 	}
 }
@@ -193,7 +197,8 @@ type fataler interface {
 // whoever shares a connection with them: every answer is a proper one, and the
 // origin is asked for nothing but requests that are there, once each, in order.
 func (b *besieged) check(t fataler, in string) {
-	out := bufio.NewReader(bytes.NewReader(b.send(t, in)))
+	said, viewer := b.send(t, in)
+	out := bufio.NewReader(bytes.NewReader(said))
 	answers := 0
 	for {
 		if _, err := out.Peek(1); err != nil {
@@ -224,7 +229,7 @@ func (b *besieged) check(t fataler, in string) {
 	there := reference(in)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, asked := range b.seen {
+	for _, asked := range b.seen[viewer] {
 		i := slices.IndexFunc(there, func(r framed) bool { return r.method == asked.method && sameTarget(r.target, asked.target) })
 		if i < 0 || asked.body != "" && asked.body != there[i].body {
 			t.Errorf("of %q the origin was asked %q, of which there is only %q", in, asked, there)
