@@ -140,15 +140,22 @@ func (f *fromCommit) touched(ctx context.Context) (keys map[string]bool, whole b
 		f.show.note("%s", f.span.Note)
 	}
 	keys = make(map[string]bool)
-	if err := f.add(ctx, keys, f.span); err != nil {
+	closed, err := f.add(ctx, keys, f.span)
+	if err != nil {
 		return nil, false, err
 	}
 	since, err := f.repo.Span(ctx, f.last.Commit, f.span.Head.ID)
 	if err == nil && !since.Whole() {
-		err = f.add(ctx, keys, since)
+		var also string
+		also, err = f.add(ctx, keys, since)
+		closed = firstOf(closed, also)
 	}
 	if since.Whole() || errors.Is(err, git.ErrUnknown) {
 		f.show.note("everything is compared: the commit of the last deploy is not here, %s", f.last.Commit)
+		return nil, true, nil
+	}
+	if err == nil && closed != "" {
+		f.show.note("everything is compared: what the submodule %s held is not known", closed)
 		return nil, true, nil
 	}
 	// What a deploy that died has sent is nobody's commit.
@@ -164,19 +171,23 @@ func (f *fromCommit) touched(ctx context.Context) (keys map[string]bool, whole b
 	return keys, false, err
 }
 
-// add adds the keys of what a span touched.
-func (f *fromCommit) add(ctx context.Context, keys map[string]bool, s git.Span) error {
+// add adds the keys of what a span touched. closed is a submodule of the site that
+// it touched, whose files before or after are not here; empty for none.
+func (f *fromCommit) add(ctx context.Context, keys map[string]bool, s git.Span) (closed string, err error) {
 	entries, err := f.repo.Entries(ctx, s)
 	if err != nil {
-		return err
+		return "", err
 	}
 	rules := f.commits.rules()
 	for _, e := range entries {
 		for _, key := range rules.Keys(e.Path) {
 			keys[key] = true
 		}
+		if (e.OldMode == gitdiff.Submodule || e.NewMode == gitdiff.Submodule) && rules.About(e.Path) {
+			closed = e.Path
+		}
 	}
-	return nil
+	return closed, nil
 }
 
 // withoutEncoding is the key of the file that a compressed one stands beside.
