@@ -1,11 +1,24 @@
 package edge
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
-// sweepDelay gathers invalidations that arrive together into one sweep. Until
-// it begins, their copies take memory and their patterns a longer walk, and that
-// is all.
-const sweepDelay = time.Second
+// sweepDelay gathers invalidations that arrive together into one sweep, and
+// sweepEvery is from the beginning of one to that of the next at least, so that
+// there is no more to do where they never end. Until a sweep has come by, their
+// copies take memory and their patterns a longer walk, and that is all.
+const (
+	sweepDelay = time.Second
+	sweepEvery = 5 * time.Second
+)
+
+// sweepBatch is how many copies are looked at between two pauses.
+const sweepBatch = 128
+
+// sweepShare is what sweeps take of a core at most.
+const sweepShare = 0.1
 
 // requestSweep asks for a sweep soon. It never blocks.
 func (e *Edge) requestSweep() {
@@ -15,28 +28,42 @@ func (e *Edge) requestSweep() {
 	}
 }
 
+// sweepOnRequest sweeps until the edge is closed, when it hurries.
 func (e *Edge) sweepOnRequest() {
+	paced := share{part: sweepShare, cpu: threadClock(), rest: e.wait}
 	for {
 		select {
 		case <-e.sweeps:
 		case <-e.ctx.Done():
 			return
 		}
-		timer := time.NewTimer(sweepDelay)
-		select {
-		case <-timer.C:
-			e.sweep()
-		case <-e.ctx.Done():
-			timer.Stop()
+		e.wait(sweepDelay)
+		if e.ctx.Err() != nil {
 			return
 		}
+		again := time.Now().Add(sweepEvery - sweepDelay)
+		paced.do(e.sweepWith)
+		e.wait(time.Until(again))
 	}
 }
 
-// sweep removes all copies that were invalidated, or whose distribution is served
-// no more, and forgets the patterns that
-// are then of no more use: those recorded before the sweep began.
-func (e *Edge) sweep() {
+// wait returns after d, or when the edge is closed.
+func (e *Edge) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.ctx.Done():
+	}
+}
+
+// sweep is sweepWith without a rest.
+func (e *Edge) sweep() { e.sweepWith(runtime.Gosched) }
+
+// sweepWith removes all copies that were invalidated, or whose distribution is
+// served no more, and forgets the patterns that are then of no more use: those
+// recorded before it began. It calls pause often while it works, without a lock.
+func (e *Edge) sweepWith(pause func()) {
 	// Loaded before anything is looked at: what is begun or stored from here on
 	// has been checked at these epochs or later.
 	now := e.serving()
@@ -45,7 +72,11 @@ func (e *Edge) sweep() {
 		began[i] = s.epochs.counter.Load()
 		tags[i] = s.checkFills(began[i])
 	}
+	seen := 0
 	for entry := range e.store.all() {
+		if seen++; seen%sweepBatch == 0 {
+			pause()
+		}
 		if s := now.byNumber[entry.key.site]; s == nil || !s.epochs.valid(&entry.stamp, entry.names) {
 			e.store.drop(entry)
 		}
