@@ -54,6 +54,7 @@ type Endpoints struct {
 	Edge         string `json:"edge"`                // URL
 	EdgeTLS      string `json:"edge_tls,omitempty"`  // URL; empty without TLS
 	Metrics      string `json:"metrics,omitempty"`   // URL; empty without an address of their own
+	Pprof        string `json:"pprof,omitempty"`     // URL; empty without an address of their own
 	Hooks        string `json:"hooks,omitempty"`     // URL; empty without sources that send webhooks
 	Authority    string `json:"authority,omitempty"` // file with the certificate to trust there
 	API          string `json:"api"`                 // URL
@@ -104,6 +105,7 @@ type Up struct {
 	tlsListener  net.Listener // nil without TLS
 	apiListener  net.Listener
 	scrapes      net.Listener // of metrics without a token; nil for none
+	profiling    net.Listener // of the runtime's profiles; nil for none
 	hookListener net.Listener // of webhooks; nil for none
 	hooks        []hook
 	recorder     *metrics.Recorder
@@ -176,6 +178,11 @@ func (u *Up) openListeners(ctx context.Context) (err error) {
 	}
 	if u.cfg.Metrics != "" {
 		if u.scrapes, err = u.listen(ctx, "metrics", u.cfg.Metrics); err != nil {
+			return err
+		}
+	}
+	if u.cfg.Pprof != "" {
+		if u.profiling, err = u.listen(ctx, "pprof", u.cfg.Pprof); err != nil {
 			return err
 		}
 	}
@@ -379,6 +386,9 @@ func (u *Up) announce(context.Context) error {
 	}
 	if u.scrapes != nil {
 		u.Metrics = "http://" + u.scrapes.Addr().String() + server.Metrics
+	}
+	if u.profiling != nil {
+		u.Pprof = "http://" + u.profiling.Addr().String() + profiles
 	}
 	if u.hookListener != nil {
 		u.Hooks = "http://" + u.hookListener.Addr().String()

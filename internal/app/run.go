@@ -37,6 +37,9 @@ func (u *Up) Run(ctx context.Context) error {
 	if u.scrapes != nil {
 		g.Go(func() error { return serve(ctx, u.scrapeServer(), u.scrapes, lastAnswers) })
 	}
+	if u.profiling != nil {
+		g.Go(func() error { return serve(ctx, profileServer(), u.profiling, lastAnswers) })
+	}
 	g.Go(func() error { return serve(ctx, u.apiServer, u.apiListener, lastAnswers) })
 	g.Go(func() error { return u.pipeline.Run(ctx) })
 	g.Go(func() error { return u.boundGarbage(ctx) })

@@ -34,6 +34,7 @@ type upCmd struct {
 	Quota     string        `placeholder:"NAME" help:"Which of CloudFront's published quotas the API holds clients to: none (default), rate, window or both."`
 	Hooks     string        `placeholder:"ADDR" help:"Address of the webhooks of the sources that are configured (default 127.0.0.1:9002; none without sources)."`
 	Metrics   string        `placeholder:"ADDR" help:"Address of the metrics for Prometheus (default none; with the token they are at /metrics of the CloudFront API's address)."`
+	Pprof     string        `placeholder:"ADDR" help:"Address of the runtime's profiles for go tool pprof, which must be one of this machine's own (default none)."`
 	AccessLog string        `name:"access-logs" placeholder:"DIR" type:"path" help:"Directory for the edge's standard access logs, in CloudFront's format (default none)."`
 	Fresh     time.Duration `name:"fresh-within" placeholder:"TIME" help:"How soon after it changed a change is to be seen by viewers (default: no promise). What takes longer is late; see freshet log --late."`
 	Ephemeral bool          `help:"Keep nothing: use a temporary data directory instead of --data, and remove it at the end."`
@@ -67,7 +68,7 @@ running.json in "Authorization: Bearer"):
 func (c *upCmd) apply(cfg *config.Config) {
 	for _, set := range []struct{ flag, field *string }{
 		{&c.S3, &cfg.S3}, {&c.Edge, &cfg.Edge}, {&c.TLS, &cfg.EdgeTLS}, {&c.API, &cfg.API}, {&c.Bucket, &cfg.Bucket}, {&c.Driver, &cfg.Driver},
-		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota}, {&c.Metrics, &cfg.Metrics}, {&c.Hooks, &cfg.Hooks}, {&c.AccessLog, &cfg.AccessLogs},
+		{&c.Chaos, &cfg.Chaos}, {&c.Quota, &cfg.Quota}, {&c.Metrics, &cfg.Metrics}, {&c.Hooks, &cfg.Hooks}, {&c.Pprof, &cfg.Pprof}, {&c.AccessLog, &cfg.AccessLogs},
 	} {
 		if *set.flag != "" {
 			*set.field = *set.flag
@@ -165,6 +166,9 @@ func welcome(w io.Writer, e app.Endpoints, data string, c *upCmd, took time.Dura
 	}
 	if e.Metrics != "" {
 		lines = slices.Insert(lines, len(lines)-1, "  curl "+e.Metrics)
+	}
+	if e.Pprof != "" {
+		lines = slices.Insert(lines, len(lines)-1, "  go tool pprof "+e.Pprof+"profile")
 	}
 	if c.Dir != "" {
 		lines = append(lines, "watching "+c.Dir+"; Ctrl-C ends", "")

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -39,6 +40,7 @@ type Config struct {
 	EdgeTLS      string        `yaml:"edge_tls,omitempty" json:"edge_tls,omitempty"`         // address of the edge for TLS; empty for none
 	Certificates []Certificate `yaml:"certificates,omitempty" json:"certificates,omitempty"` // for EdgeTLS, each for the names that it holds
 	Metrics      string        `yaml:"metrics,omitempty" json:"metrics,omitempty"`           // address of the metrics without a token; empty for none
+	Pprof        string        `yaml:"pprof,omitempty" json:"pprof,omitempty"`               // address of the runtime's profiles, on this machine; empty for none
 	Hooks        string        `yaml:"hooks" json:"hooks"`                                   // address of the webhooks of Sources, if there are any
 	AccessLogs   string        `yaml:"access_logs,omitempty" json:"access_logs,omitempty"`   // directory of the edge's standard access logs; empty for none
 	Bucket       string        `yaml:"bucket" json:"bucket"`                                 // its name
@@ -283,10 +285,14 @@ func (c Config) checkAddresses() error {
 		{"hooks", c.Hooks, "127.0.0.1:9002", len(c.Sources) == 0},
 		{"edge_tls", c.EdgeTLS, "127.0.0.1:8443", true},
 		{"metrics", c.Metrics, "127.0.0.1:9102", true},
+		{"pprof", c.Pprof, "127.0.0.1:6060", true},
 	} {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil && (a.addr != "" || !a.optional) {
 			complain("%s: %q is no address such as %s", a.name, a.addr, a.example)
 		}
+	}
+	if host, _, err := net.SplitHostPort(c.Pprof); err == nil && host != "localhost" && !isLoopback(host) {
+		complain("pprof: %q may be reached from elsewhere, and profiles are for this machine only", c.Pprof)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Origins)) {
 		if u, err := url.Parse(c.Origins[name]); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -294,6 +300,11 @@ func (c Config) checkAddresses() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
 }
 
 func (c Config) checkCertificates() error {
