@@ -91,7 +91,7 @@ func (b *bench) trials() (all []trial) {
 			return []chapter{b.chapter(r)}, nil
 		}})
 	}
-	return all
+	return append(all, b.largeTrial(), b.smallTrial())
 }
 
 // wants reports whether a case is to be measured.

@@ -27,6 +27,7 @@ type setting struct {
 	large  bool   // bodies are larger than 32 KiB
 	log    string // file of the access log; empty for none
 	pem    string // file of a certificate and its key, in this order, where viewers are answered over TLS; empty for plain HTTP
+	purge  bool   // things are going to be invalidated
 }
 
 // contenders are all that are compared, the one first that the others are
@@ -109,12 +110,17 @@ func nginx(s setting) ([]string, error) {
 	if s.log != "" {
 		log = "access_log " + s.log + " combined buffer=64k flush=1s;"
 	}
-	const text = `worker_processes 1; daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log error; worker_rlimit_nofile 65536; user root;
+	// As long as it remembers an open file, it goes on to serve one that was removed.
+	remember := "1h"
+	if s.purge {
+		remember = "1s"
+	}
+	const text = `worker_processes 1; daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log error; worker_rlimit_nofile 1048576; user root;
 events { worker_connections 16384; multi_accept on; }
 http {
 	%[2]s %[3]s
 	keepalive_requests 1000000000; keepalive_timeout 300s; tcp_nodelay on;
-	open_file_cache max=2000000 inactive=1h; open_file_cache_valid 1h; open_file_cache_min_uses 1;
+	open_file_cache max=1030000 inactive=1h; open_file_cache_valid %[8]s; open_file_cache_min_uses 1;
 	proxy_cache_path %[1]s/cache levels=1:2 keys_zone=c:400m max_size=16g inactive=1h use_temp_path=off;
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/temp; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	upstream o { server %[4]s; keepalive 64; }
@@ -130,7 +136,7 @@ http {
 }
 `
 	file := filepath.Join(s.dir, "nginx.conf")
-	return []string{"nginx", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")}, write(file, text, s.dir, sendfile, log, s.origin, s.port, secure, keys)
+	return []string{"nginx", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")}, write(file, text, s.dir, sendfile, log, s.origin, s.port, secure, keys, remember)
 }
 
 // suite is how all encrypt: with AES of 128 bits, which the processor knows.
@@ -175,15 +181,39 @@ func varnish(s setting) ([]string, error) {
 	host, port, _ := strings.Cut(s.origin, ":")
 	const text = `vcl 4.1;
 backend o { .host = "%s"; .port = "%s"; }
-sub vcl_recv { unset req.http.Cookie; }
-sub vcl_backend_response { set beresp.ttl = 1h; }
-`
+%s`
 	file := filepath.Join(s.dir, "b.vcl")
 	args := []string{
 		"varnishd", "-F", "-n", filepath.Join(s.dir, "run"), "-a", fmt.Sprintf("127.0.0.1:%d", s.port), "-f", file, "-s", "malloc,4g",
 		"-p", "thread_pools=1", "-p", "thread_pool_min=100", "-p", "thread_pool_max=3000", "-p", "thread_pool_stack=64k",
 	}
-	return args, write(file, text, host, port)
+	return args, write(file, text, host, port, rulesOf(s))
+}
+
+// rulesOf are the parts of Varnish's VCL that depend on what is measured. Bans
+// name only what the lurker can see, so that it may work them off.
+func rulesOf(s setting) string {
+	if !s.purge {
+		return "sub vcl_recv { unset req.http.Cookie; }\n"
+	}
+	imports, tags := "import std;\n", ""
+	if xkeyInstalled() {
+		imports += "import xkey;\n"
+		tags = "\tif (req.method == \"XKEY\") { set req.http.X-Gone = xkey.purge(req.http.X-Tag); return (synth(200)); }\n"
+	}
+	return imports + `sub vcl_recv {
+	unset req.http.Cookie;
+	if (req.method == "BAN") {
+		if (std.ban("obj.http.X-Url ~ " + req.http.X-Ban)) { return (synth(200)); }
+		return (synth(500, std.ban_error()));
+	}
+` + tags + `}
+sub vcl_backend_response {
+	set beresp.http.X-Url = bereq.url;
+	if (beresp.http.Cache-Tag) { set beresp.http.xkey = beresp.http.Cache-Tag; }
+}
+sub vcl_deliver { unset resp.http.X-Url; unset resp.http.xkey; }
+`
 }
 
 // trafficServer runs with everything below one folder, and its cache in memory.
@@ -251,7 +281,7 @@ CONFIG proxy.config.cache.min_average_object_size INT 1500
 // freshet is the whole program, with a distribution that caches as CloudFront's
 // recommended policy says.
 func freshet(s setting) ([]string, error) {
-	const config = "origins: {bench.test: \"http://%s\"}\nmemory: 2GiB\n%s"
+	const config = "origins: {bench.test: \"http://%s\"}\nmemory: 4GiB\n%s"
 	const described = `Id: E1BENCH
 DistributionConfig:
   Enabled: true
@@ -264,7 +294,10 @@ DistributionConfig:
     ViewerProtocolPolicy: allow-all
     CachePolicyId: Managed-CachingOptimized
 `
-	log := ""
+	log, tags := "", ""
+	if s.purge {
+		tags = "  CacheTagConfig: {HeaderName: Cache-Tag}\n"
+	}
 	if s.log != "" {
 		log = "access_logs: " + filepath.Join(s.dir, "logs") + "\n"
 	}
@@ -274,6 +307,7 @@ DistributionConfig:
 	file := filepath.Join(s.dir, "distribution.yaml")
 	args := []string{
 		"env", "GOMAXPROCS=1", s.own, "up", "--json", "--data", filepath.Join(s.dir, "data"), "--s3", "127.0.0.1:0", "--api", "127.0.0.1:0", "--distribution", file,
+		"--metrics", "127.0.0.1:0", "--pprof", "127.0.0.1:0",
 	}
 	at := fmt.Sprintf("127.0.0.1:%d", s.port)
 	if s.pem == "" {
@@ -281,5 +315,5 @@ DistributionConfig:
 	} else {
 		args = append(args, "--edge", "127.0.0.1:0", "--tls", at, "--tls-cert", s.pem, "--tls-key", s.pem)
 	}
-	return args, write(file, described)
+	return args, write(file, "%s", described+tags)
 }

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is a contender that runs.
@@ -20,9 +24,41 @@ type process struct {
 
 	addr    string
 	dir     string
+	setting setting
+	empty   int64 // memory before it was filled
+	filled  int64 // and after
+	args    []string
 	command *exec.Cmd
-	said    bytes.Buffer
+	said    bytes.Buffer // on standard error
+	out     firstLine
 	exited  chan struct{}
+}
+
+// firstLine keeps the first line of what is written to it.
+type firstLine struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write never fails.
+func (l *firstLine) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !bytes.Contains(l.text, []byte("\n")) {
+		l.text = append(l.text, p...)
+	}
+	return len(p), nil
+}
+
+// String is empty until the line is whole.
+func (l *firstLine) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line, _, whole := bytes.Cut(l.text, []byte("\n"))
+	if !whole {
+		return ""
+	}
+	return string(line)
 }
 
 // startAll starts each contender on a port of its own, on one core unless cores
@@ -60,25 +96,38 @@ func start(c contender, s setting, cores string) (*process, error) {
 	if cores != "" {
 		args = append([]string{"taskset", "-c", cores}, args...)
 	}
-	p := &process{contender: c, addr: "127.0.0.1:" + strconv.Itoa(s.port), dir: dir, command: exec.Command(args[0], args[1:]...), exited: make(chan struct{})}
-	p.command.Dir, p.command.Stderr = dir, &p.said
-	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if s.log != "" && c.name == "HAProxy" {
-		file, err := os.Create(s.log)
-		if err != nil {
-			return nil, fmt.Errorf("make the log: %w", err)
-		}
-		p.command.Stdout = file
-	}
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	go func() { _ = p.command.Wait(); close(p.exited) }()
-	if err := p.answers(); err != nil {
-		p.stop()
+	p := &process{contender: c, addr: "127.0.0.1:" + strconv.Itoa(s.port), dir: dir, setting: s, args: args}
+	if err := p.launch(); err != nil {
+		_ = os.RemoveAll(dir)
 		return nil, err
 	}
 	return p, nil
+}
+
+// launch runs the program in its folder, as it is, until it answers.
+func (p *process) launch() error {
+	p.command = exec.Command(p.args[0], p.args[1:]...)
+	p.exited, p.out = make(chan struct{}), firstLine{}
+	p.command.Dir, p.command.Stderr, p.command.Stdout = p.dir, &p.said, &p.out
+	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if p.setting.log != "" && p.name == "HAProxy" {
+		file, err := os.Create(p.setting.log)
+		if err != nil {
+			return fmt.Errorf("make the log: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		p.command.Stdout = file
+	}
+	if err := p.command.Start(); err != nil {
+		return err
+	}
+	command, exited := p.command, p.exited
+	go func() { _ = command.Wait(); close(exited) }()
+	if err := p.answers(); err != nil {
+		p.halt()
+		return err
+	}
+	return nil
 }
 
 // inMemory is a folder that no disk slows down, or the usual one.
@@ -101,7 +150,7 @@ func freePort() (int, error) {
 
 // answers waits until the process takes connections.
 func (p *process) answers() error {
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		select {
 		case <-p.exited:
 			return fmt.Errorf("it ended at once: %s", p.said.String())
@@ -120,7 +169,14 @@ func stopAll(all []*process) {
 	}
 }
 
+// stop ends the process and removes its folder.
 func (p *process) stop() {
+	p.halt()
+	_ = os.RemoveAll(p.dir)
+}
+
+// halt ends the process, and with it all that it has started.
+func (p *process) halt() {
 	_ = p.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:
@@ -131,7 +187,6 @@ func (p *process) stop() {
 	}
 	_ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL) // its group is its own
 	<-p.exited
-	_ = os.RemoveAll(p.dir)
 }
 
 // tree are the process and those below it.
@@ -164,18 +219,18 @@ func statOf(file string) []string {
 	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 }
 
-// cpu is what user and system time the processes have taken so far.
-func (p *process) cpu() time.Duration {
-	const tick = time.Second / 100 // USER_HZ, which is the same on all of Linux' machines
-	var ticks int
+// cpu is what user and system time the processes have taken so far. What
+// /proc/PID/stat says is counted in hundredths of a second; the clock that each
+// process has is exact, and knows of threads that have ended, too.
+func (p *process) cpu() (sum time.Duration) {
+	const ofProcess = 2 // CPUCLOCK_SCHED
 	for _, pid := range p.tree() {
-		if f := statOf(fmt.Sprintf("/proc/%d/stat", pid)); len(f) > 12 {
-			user, _ := strconv.Atoi(f[11])
-			system, _ := strconv.Atoi(f[12])
-			ticks += user + system
+		var t unix.Timespec
+		if unix.ClockGettime(int32(^pid<<3|ofProcess), &t) == nil {
+			sum += time.Duration(t.Nano())
 		}
 	}
-	return time.Duration(ticks) * tick
+	return sum
 }
 
 // resident is the memory of the processes, in bytes.
@@ -188,4 +243,24 @@ func (p *process) resident() int64 {
 		}
 	}
 	return pages * int64(os.Getpagesize())
+}
+
+// memory is what the processes have in memory, and their files that are there, in
+// bytes.
+func (p *process) memory() int64 { return p.resident() + p.files() }
+
+// files are the bytes that the blocks of the files in the folder take, those of
+// Varnish's shared log and of our own data not among them.
+func (p *process) files() (bytes int64) {
+	_ = filepath.WalkDir(filepath.Join(p.dir, "cache"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil //nolint:nilerr // the program may remove it meanwhile
+		}
+		var at syscall.Stat_t
+		if syscall.Stat(path, &at) == nil {
+			bytes += at.Blocks * 512
+		}
+		return nil
+	})
+	return bytes
 }
