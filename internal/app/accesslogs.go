@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet/freshet/internal/edge/accesslog"
@@ -14,25 +16,30 @@ import (
 
 // accessLogs writes standard logs into a directory: for each distribution and
 // hour, in UTC, a file that is named as CloudFront names them, but not
-// compressed, so that it can be followed.
+// compressed, so that it can be followed. Lines of one file are in the order in
+// which their answers ended, as well as the clocks of several cores tell.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logging-legacy-s3.html
 type accessLogs struct {
 	dir  string
 	log  *slog.Logger
+	due  chan struct{} // some file has much to write
 	ends chan struct{}
 	over sync.WaitGroup
 
+	open atomic.Pointer[map[string]*accessFile] // by distribution; a map that does not change
+
 	mu   sync.Mutex
-	open map[string]*accessFile // by distribution
+	past []*accessFile // of hours that are over, to be closed
 }
 
 type accessFile struct {
 	*accesslog.Writer
-	file *os.File
-	hour string
+	id   string
+	hour int64 // since 1970
 }
 
-// flushEvery is how soon a line can be read.
+// flushEvery is how soon a line can be read, and for how long lines may be lost
+// if the program is killed.
 const flushEvery = time.Second
 
 // newAccessLogs makes the directory. The logs must be closed.
@@ -43,50 +50,57 @@ func newAccessLogs(dir string, log *slog.Logger) (*accessLogs, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	l := &accessLogs{dir: dir, log: log, ends: make(chan struct{}), open: make(map[string]*accessFile)}
+	l := &accessLogs{dir: dir, log: log, due: make(chan struct{}, 1), ends: make(chan struct{})}
+	l.open.Store(&map[string]*accessFile{})
 	l.over.Go(l.flushing)
 	return l, nil
 }
 
-// add is an edge's AccessLog. What reached no distribution is nobody's.
+// add is an edge's AccessLog. It waits for no file. What reached no distribution
+// is nobody's.
 func (l *accessLogs) add(id string, r *accesslog.Record) {
 	if id == "" {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f, err := l.file(id, r.End.UTC().Format("2006-01-02-15"))
-	if err == nil {
-		err = f.Log(r)
-	}
-	if err != nil {
-		l.log.Warn("a request is not in the access log", slog.String("distribution", id), slog.Any("error", err))
-	}
-}
-
-// file returns the open file of an hour, and closes that of the hour before. A
-// late line goes with the hour that has begun. l.mu is held.
-func (l *accessLogs) file(id, hour string) (*accessFile, error) {
-	f := l.open[id]
-	if f != nil && hour <= f.hour {
-		return f, nil
-	}
-	if f != nil {
-		delete(l.open, id)
-		if err := f.close(); err != nil {
-			l.log.Warn("the end of an access log", slog.String("distribution", id), slog.Any("error", err))
+	hour := r.End.Unix() / 3600
+	for range 2 { // it may just have become a file of the past
+		f := (*l.open.Load())[id]
+		if f == nil || f.hour < hour {
+			f = l.begin(id, hour)
+		}
+		if f.Log(r) {
+			return
 		}
 	}
-	file, err := os.OpenFile(filepath.Join(l.dir, id+"."+hour+"."+letters(8)+".log"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open access log: %w", err)
-	}
-	f = &accessFile{accesslog.NewWriter(file), file, hour}
-	l.open[id] = f
-	return f, nil
 }
 
-func (f *accessFile) close() error { return errors.Join(f.Flush(), f.file.Close()) }
+// begin returns the file of an hour, in place of that of the hour before. A late
+// line goes with the hour that has begun.
+func (l *accessLogs) begin(id string, hour int64) *accessFile {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	open := *l.open.Load()
+	f := open[id]
+	if f != nil && f.hour >= hour {
+		return f
+	}
+	if f != nil {
+		l.past = append(l.past, f)
+	}
+	name := id + "." + time.Unix(hour*3600, 0).UTC().Format("2006-01-02-15") + "." + letters(8) + ".log"
+	f = &accessFile{accesslog.NewWriter(&lateFile{name: filepath.Join(l.dir, name)}, l.ring), id, hour}
+	open = maps.Clone(open)
+	open[id] = f
+	l.open.Store(&open)
+	return f
+}
+
+func (l *accessLogs) ring() {
+	select {
+	case l.due <- struct{}{}:
+	default:
+	}
+}
 
 func (l *accessLogs) flushing() {
 	tick := time.NewTicker(flushEvery)
@@ -96,18 +110,29 @@ func (l *accessLogs) flushing() {
 		case <-l.ends:
 			return
 		case <-tick.C:
-			l.flush()
+		case <-l.due:
 		}
+		l.flush()
 	}
 }
 
+// flush writes what was gathered. Those who log go on meanwhile.
 func (l *accessLogs) flush() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id, f := range l.open {
-		if err := f.Flush(); err != nil {
-			l.log.Warn("access log", slog.String("distribution", id), slog.Any("error", err))
-		}
+	past := l.past
+	l.past = nil
+	l.mu.Unlock()
+	for _, f := range past {
+		l.warn(f, f.Close())
+	}
+	for _, f := range *l.open.Load() {
+		l.warn(f, f.Flush())
+	}
+}
+
+func (l *accessLogs) warn(f *accessFile, err error) {
+	if err != nil {
+		l.log.Warn("access log", slog.String("distribution", f.id), slog.Any("error", err))
 	}
 }
 
@@ -119,11 +144,37 @@ func (l *accessLogs) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var failed []error
-	for _, f := range l.open {
-		failed = append(failed, f.close())
+	for _, f := range l.past {
+		failed = append(failed, f.Close())
 	}
-	clear(l.open)
+	for _, f := range *l.open.Load() {
+		failed = append(failed, f.Close())
+	}
 	return errors.Join(failed...)
+}
+
+// lateFile is a file that is made when something is first written to it.
+type lateFile struct {
+	name string
+	file *os.File
+}
+
+func (f *lateFile) Write(b []byte) (int, error) {
+	if f.file == nil {
+		file, err := os.OpenFile(f.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return 0, fmt.Errorf("open access log: %w", err)
+		}
+		f.file = file
+	}
+	return f.file.Write(b)
+}
+
+func (f *lateFile) Close() error {
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
 }
 
 // openAccessLogs returns nil where none are wanted.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/freshet/freshet/internal/edge/accesslog"
 	"github.com/freshet/freshet/internal/edge/loop"
 	"github.com/freshet/freshet/internal/edge/narrow"
 )
@@ -27,6 +28,8 @@ type plainQuery struct {
 	behavior   *behavior
 	found      *entry
 	ready      *readyHead
+	record     accesslog.Record // of what is answered; nobody keeps it
+	spare      []*sending       // that are out
 }
 
 // Answer is of loop.Handler.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,18 +65,16 @@ func (d *quick) tell(q *plainQuery, a *loop.Answer, id []byte, head, body int64)
 	if e.accessLog == nil && e.observer == nil {
 		return
 	}
+	took := time.Since(a.Now)
 	if e.accessLog != nil {
-		var r accesslog.Record
-		d.record(&r, q, a, id, head)
-		r.SentBytes += body
-		r.End = time.Now()
-		r.Taken = r.End.Sub(a.Now)
-		r.FirstByte = r.Taken
-		e.accessLog(q.site.config.ID, &r)
+		r := &q.record
+		d.record(r, q, a, id, head+body)
+		r.End, r.Taken, r.FirstByte = a.Now.Add(took), took, took
+		e.accessLog(q.site.config.ID, r)
 	}
 	if e.observer != nil {
 		s := d.served(q)
-		s.Bytes, s.Took = body, time.Since(a.Now)
+		s.Bytes, s.Took = body, took
 		e.observer.Served(s)
 	}
 }
@@ -94,16 +93,20 @@ func (d *quick) served(q *plainQuery) Served {
 
 // record is record for what was not read by net/http. Its texts are those of the
 // bytes that arrived.
-func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []byte, head int64) {
+func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []byte, sent int64) {
 	c := &q.site.config
+	method, result := http.MethodGet, string(told(q.found.status, hit))
+	if q.request.Head {
+		method = http.MethodHead
+	}
 	*r = accesslog.Record{
-		Location: d.edge.pop, SentBytes: head, ViewerIP: a.Viewer.IP(), ViewerPort: a.Viewer.Port(), Method: d.served(q).Method,
+		Location: d.edge.pop, SentBytes: sent, ViewerIP: a.Viewer.IP(), ViewerPort: a.Viewer.Port(), Method: method,
 		Domain: c.DomainName, Path: q.path, Query: q.text, Status: q.found.status, Referer: textOf(q.request.Get("Referer")), UserAgent: textOf(q.request.Get("User-Agent")),
-		Result: string(told(q.found.status, hit)), RequestID: textOf(id), Host: textOf(q.request.Host), Protocol: "http", ProtocolVersion: "HTTP/1.1",
+		Result: result, RequestID: textOf(id), Host: textOf(q.request.Host), Protocol: "http", ProtocolVersion: "HTTP/1.1",
 		ForwardedFor: textOf(q.request.Get("X-Forwarded-For")), ContentType: q.ready.typed, ContentLength: q.found.size(), RangeStart: -1, RangeEnd: -1,
 	}
 	const around = len("  HTTP/1.1\r\n") + len("Host: \r\n") + len("\r\n")
-	r.ReceivedBytes = int64(len(r.Method) + len(q.request.Target) + around + len(q.request.Host) + q.request.Header + len(q.request.Fields)*len(": \r\n"))
+	r.ReceivedBytes = int64(len(method) + len(q.request.Target) + around + len(q.request.Host) + q.request.Header + len(q.request.Fields)*len(": \r\n"))
 	if c.Config.Logging != nil && c.Config.Logging.IncludeCookies && q.request.Cookies {
 		var cookies []string
 		for _, f := range q.request.Fields {
@@ -115,41 +118,63 @@ func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []
 	}
 }
 
-// sending is an answer that is not out yet.
+// sending is an answer that is not out yet. It is used again for another.
 type sending struct {
+	of     *plainQuery // whose loop alone has it
 	edge   *Edge
 	stored *entry
 	began  time.Time
 	id     string // of the distribution
 	served Served
-	log    *accesslog.Record // nil without a log
+	log    accesslog.Record // of a loop that tells a log
+	texts  []byte           // of log
 }
 
 // later keeps what is to be told of an answer once it is out.
 func (d *quick) later(q *plainQuery, a *loop.Answer, id []byte, head int64) *sending {
-	s := &sending{edge: d.edge, stored: q.found, began: a.Now, id: q.site.config.ID}
+	var s *sending
+	if n := len(q.spare); n > 0 {
+		s, q.spare = q.spare[n-1], q.spare[:n-1]
+	} else {
+		s = &sending{of: q, edge: d.edge}
+	}
+	s.stored, s.began, s.id = q.found, a.Now, q.site.config.ID
 	if d.edge.observer != nil {
 		s.served = d.served(q)
 	}
 	if d.edge.accessLog != nil {
-		s.log = new(accesslog.Record)
-		d.record(s.log, q, a, id, head)
-		r := s.log
-		for _, text := range []*string{&r.Path, &r.Query, &r.Referer, &r.UserAgent, &r.RequestID, &r.Host, &r.ForwardedFor, &r.Cookie} {
-			*text = strings.Clone(*text)
-		}
-		r.FirstByte = time.Since(a.Now)
+		d.record(&s.log, q, a, id, head)
+		s.keepTexts()
+		s.log.FirstByte = time.Since(a.Now)
 	}
 	return s
 }
 
+// keepTexts makes the log's texts its own.
+func (s *sending) keepTexts() {
+	r := &s.log
+	all := [...]*string{&r.Path, &r.Query, &r.Referer, &r.UserAgent, &r.RequestID, &r.Host, &r.ForwardedFor, &r.Cookie}
+	n := 0
+	for _, text := range all {
+		n += len(*text)
+	}
+	s.texts = slices.Grow(s.texts[:0], n) // no text may move once it is there
+	for _, text := range all {
+		s.texts = append(s.texts, *text...)
+		*text = textOf(s.texts[len(s.texts)-len(*text):])
+	}
+}
+
+// mostSpare is how many answers that are out a loop keeps for those that come.
+const mostSpare = 64
+
 // Sent is of loop.Sent.
 func (s *sending) Sent(bytes int64, complete bool) {
 	s.stored.claim.leave()
-	e := s.edge
-	if r := s.log; r != nil {
-		r.End = time.Now()
-		r.Taken = r.End.Sub(s.began)
+	e, took := s.edge, time.Since(s.began)
+	if e.accessLog != nil {
+		r := &s.log
+		r.End, r.Taken = s.began.Add(took), took
 		r.SentBytes += bytes
 		if !complete {
 			r.ResponseResult, r.Detail = string(failed), "ClientCommError"
@@ -157,11 +182,15 @@ func (s *sending) Sent(bytes int64, complete bool) {
 		e.accessLog(s.id, r)
 	}
 	if e.observer != nil {
-		s.served.Bytes, s.served.Took = bytes, time.Since(s.began)
+		s.served.Bytes, s.served.Took = bytes, took
 		if !complete {
 			s.served.Result = string(failed)
 		}
 		e.observer.Served(s.served)
+	}
+	s.stored, s.served = nil, Served{} // which hold what was sent
+	if len(s.of.spare) < mostSpare {
+		s.of.spare = append(s.of.spare, s)
 	}
 }
 

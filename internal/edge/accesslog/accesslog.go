@@ -4,11 +4,8 @@
 package accesslog
 
 import (
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -50,27 +47,54 @@ type Record struct {
 
 // Append appends the line of r to b.
 func Append(b []byte, r *Record) []byte {
-	end := r.End.UTC()
-	b = end.AppendFormat(b, "2006-01-02\t15:04:05")
-	for _, text := range []string{r.Location, strconv.FormatInt(r.SentBytes, 10), r.ViewerIP, r.Method, r.Domain, r.Path} {
-		b = field(b, text)
-	}
-	b = append(b, '\t')
-	if r.Status < 100 {
-		b = fmt.Appendf(b, "%03d", r.Status)
-	} else {
-		b = strconv.AppendInt(b, int64(r.Status), 10)
-	}
+	b = moment(b, r.End)
+	b = field(b, r.Location)
+	b = count(b, r.SentBytes)
+	b = field(b, r.ViewerIP)
+	b = field(b, r.Method)
+	b = field(b, r.Domain)
+	b = field(b, r.Path)
+	b = append(b, '\t', digit(r.Status/100%10), digit(r.Status/10%10), digit(r.Status%10))
+	b = field(b, r.Referer)
+	b = field(b, r.UserAgent)
+	b = field(b, r.Query)
+	b = field(b, r.Cookie)
+	b = field(b, r.Result)
+	b = field(b, r.RequestID)
+	b = field(b, r.Host)
+	b = field(b, r.Protocol)
+	b = count(b, r.ReceivedBytes)
+	b = seconds(b, r.Taken)
+	b = field(b, r.ForwardedFor)
+	b = field(b, r.TLSProtocol)
+	b = field(b, r.TLSSuite)
 	response := or(r.ResponseResult, r.Result)
-	for _, text := range []string{
-		r.Referer, r.UserAgent, r.Query, r.Cookie, r.Result, r.RequestID, r.Host, r.Protocol, strconv.FormatInt(r.ReceivedBytes, 10), seconds(r.Taken),
-		r.ForwardedFor, r.TLSProtocol, r.TLSSuite, response, r.ProtocolVersion, "", "", r.ViewerPort, seconds(r.FirstByte), or(r.Detail, response),
-		r.ContentType, number(r.ContentLength), number(r.RangeStart), number(r.RangeEnd),
-	} {
-		b = field(b, text)
-	}
+	b = field(b, response)
+	b = field(b, r.ProtocolVersion)
+	b = append(b, "\t-\t-"...) // fields that are encrypted one by one, of which there are none
+	b = field(b, r.ViewerPort)
+	b = seconds(b, r.FirstByte)
+	b = field(b, or(r.Detail, response))
+	b = field(b, r.ContentType)
+	b = count(b, r.ContentLength)
+	b = count(b, r.RangeStart)
+	b = count(b, r.RangeEnd)
 	return append(b, '\n')
 }
+
+// moment appends a date and a time of day, in UTC.
+func moment(b []byte, at time.Time) []byte {
+	at = at.UTC()
+	year, month, day := at.Date()
+	hour, minute, second := at.Clock()
+	b = append(b, digit(year/1000%10), digit(year/100%10), digit(year/10%10), digit(year%10), '-')
+	b = append(two(append(two(b, int(month)), '-'), day), '\t')
+	return two(append(two(append(two(b, hour), ':'), minute), ':'), second)
+}
+
+func two(b []byte, n int) []byte { return append(b, digit(n/10), digit(n%10)) }
+
+func digit(n int) byte { return byte('0' + n) }
 
 func or(a, b string) string {
 	if a != "" {
@@ -79,33 +103,49 @@ func or(a, b string) string {
 	return b
 }
 
-func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+// seconds appends a tab and so many seconds, to the millisecond.
+func seconds(b []byte, d time.Duration) []byte {
+	ms := int64(max(d, 0)+time.Millisecond/2) / int64(time.Millisecond)
+	b = strconv.AppendInt(append(b, '\t'), ms/1000, 10)
+	rest := int(ms % 1000)
+	return append(b, '.', digit(rest/100), digit(rest/10%10), digit(rest%10))
+}
 
-func number(n int64) string {
+// count appends a tab and a number, or a hyphen where there is none.
+func count(b []byte, n int64) []byte {
 	if n < 0 {
-		return ""
+		return append(b, '\t', '-')
 	}
-	return strconv.FormatInt(n, 10)
+	return strconv.AppendInt(append(b, '\t'), n, 10)
 }
 
 // field appends a tab and a value, in which every character is escaped that
 // CloudFront escapes. A value that is a hyphen cannot be told from none.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logging-legacy-s3.html#LogFileFormat
 func field(b []byte, value string) []byte {
-	b = append(b, '\t')
 	if value == "" {
-		return append(b, '-')
+		return append(b, '\t', '-')
 	}
-	const hex = "0123456789ABCDEF"
-	done := 0
-	for i := 0; i < len(value); i++ {
-		if c := value[i]; escapes[c] {
-			b = append(b, value[done:i]...)
-			b = append(b, '%', hex[c>>4], hex[c&15])
-			done = i + 1
+	b = append(append(b, '\t'), value...)
+	for i := len(b) - len(value); i < len(b); i++ {
+		if escapes[b[i]] {
+			return escaped(b[:i], value[len(value)-len(b)+i:])
 		}
 	}
-	return append(b, value[done:]...)
+	return b
+}
+
+// escaped appends a value of which the first byte has to be escaped.
+func escaped(b []byte, value string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(value) {
+		if c := value[i]; escapes[c] {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return b
 }
 
 // escapes are the characters that are escaped.
@@ -115,52 +155,3 @@ var escapes = func() (set [256]bool) {
 	}
 	return set
 }()
-
-// Writer writes a log. Its methods may be called concurrently.
-type Writer struct {
-	mu     sync.Mutex
-	to     io.Writer
-	buffer []byte
-	begun  bool
-}
-
-// NewWriter returns a Writer of one file.
-func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
-
-// bufferSize is how much is gathered before it is written.
-const bufferSize = 64 << 10
-
-// Log adds a line. It is written at the latest by Flush. An error is that of the
-// writer, and the lines before it are lost.
-func (w *Writer) Log(r *Record) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.begun {
-		w.begun = true
-		w.buffer = append(w.buffer, Header...)
-	}
-	w.buffer = Append(w.buffer, r)
-	if len(w.buffer) < bufferSize {
-		return nil
-	}
-	return w.flush()
-}
-
-// Flush writes what was gathered.
-func (w *Writer) Flush() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.flush()
-}
-
-func (w *Writer) flush() error {
-	if len(w.buffer) == 0 {
-		return nil
-	}
-	_, err := w.to.Write(w.buffer)
-	w.buffer = w.buffer[:0]
-	if err != nil {
-		return fmt.Errorf("write access log: %w", err)
-	}
-	return nil
-}

@@ -52,7 +52,7 @@ type Answer struct {
 func (a *Answer) body() int64 { return int64(len(a.Body)) + a.Length }
 
 // Sent is called once the body was taken by the system, or the connection broke
-// off after so many bytes of it.
+// off after so many bytes of it: by the loop that had the answer, once.
 type Sent interface {
 	Sent(bytes int64, complete bool)
 }
