@@ -153,6 +153,7 @@ type readyHead struct {
 	text     []byte
 	age, id  int    // where in text they go
 	typed    string // Content-Type
+	plain    bool   // what a log has of it is written as it is
 }
 
 // anyID stands for the ID of a request.
@@ -166,6 +167,7 @@ func (d *quick) headOf(q *plainQuery) *readyHead {
 	}
 	h := d.edge.newReadyHead(q.found, q.behavior)
 	if h != nil {
+		h.plain = accesslog.Plain(d.edge.pop) && accesslog.Plain(q.site.config.DomainName) && accesslog.Plain(q.path) && accesslog.Plain(h.typed)
 		q.found.head.Store(h)
 	}
 	return h

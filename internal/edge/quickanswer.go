@@ -95,16 +95,17 @@ func (d *quick) served(q *plainQuery) Served {
 // bytes that arrived.
 func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []byte, sent int64) {
 	c := &q.site.config
-	method, result := http.MethodGet, string(told(q.found.status, hit))
+	method := http.MethodGet
 	if q.request.Head {
 		method = http.MethodHead
 	}
-	*r = accesslog.Record{
-		Location: d.edge.pop, SentBytes: sent, ViewerIP: a.Viewer.IP(), ViewerPort: a.Viewer.Port(), Method: method,
-		Domain: c.DomainName, Path: q.path, Query: q.text, Status: q.found.status, Referer: textOf(q.request.Get("Referer")), UserAgent: textOf(q.request.Get("User-Agent")),
-		Result: result, RequestID: textOf(id), Host: textOf(q.request.Host), Protocol: "http", ProtocolVersion: "HTTP/1.1",
-		ForwardedFor: textOf(q.request.Get("X-Forwarded-For")), ContentType: q.ready.typed, ContentLength: q.found.size(), RangeStart: -1, RangeEnd: -1,
-	}
+	// One by one, since what r holds of the last answer is most of it.
+	r.Location, r.Protocol, r.ProtocolVersion, r.RangeStart, r.RangeEnd = d.edge.pop, "http", "HTTP/1.1", -1, -1
+	r.ViewerIP, r.ViewerPort, r.Method, r.Domain, r.Path, r.Query = a.Viewer.IP(), a.Viewer.Port(), method, c.DomainName, q.path, q.text
+	r.Referer, r.UserAgent, r.ForwardedFor = textOf(q.request.Get("Referer")), textOf(q.request.Get("User-Agent")), textOf(q.request.Get("X-Forwarded-For"))
+	r.Status, r.Result, r.RequestID, r.Host = q.found.status, string(told(q.found.status, hit)), textOf(id), textOf(q.request.Host)
+	r.SentBytes, r.ContentType, r.ContentLength, r.Plain = sent, q.ready.typed, q.found.size(), q.ready.plain
+	r.ResponseResult, r.Detail, r.Cookie = "", "", ""
 	const around = len("  HTTP/1.1\r\n") + len("Host: \r\n") + len("\r\n")
 	r.ReceivedBytes = int64(len(method) + len(q.request.Target) + around + len(q.request.Host) + q.request.Header + len(q.request.Fields)*len(": \r\n"))
 	if c.Config.Logging != nil && c.Config.Logging.IncludeCookies && q.request.Cookies {

@@ -4,6 +4,7 @@
 package accesslog
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,43 +44,62 @@ type Record struct {
 	ContentType           string
 	ContentLength         int64 // -1 if there was none
 	RangeStart, RangeEnd  int64 // -1 without
+
+	// Location, ViewerPort, Method, Domain, Path, Result, RequestID,
+	// Protocol, ProtocolVersion and ContentType are known to be written as they are:
+	// Plain says so of each.
+	Plain bool
 }
 
+// Plain reports whether a text that is not empty is written as it is.
+func Plain(text string) bool { return text != "" && isPlain(text) }
+
 // Append appends the line of r to b.
-func Append(b []byte, r *Record) []byte {
-	b = moment(b, r.End)
-	b = field(b, r.Location)
+func Append(b []byte, r *Record) []byte { return appendRest(moment(b, r.End), r) }
+
+// appendRest appends what follows the time.
+func appendRest(b []byte, r *Record) []byte {
+	response := or(r.ResponseResult, r.Result)
+	detail := or(r.Detail, response)
+	b = r.known(b, r.Location)
 	b = count(b, r.SentBytes)
 	b = field(b, r.ViewerIP)
-	b = field(b, r.Method)
-	b = field(b, r.Domain)
-	b = field(b, r.Path)
+	b = r.known(b, r.Method)
+	b = r.known(b, r.Domain)
+	b = r.known(b, r.Path)
 	b = append(b, '\t', digit(r.Status/100%10), digit(r.Status/10%10), digit(r.Status%10))
 	b = field(b, r.Referer)
 	b = field(b, r.UserAgent)
 	b = field(b, r.Query)
 	b = field(b, r.Cookie)
-	b = field(b, r.Result)
-	b = field(b, r.RequestID)
+	b = r.known(b, r.Result)
+	b = r.known(b, r.RequestID)
 	b = field(b, r.Host)
-	b = field(b, r.Protocol)
+	b = r.known(b, r.Protocol)
 	b = count(b, r.ReceivedBytes)
 	b = seconds(b, r.Taken)
 	b = field(b, r.ForwardedFor)
 	b = field(b, r.TLSProtocol)
 	b = field(b, r.TLSSuite)
-	response := or(r.ResponseResult, r.Result)
 	b = field(b, response)
-	b = field(b, r.ProtocolVersion)
+	b = r.known(b, r.ProtocolVersion)
 	b = append(b, "\t-\t-"...) // fields that are encrypted one by one, of which there are none
-	b = field(b, r.ViewerPort)
+	b = r.known(b, r.ViewerPort)
 	b = seconds(b, r.FirstByte)
-	b = field(b, or(r.Detail, response))
-	b = field(b, r.ContentType)
+	b = field(b, detail)
+	b = r.known(b, r.ContentType)
 	b = count(b, r.ContentLength)
 	b = count(b, r.RangeStart)
 	b = count(b, r.RangeEnd)
 	return append(b, '\n')
+}
+
+// known is field for what is Plain if the record is.
+func (r *Record) known(b []byte, value string) []byte {
+	if r.Plain {
+		return append(append(b, '\t'), value...)
+	}
+	return field(b, value)
 }
 
 // moment appends a date and a time of day, in UTC.
@@ -105,7 +125,10 @@ func or(a, b string) string {
 
 // seconds appends a tab and so many seconds, to the millisecond.
 func seconds(b []byte, d time.Duration) []byte {
-	ms := int64(max(d, 0)+time.Millisecond/2) / int64(time.Millisecond)
+	if d < time.Millisecond/2 {
+		return append(b, "\t0.000"...)
+	}
+	ms := int64(d+time.Millisecond/2) / int64(time.Millisecond)
 	b = strconv.AppendInt(append(b, '\t'), ms/1000, 10)
 	rest := int(ms % 1000)
 	return append(b, '.', digit(rest/100), digit(rest/10%10), digit(rest%10))
@@ -126,32 +149,49 @@ func field(b []byte, value string) []byte {
 	if value == "" {
 		return append(b, '\t', '-')
 	}
-	b = append(append(b, '\t'), value...)
-	for i := len(b) - len(value); i < len(b); i++ {
-		if escapes[b[i]] {
-			return escaped(b[:i], value[len(value)-len(b)+i:])
-		}
+	b = append(b, '\t')
+	if isPlain(value) {
+		return append(b, value...)
 	}
-	return b
-}
-
-// escaped appends a value of which the first byte has to be escaped.
-func escaped(b []byte, value string) []byte {
+	at := len(b)
+	b = slices.Grow(b, 3*len(value))[:at+3*len(value)]
 	const hex = "0123456789ABCDEF"
 	for i := range len(value) {
-		if c := value[i]; escapes[c] {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		} else {
-			b = append(b, c)
+		c := value[i]
+		if escapes[c] == 0 {
+			b[at] = c
+			at++
+			continue
 		}
+		b[at], b[at+1], b[at+2] = '%', hex[c>>4], hex[c&15]
+		at += 3
 	}
-	return b
+	return b[:at]
 }
 
-// escapes are the characters that are escaped.
-var escapes = func() (set [256]bool) {
+// isPlain looks at eight characters at a time.
+func isPlain(value string) bool {
+	for len(value) >= 8 {
+		v := value[:8]
+		if escapes[v[0]]|escapes[v[1]]|escapes[v[2]]|escapes[v[3]]|escapes[v[4]]|escapes[v[5]]|escapes[v[6]]|escapes[v[7]] != 0 {
+			return false
+		}
+		value = value[8:]
+	}
+	for i := range len(value) {
+		if escapes[value[i]] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// escapes has a 1 for each character that is escaped.
+var escapes = func() (set [256]uint8) {
 	for c := range set {
-		set[c] = c <= ' ' || c >= 0x7F || strings.IndexByte("<>\"#%{}|\\^~[]`'", byte(c)) >= 0
+		if c <= ' ' || c >= 0x7F || strings.IndexByte("<>\"#%{}|\\^~[]`'", byte(c)) >= 0 {
+			set[c] = 1
+		}
 	}
 	return set
 }()

@@ -95,3 +95,20 @@ func TestRoundTrip(t *testing.T) {
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
+
+// A record that is Plain, and is called so, has the same line.
+func TestPlain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := record()
+		plain := true
+		for _, text := range []*string{&r.Location, &r.ViewerPort, &r.Method, &r.Domain, &r.Path, &r.Result, &r.RequestID, &r.Protocol, &r.ProtocolVersion, &r.ContentType} {
+			*text = rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9/._=;?-]{1,20}`), rapid.StringMatching(`[ -~]{0,3}`)).Draw(t, "text")
+			plain = plain && accesslog.Plain(*text)
+		}
+		r.UserAgent = rapid.String().Draw(t, "agent")
+		want := string(accesslog.Append(nil, &r))
+		if r.Plain = plain; string(accesslog.Append(nil, &r)) != want {
+			t.Fatalf("%s\nwant %s", accesslog.Append(nil, &r), want)
+		}
+	})
+}

@@ -17,6 +17,8 @@ type Writer struct {
 	lines  []byte // that nobody writes yet
 	lost   int    // lines for which there was no room
 	closed bool
+	second int64  // since 1970, of the last line
+	moment []byte // how that is written
 
 	writing sync.Mutex // before mu
 	to      io.WriteCloser
@@ -24,7 +26,7 @@ type Writer struct {
 }
 
 // dueSize is how much is gathered before it is to be written.
-const dueSize = 128 << 10
+const dueSize = 64 << 10
 
 // mostGathered is how much may wait, if it cannot be written. Lines beyond it are
 // lost.
@@ -43,8 +45,12 @@ func NewWriter(to io.WriteCloser, due func()) *Writer {
 // after Close.
 func (w *Writer) Log(r *Record) bool {
 	var room [1024]byte // a longer line is put elsewhere
-	line := Append(room[:0], r)
+	line := appendRest(room[:0], r)
+	second := r.End.Unix()
 	w.mu.Lock()
+	if second != w.second || len(w.moment) == 0 {
+		w.second, w.moment = second, moment(w.moment[:0], r.End)
+	}
 	before := len(w.lines)
 	switch {
 	case w.closed:
@@ -53,7 +59,7 @@ func (w *Writer) Log(r *Record) bool {
 	case before+len(line) > mostGathered:
 		w.lost++
 	default:
-		w.lines = append(w.lines, line...)
+		w.lines = append(append(w.lines, w.moment...), line...)
 	}
 	due := before < dueSize && len(w.lines) >= dueSize
 	w.mu.Unlock()
