@@ -37,7 +37,7 @@ func Main(ctx context.Context, args []string, progress io.Writer) error {
 	f.StringVar(&o.readme, "readme", "", "another file, which gets the table of what matters between "+strings.TrimSpace(tableBegins)+" and "+strings.TrimSpace(tableEnds))
 	f.IntVar(&o.rounds, "rounds", 7, "of each contender in each case")
 	f.DurationVar(&o.length, "length", 2*time.Second, "of a round")
-	f.StringVar(&o.only, "only", "", "what the titles of cases must hold, one of several with | in between")
+	f.StringVar(&o.only, "only", "", "what the titles of cases must hold, or after = be, one of several with | in between")
 	f.IntVar(&o.objects, "objects", 1_000_000, "distinct objects, where there are many")
 	f.StringVar(&o.servers, "servers", "", "contenders with commas in between, the one to measure by first; empty for all")
 	if err := f.Parse(args); err != nil {
@@ -91,13 +91,13 @@ func (b *bench) trials() (all []trial) {
 			return []chapter{b.chapter(r)}, nil
 		}})
 	}
-	return append(all, b.largeTrial(), b.smallTrial())
+	return append(all, b.logTrial(), b.collapsedTrial(), b.expiringTrial(), b.largeTrial(), b.smallTrial())
 }
 
 // wants reports whether a case is to be measured.
 func (b *bench) wants(title string) bool {
 	for part := range strings.SplitSeq(b.only, "|") {
-		if strings.Contains(title, part) {
+		if whole, ok := strings.CutPrefix(part, "="); ok && whole == title || !ok && strings.Contains(title, part) {
 			return true
 		}
 	}
@@ -120,7 +120,6 @@ func (b *bench) loads() []load {
 		{name: "10 MiB", path: "/10485760/a", connections: 16, large: true},
 		{name: "1 KiB, cores shared with the clients", path: "/1024/a", connections: 64, shared: true},
 		{name: "1 KiB, each another object that is fetched", path: "/1024/a", connections: 64, script: otherObjects},
-		{name: "1 KiB, access log", path: "/1024/a", connections: 64, log: true},
 		{name: "1 KiB, TLS 1.3", path: "/1024/a", connections: 64, secure: true},
 		{name: "100 KiB, TLS 1.3", path: "/102400/a", connections: 64, secure: true, large: true},
 		{name: "1 KiB, HTTP/2, ten streams on each connection", path: "/1024/a", connections: 64, secure: true, streams: 10, requests: 30_000},
@@ -157,9 +156,6 @@ func (b *bench) compare(ctx context.Context, l load) (result, error) {
 		servers, clients = "", ""
 	}
 	s := setting{origin: b.origin.addr, own: b.own, large: l.large}
-	if l.log {
-		s.log = "access.log"
-	}
 	if l.secure {
 		s.pem = b.identity.file
 	}
@@ -190,6 +186,32 @@ func (b *bench) compare(ctx context.Context, l load) (result, error) {
 		}
 	}
 	return r, nil
+}
+
+// inTurns plays each of the loads on each of the contenders, round by round, and
+// returns the rounds by contender and load. The first round of each warms up.
+func (b *bench) inTurns(ctx context.Context, all []*process, loads []load) ([][][]round, error) {
+	rounds := make([][][]round, len(all))
+	for k := range rounds {
+		rounds[k] = make([][]round, len(loads))
+	}
+	for i := range b.rounds + 1 {
+		for k, p := range all {
+			for j, l := range loads {
+				before := b.origin.asked.Load()
+				one, err := play(ctx, p, l, b.length, "1")
+				if err != nil {
+					return nil, err
+				}
+				one.asked = float64(b.origin.asked.Load() - before)
+				if i > 0 {
+					rounds[k][j] = append(rounds[k][j], one)
+				}
+				fmt.Fprintf(b.progress, "%s, %s: %.0f requests/s, %.2f us\n", l.name, p.name, one.perSecond, one.cpu)
+			}
+		}
+	}
+	return rounds, nil
 }
 
 // warm asks until the answer comes from the cache.

@@ -145,30 +145,6 @@ func (b *bench) distinct(ctx context.Context, all []*process) (chapter, error) {
 	})}, nil
 }
 
-// inTurns plays each of the loads on each of the contenders, round by round, and
-// returns the rounds by contender and load. The first round of each warms up.
-func (b *bench) inTurns(ctx context.Context, all []*process, loads []load) ([][][]round, error) {
-	rounds := make([][][]round, len(all))
-	for k := range rounds {
-		rounds[k] = make([][]round, len(loads))
-	}
-	for i := range b.rounds + 1 {
-		for k, p := range all {
-			for j, l := range loads {
-				one, err := play(ctx, p, l, b.length, "1")
-				if err != nil {
-					return nil, err
-				}
-				if i > 0 {
-					rounds[k][j] = append(rounds[k][j], one)
-				}
-				fmt.Fprintf(b.progress, "%s, %s: %.0f requests/s, %.2f us\n", l.name, p.name, one.perSecond, one.cpu)
-			}
-		}
-	}
-	return rounds, nil
-}
-
 // rowOf is the row of what matters, with the figures of each contender.
 func rowOf(what string, all []*process, figure func(k int) string) []row {
 	r := row{what: what}

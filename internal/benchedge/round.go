@@ -22,7 +22,6 @@ type load struct {
 	script      string // of wrk, in Lua, for paths that differ; empty for path
 	large       bool
 	shared      bool // server and clients share the cores
-	log         bool
 	secure      bool // over TLS
 	streams     int  // at once on each connection, in HTTP/2; 0 for HTTP/1.1
 	lenient     bool // answers that never come are no failure
@@ -47,7 +46,8 @@ type round struct {
 	perSecond float64
 	cpu       float64 // microseconds per request
 	p99       float64 // microseconds
-	asked     float64 // requests to the origin per request
+	requests  float64
+	asked     float64 // requests to the origin; only where they are of interest
 }
 
 var (
@@ -140,7 +140,7 @@ func playPlain(ctx context.Context, p *process, l load, length time.Duration, co
 	if n == 0 {
 		return round{}, fmt.Errorf("%s, %s: no request was answered", p.name, l.name)
 	}
-	r := round{perSecond: n / (microseconds(m[2], m[3]) / 1e6), cpu: float64(spent.Microseconds()) / n}
+	r := round{requests: n, perSecond: n / (microseconds(m[2], m[3]) / 1e6), cpu: float64(spent.Microseconds()) / n}
 	if q := saidP99.FindSubmatch(said); q != nil {
 		r.p99 = microseconds(q[1], q[2])
 	}
