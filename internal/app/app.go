@@ -346,7 +346,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 	}
 	u.register, err = api.Open(ctx, api.RegisterConfig{
 		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
-		Quota: api.Quota(u.cfg.Quota), Hold: u.hold, Changed: u.recorder.Invalidation,
+		Quota: api.Quota(u.cfg.Quota), Hold: u.hold, AtOnce: true, Changed: u.recorder.Invalidation,
 	})
 	if err != nil {
 		return err

@@ -15,31 +15,18 @@ const (
 )
 
 // begin has an invalidation completed in the background, unless the register is
-// closed. r.mu is held, or nobody else knows r yet. The limits on what may be
+// closed. The edge is told of it unless it was before. r.mu is held, or nobody else knows r yet. The limits on what may be
 // in progress bound the goroutines.
-func (r *Register) begin(started *record) {
+func (r *Register) begin(started *record, applied bool) {
 	if r.closed.Err() == nil {
-		r.work.Go(func() { r.complete(started.snapshot()) })
+		r.work.Go(func() { r.complete(started.snapshot(), applied) })
 	}
 }
 
 // complete tells the edge, then the log, then everybody. Whatever fails is done
 // again until the register is closed.
-func (r *Register) complete(i Invalidation) {
-	patterns := Batch{Paths: i.Paths}.patterns()
-	untagged := slices.DeleteFunc(slices.Clone(patterns), freshet.Pattern.IsTag)
-	if !r.repeat(i, "apply the invalidation to the edge", func() error {
-		// The content of a distribution that is gone went with it.
-		d, err := r.Distribution(i.Distribution)
-		if err != nil {
-			return nil
-		}
-		// And so did its tags with their configuration.
-		if d.Config.CacheTagConfig == nil {
-			return r.cfg.Invalidator.Invalidate(i.Distribution, untagged)
-		}
-		return r.cfg.Invalidator.Invalidate(i.Distribution, patterns)
-	}) {
+func (r *Register) complete(i Invalidation, applied bool) {
+	if !applied && !r.repeat(i, "apply the invalidation to the edge", func() error { return r.apply(i) }) {
 		return
 	}
 	if r.cfg.Hold != nil {
@@ -61,6 +48,21 @@ func (r *Register) complete(i Invalidation) {
 		r.changed(finished)
 	}
 	r.dropPaths()
+}
+
+// apply tells the edge of an invalidation.
+func (r *Register) apply(i Invalidation) error {
+	// The content of a distribution that is gone went with it.
+	d, err := r.Distribution(i.Distribution)
+	if err != nil {
+		return nil //nolint:nilerr // that is done
+	}
+	patterns := Batch{Paths: i.Paths}.patterns()
+	// And so did its tags with their configuration.
+	if d.Config.CacheTagConfig == nil {
+		patterns = slices.DeleteFunc(patterns, freshet.Pattern.IsTag)
+	}
+	return r.cfg.Invalidator.Invalidate(i.Distribution, patterns)
 }
 
 // changed tells of an invalidation. r.mu is held, so that it is told in the
@@ -170,7 +172,7 @@ func (r *Register) resume() {
 		r.forget(h)
 		for _, record := range slices.Clone(h.order) {
 			if record.Completed.IsZero() {
-				r.begin(record)
+				r.begin(record, false)
 			}
 		}
 	}

@@ -40,6 +40,11 @@ type RegisterConfig struct {
 	// progress when the register was closed.
 	Hold func(ctx context.Context, i Invalidation)
 
+	// AtOnce has Create tell the invalidator before it answers, and not afterwards:
+	// for one that waits for nobody. What it is told of is durable by then. Where it
+	// fails, it is told again behind the client's back.
+	AtOnce bool
+
 	// Changed is told, where it is not nil, of each invalidation when it is
 	// accepted and when it is completed. It must not call the register, block, or
 	// change or keep the paths.
@@ -139,7 +144,7 @@ func (r *Register) Distribution(id string) (distribution.Distribution, error) {
 }
 
 // Create accepts a batch. The invalidation it returns is durable and in
-// progress; the edge is told of it afterwards. A caller reference that the
+// progress; the edge is told of it afterwards, unless AtOnce says otherwise. A caller reference that the
 // distribution has seen with the same set of paths gets the earlier
 // invalidation, and nothing is removed again; with other paths it gets
 // ErrReferenceUsed. Errors are *Error, or ctx's. After ServiceUnavailable, or
@@ -248,6 +253,7 @@ func (r *Register) publish(ctx context.Context, created *record) (Invalidation, 
 	defer cancel()
 	err := r.cfg.Log.Append(ctx, Entry{Kind: Created, Distribution: created.Distribution, ID: created.ID,
 		At: created.Created, CallerReference: created.CallerReference, Paths: created.Paths})
+	applied := err == nil && r.cfg.AtOnce && r.apply(created.Invalidation) == nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.history(created.Distribution)
@@ -259,7 +265,7 @@ func (r *Register) publish(ctx context.Context, created *record) (Invalidation, 
 	}
 	h.insert(created)
 	r.changed(created)
-	r.begin(created)
+	r.begin(created, applied)
 	return created.snapshot(), nil
 }
 

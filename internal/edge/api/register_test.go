@@ -54,6 +54,57 @@ func TestCreateAppliesToTheEdge(t *testing.T) {
 	}
 }
 
+// Whoever has got an answer finds nothing at the edge any more of what was
+// invalidated, if that is wanted; and the edge is told of what is durable only.
+func TestCreateAppliesAtOnce(t *testing.T) {
+	e := &edge{}
+	log := &slowLog{entered: make(chan struct{}, 1), gate: make(chan struct{})}
+	r := open(t, e, func(c *api.RegisterConfig) { c.AtOnce, c.Log = true, log })
+	created := make(chan error, 1)
+	go func() {
+		_, err := r.Create(context.Background(), "E1PLAIN", api.Batch{CallerReference: "r", Paths: []string{"/b", "/a/*"}})
+		created <- err
+	}()
+	<-log.entered
+	if got := e.seen(); len(got) != 0 {
+		t.Errorf("the edge was told %v before it was durable", got)
+	}
+	close(log.gate)
+	if err := <-created; err != nil {
+		t.Fatal(err)
+	}
+	if got := e.seen(); len(got) != 1 || !slices.Equal(got[0].patterns, []freshet.Pattern{"/a/*", "/b"}) {
+		t.Errorf("when it is answered the edge was told %v", got)
+	}
+	// Not a second time, also when it is asked for once more.
+	again, err := r.Create(t.Context(), "E1PLAIN", api.Batch{CallerReference: "r", Paths: []string{"/b", "/a/*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "completion", completed(r, "E1PLAIN", again.ID))
+	if got := e.seen(); len(got) != 1 {
+		t.Errorf("the edge was told %v", got)
+	}
+}
+
+// An edge that fails is no reason to fail the client: what is durable will be
+// applied.
+func TestCreateAppliesAtOnceOrLater(t *testing.T) {
+	e := &edge{fail: 2}
+	r := open(t, e, func(c *api.RegisterConfig) { c.AtOnce = true })
+	i, err := r.Create(t.Context(), "E1PLAIN", api.Batch{CallerReference: "r", Paths: []string{"/b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.seen(); len(got) != 0 || i.Status() != api.StatusInProgress {
+		t.Errorf("the edge was told %v, %+v", got, i)
+	}
+	eventually(t, "completion", completed(r, "E1PLAIN", i.ID))
+	if got := e.seen(); len(got) != 1 {
+		t.Errorf("the edge was told %v", got)
+	}
+}
+
 // Everybody who wants to know is told of each invalidation twice, in order, and
 // not again of one that was there already.
 func TestChangedIsToldTwice(t *testing.T) {
