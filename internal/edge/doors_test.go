@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type doorUnderTest struct {
 	edge *Edge
 	addr string
 	seen *seenPieces // nil for net/http alone
+	over *tls.Config // of its viewers; nil for plain HTTP
 
 	mu   sync.Mutex
 	told []string
@@ -180,13 +182,7 @@ func varied(r *http.Request) (*http.Response, error) {
 
 func newTwoDoors(t testing.TB) *twoDoors {
 	t.Helper()
-	made := func() *doorUnderTest {
-		d := new(doorUnderTest)
-		d.edge = open(t, roundTripper(varied), Config{Distributions: manySided(), First: "E1", AccessLog: d.logged, Observer: d})
-		d.edge.via = "1.1 same.cloudfront.net (CloudFront)"
-		return d
-	}
-	both := &twoDoors{full: made(), quick: made()}
+	both := &twoDoors{full: newDoorUnderTest(t), quick: newDoorUnderTest(t)}
 	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{l, both.full.edge} })
 	both.quick.serve(t, func(l net.Listener) net.Listener {
 		e := both.quick.edge
@@ -199,6 +195,13 @@ func newTwoDoors(t testing.TB) *twoDoors {
 		return &plainDoor{d, e}
 	})
 	return both
+}
+
+func newDoorUnderTest(t testing.TB) *doorUnderTest {
+	d := new(doorUnderTest)
+	d.edge = open(t, roundTripper(varied), Config{Distributions: manySided(), First: "E1", AccessLog: d.logged, Observer: d})
+	d.edge.via = "1.1 same.cloudfront.net (CloudFront)"
+	return d
 }
 
 func (d *doorUnderTest) serve(t testing.TB, door func(net.Listener) net.Listener) {
@@ -223,10 +226,7 @@ func (d *doorUnderTest) serve(t testing.TB, door func(net.Listener) net.Listener
 // reset, as one is that ends before all that was sent to it was read.
 func (d *doorUnderTest) say(t judge, text string, pieces ...int) (answer string, reset bool) {
 	t.Helper()
-	conn, err := net.Dial("tcp", d.addr)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	conn := d.dial(t)
 	defer conn.Close()
 	answered := make(chan string, 1)
 	var broken error
@@ -263,6 +263,18 @@ func (d *doorUnderTest) say(t judge, text string, pieces ...int) (answer string,
 	}
 	answer = <-answered
 	return answer, errors.Is(broken, syscall.ECONNRESET)
+}
+
+func (d *doorUnderTest) dial(t judge) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	if d.over != nil {
+		return tls.Client(conn, d.over)
+	}
+	return conn
 }
 
 type judge interface {

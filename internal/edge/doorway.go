@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,9 +29,10 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 	if c == nil {
 		return e.plainDoor(l)
 	}
-	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted)}
+	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted), quick: &quick{e}, viewers: make(map[leaver]struct{}), desks: sync.Pool{New: newDesk}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.running.Go(d.accept)
+	e.start(d.watch)
 	return d
 }
 
@@ -67,18 +70,95 @@ func (d *plainDoor) Accept() (net.Conn, error) {
 	return &viewerConn{Conn: c, edge: d.edge}, nil
 }
 
-// secureDoor does the handshakes itself: net/http would put nothing between TLS
-// and its own words.
+// secureDoor does the handshakes itself, and answers itself what it can. The rest
+// is net/http's, which would put nothing between TLS and its own words.
 type secureDoor struct {
 	net.Listener
 
 	edge   *Edge
 	config *tls.Config
 	ready  chan accepted
+	quick  loop.Handler
+	desks  sync.Pool // of *desk
 
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
+
+	mu      sync.Mutex
+	viewers map[leaver]struct{} // those that are lent included
+	gone    chan struct{}       // closed when there are none any more; nil while nobody asks
+}
+
+// leaver is a viewer's connection.
+type leaver interface {
+	leave() // as soon as its answers are out
+	cut()   // at once
+}
+
+// enter counts a viewer in, and reports whether the door is open.
+func (d *secureDoor) enter(v leaver) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return false
+	}
+	d.viewers[v] = struct{}{}
+	return true
+}
+
+// forget counts a viewer out.
+func (d *secureDoor) forget(v leaver) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.viewers, v)
+	if len(d.viewers) == 0 && d.gone != nil {
+		close(d.gone)
+		d.gone = nil
+	}
+}
+
+// all are those who are there.
+func (d *secureDoor) all() []leaver {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.viewers))
+}
+
+// Wait returns when all viewers have their answers, after the door was closed, or
+// when ctx is done.
+func (d *secureDoor) Wait(ctx context.Context) {
+	d.mu.Lock()
+	if len(d.viewers) == 0 {
+		d.mu.Unlock()
+		return
+	}
+	if d.gone == nil {
+		d.gone = make(chan struct{})
+	}
+	gone := d.gone
+	d.mu.Unlock()
+	select {
+	case <-gone:
+	case <-ctx.Done():
+	}
+}
+
+// watch has viewers leave once the door is closed, and cuts them off with the
+// edge.
+func (d *secureDoor) watch() {
+	select {
+	case <-d.ctx.Done():
+		for _, v := range d.all() {
+			v.leave()
+		}
+		d.Wait(d.edge.ctx)
+	case <-d.edge.ctx.Done():
+		d.stop()
+	}
+	for _, v := range d.all() {
+		v.cut()
+	}
 }
 
 type accepted struct {
@@ -115,23 +195,30 @@ func (d *secureDoor) deliver(a accepted) {
 func (d *secureDoor) shake(c net.Conn) {
 	ctx, cancel := context.WithTimeout(d.ctx, headerPatience)
 	defer cancel()
-	secure := tls.Server(c, d.config)
+	below := &bundle{Conn: c}
+	secure := tls.Server(below, d.config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		d.edge.log.Debug("TLS handshake", slog.String("viewer", c.RemoteAddr().String()), slog.Any("error", err))
 		var strange tls.RecordHeaderError
 		if errors.As(err, &strange) && strange.Conn != nil && speaksHTTP(strange.RecordHeader) {
-			v := &viewerConn{Conn: strange.Conn, edge: d.edge}
+			v := &viewerConn{Conn: c, edge: d.edge}
 			_ = v.refuse(http.StatusBadRequest, "The plain HTTP request was sent to the port for HTTPS.") // the viewer is gone, or not
 			_ = v.Close()
 		}
 		c.Close()
 		return
 	}
-	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+	state := secure.ConnectionState()
+	if state.NegotiatedProtocol == "h2" {
 		d.deliver(accepted{conn: secure}) // as net/http must see it
 		return
 	}
-	d.deliver(accepted{conn: &secureConn{viewerConn{Conn: secure, edge: d.edge}, secure}})
+	v := &secureViewer{door: d, tls: secure, below: below, state: state, over: assuranceOf(&state, c.RemoteAddr(), "HTTP/1.1")}
+	if !d.enter(v) {
+		_ = secure.Close()
+		return
+	}
+	d.edge.start(func() { v.serve(nil) })
 }
 
 // speaksHTTP reports whether a connection begins like a request in place of a
@@ -171,10 +258,10 @@ type viewerConn struct {
 type secureConn struct {
 	viewerConn
 
-	tls *tls.Conn
+	state tls.ConnectionState
 }
 
-func (c *secureConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+func (c *secureConn) ConnectionState() tls.ConnectionState { return c.state }
 
 // inConn is where the context of a request has its connection.
 type inConn struct{}

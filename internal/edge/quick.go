@@ -21,6 +21,7 @@ type quick struct{ edge *Edge }
 // again for the next.
 type plainQuery struct {
 	request narrow.Request
+	over    *assurance // nil for plain HTTP
 
 	path, text string // before and after the first question mark, in the bytes that arrived
 	url        string
@@ -59,7 +60,8 @@ func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
 	if q.request.Qualified {
 		return false
 	}
-	q.site = d.edge.serving().hosts.find(textOf(q.request.Host))
+	at := d.edge.serving().hosts
+	q.site = at.find(textOf(q.request.Host))
 	if q.site == nil || !q.site.config.Config.Enabled {
 		return false
 	}
@@ -67,7 +69,7 @@ func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
 	q.path, q.text, _ = strings.Cut(q.url, "?")
 	q.behavior = q.site.behaviorOf(q.path)
 	b := q.behavior
-	if !b.quick.may || q.request.Cookies && b.keying.forwardsCookies() || q.request.Origin && b.quick.asksOrigin {
+	if !b.quick.may || !q.comesRightly(at) || q.request.Cookies && b.keying.forwardsCookies() || q.request.Origin && b.quick.asksOrigin {
 		return false
 	}
 	q.found = q.site.lookup(q.key())
@@ -79,6 +81,14 @@ func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
 	}
 	q.ready = d.headOf(q)
 	return q.ready != nil
+}
+
+// comesRightly reports whether the behavior answers over such a connection.
+func (q *plainQuery) comesRightly(at hosts) bool {
+	if q.over == nil {
+		return q.behavior.quick.plain
+	}
+	return !q.over.misdirects(at, q.site)
 }
 
 // key is what queryAt would make of the request. Its texts are those of the bytes
@@ -134,12 +144,14 @@ func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b))
 // quickness is what of a behavior decides whether its hits may be quick.
 type quickness struct {
 	may        bool
+	plain      bool // over plain HTTP
 	asksOrigin bool // the answer depends on the Origin header
 }
 
 func quicknessOf(b *behavior) quickness {
 	return quickness{
-		may: b.protocol == allowAll && b.keys == nil && !b.functions.any() && len(b.keying.headers) == 0 && !b.keying.anyHeader &&
+		plain: b.protocol == allowAll,
+		may: b.keys == nil && !b.functions.any() && len(b.keying.headers) == 0 && !b.keying.anyHeader &&
 			b.caches(http.MethodGet) && b.caches(http.MethodHead) && b.allowed[http.MethodGet] && b.allowed[http.MethodHead] &&
 			(b.dressing == nil || !b.dressing.timing),
 		asksOrigin: b.dressing != nil && b.dressing.cors != nil,

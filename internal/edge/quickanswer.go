@@ -106,6 +106,9 @@ func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []
 	r.Status, r.Result, r.RequestID, r.Host = q.found.status, string(told(q.found.status, hit)), textOf(id), textOf(q.request.Host)
 	r.SentBytes, r.ContentType, r.ContentLength, r.Plain = sent, q.ready.typed, q.found.size(), q.ready.plain
 	r.ResponseResult, r.Detail, r.Cookie = "", "", ""
+	if q.over != nil {
+		q.over.record(r)
+	}
 	const around = len("  HTTP/1.1\r\n") + len("Host: \r\n") + len("\r\n")
 	r.ReceivedBytes = int64(len(method) + len(q.request.Target) + around + len(q.request.Host) + q.request.Header + len(q.request.Fields)*len(": \r\n"))
 	if c.Config.Logging != nil && c.Config.Logging.IncludeCookies && q.request.Cookies {

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"crypto/tls"
 	"net"
 	"net/http"
 	"strconv"
@@ -44,8 +43,7 @@ func (e *Edge) record(x *exchange, s *site, complete bool) {
 		entry.Cookie = strings.Join(r.Header["Cookie"], "; ")
 	}
 	if r.TLS != nil {
-		entry.TLSProtocol = strings.ReplaceAll(tls.VersionName(r.TLS.Version), "TLS 1", "TLSv1")
-		entry.TLSSuite = tls.CipherSuiteName(r.TLS.CipherSuite)
+		entry.TLSProtocol, entry.TLSSuite = loggedTLS(r.TLS)
 	}
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
 		entry.ContentLength = n

@@ -18,7 +18,7 @@ import (
 	"github.com/freshet/freshet/internal/edge/certificate"
 )
 
-func authority(t *testing.T) *certificate.Authority {
+func authority(t testing.TB) *certificate.Authority {
 	t.Helper()
 	a, err := certificate.New()
 	if err != nil {

@@ -1,0 +1,48 @@
+package edge
+
+import (
+	"net"
+	"sync"
+)
+
+// bundle is the connection below TLS. It sends several records in one piece,
+// where crypto/tls would send each by itself.
+type bundle struct {
+	net.Conn
+
+	mu      sync.Mutex
+	holding bool
+	held    []byte
+}
+
+// Write keeps p while the bundle is held together.
+func (b *bundle) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.holding {
+		return b.Conn.Write(p)
+	}
+	b.held = append(b.held, p...)
+	return len(p), nil
+}
+
+// together has all that write writes sent in one piece, made in buf, which is
+// returned grown. It must not be called by two at once.
+func (b *bundle) together(buf []byte, write func() error) ([]byte, error) {
+	b.mu.Lock()
+	b.holding, b.held = true, buf[:0]
+	b.mu.Unlock()
+	err := write()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	buf, b.holding, b.held = b.held, false, nil
+	if len(buf) > 0 {
+		if _, broken := b.Conn.Write(buf); err == nil {
+			err = broken
+		}
+	}
+	return buf, err
+}
+
+// CloseWrite tells the other end that there is no more to come.
+func (b *bundle) CloseWrite() error { return closeWrite(b.Conn) }
