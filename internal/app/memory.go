@@ -15,6 +15,7 @@ const (
 	garbageShare  = 12 // a twelfth
 	leastPercent  = 10
 	normalPercent = 100
+	mostPercent   = 400 // what is stored is hardly on the heap, so that it is small
 )
 
 // gcPercent is GOGC for a heap of so many live bytes in front of a store of at
@@ -25,7 +26,7 @@ func gcPercent(live, memory uint64) int {
 	}
 	// A small store is no reason to collect all the time.
 	garbage := max(memory/garbageShare, 8<<20)
-	return int(min(max(garbage*100/live, leastPercent), normalPercent))
+	return int(min(max(garbage*100/live, leastPercent), mostPercent))
 }
 
 // boundGarbage keeps the process's memory close to what is in use, unless GOGC

@@ -67,7 +67,7 @@ var House = []Room{
 	{Dir: "internal/deploy/tree", May: []string{"internal/deploy", "internal/deploy/ignore", "internal/mediatype"}},
 	{Dir: "internal/deploy/shelf"},
 	{Dir: "internal/deploy/s3store", May: []string{"internal/deploy", "internal/deploy/shelf", "internal/deploy/tree"}},
-	{Dir: "internal/edge", May: []string{".", "internal/distribution", "internal/edge/accesslog", "internal/edge/certificate", "internal/edge/compress", "internal/edge/loop", "internal/edge/narrow", "internal/edge/offheap", "internal/edge/s3origin", "internal/edge/signed", "internal/edge/wire", "internal/function"}},
+	{Dir: "internal/edge", May: []string{".", "internal/distribution", "internal/edge/accesslog", "internal/edge/arena", "internal/edge/certificate", "internal/edge/compress", "internal/edge/loop", "internal/edge/narrow", "internal/edge/offheap", "internal/edge/packed", "internal/edge/s3origin", "internal/edge/signed", "internal/edge/wire", "internal/function"}},
 	{Dir: "internal/edge/accesslog"},
 	{Dir: "internal/edge/loop"},
 	{Dir: "internal/edge/wire"},

@@ -91,12 +91,8 @@ type Edge struct {
 // New returns an edge that is ready to serve.
 func New(c Config) (*Edge, error) {
 	c = c.withDefaults()
-	s, err := newStore(uint64(c.MemoryLimit))
-	if err != nil {
-		return nil, err
-	}
 	e := &Edge{
-		store: s, largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
+		store: newStore(c.MemoryLimit), largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
 		room: room{limit: c.MemoryLimit, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
@@ -109,7 +105,7 @@ func New(c Config) (*Edge, error) {
 }
 
 // maxObject is the largest object that may be stored, however much memory there
-// is: the store counts an entry's bytes in 32 bits.
+// is.
 const maxObject = 2 << 30
 
 func (c Config) withDefaults() Config {

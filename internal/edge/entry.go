@@ -20,10 +20,13 @@ type key struct {
 }
 
 // entry is one response, complete or, until its stream is through, the head of
-// one. Apart from its atomics it is not modified once others can see it.
+// one; or a copy of what the store has. Apart from its atomics it is not modified
+// once others can see it.
 type entry struct {
 	stamp
 
+	serial uint64 // of the copy in the store; 0 for none
+	ready  readyHeader
 	begun  uint64 // of the fill that brought it
 	key    key
 	names  []string // canonical spellings of the URL, each of which an invalidation may name
@@ -38,28 +41,7 @@ type entry struct {
 	age      time.Duration // it had when it was received
 	aged     bool          // by an upstream cache, which said so
 	life     lifetime
-	head     atomic.Pointer[readyHead]
 	retry    atomic.Int64 // Unix nanoseconds before which the origin is not asked again after it failed
-}
-
-// entryOverhead is about what an entry takes besides its strings and bytes: its
-// struct, the header map, the store's own bookkeeping, and its head as it goes
-// out, as far as that is the same for all.
-const entryOverhead = 870
-
-// weight is how many bytes of memory the entry takes.
-func (e *entry) weight() uint32 {
-	n := uint64(entryOverhead) + uint64(cap(e.body)) + uint64(e.pieceSize()) + uint64(len(e.key.url)+len(e.key.variant))
-	for _, name := range e.names {
-		n += uint64(len(name)) + 16
-	}
-	for name, values := range e.header {
-		n += uint64(len(name)) + 64
-		for _, v := range values {
-			n += 2*uint64(len(name)+len(v)) + 24 // once more in the head as it goes out
-		}
-	}
-	return uint32(min(n, 1<<32-1))
 }
 
 // isMark reports whether the entry is no response but reminds of one that was

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
 // epochs decides which copies of one distribution were invalidated. A counter
@@ -81,6 +82,27 @@ func (e *epochs) valid(s *stamp, names []string) bool {
 		}
 	}
 	s.checked.Store(now)
+	return true
+}
+
+// holds is valid for a copy where it lies.
+func (e *epochs) holds(v packed.View) bool {
+	now, checked := e.counter.Load(), v.Checked()
+	before := checked.Load()
+	if before == now {
+		return true
+	}
+	r := e.records.Load()
+	if checked.Load() < r.floor {
+		return false
+	}
+	birth := v.Birth()
+	for name := range v.Names() {
+		if r.root.invalidated(name) > birth {
+			return false
+		}
+	}
+	checked.CompareAndSwap(before, now) // or somebody else has checked meanwhile
 	return true
 }
 

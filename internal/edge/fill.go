@@ -213,7 +213,7 @@ func (e *Edge) standIn(f *fill, q *query, status int) bool {
 	if f.old == nil || !f.old.standsIn(now) || !q.site.epochs.valid(&f.old.stamp, f.old.names) {
 		return false
 	}
-	f.old.retry.Store(now.Add(q.site.errorTTL(status)).UnixNano())
+	q.site.store.rest(f.old, now.Add(q.site.errorTTL(status)))
 	f.settle(f.old, nil, refreshHit, true)
 	return true
 }

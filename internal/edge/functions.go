@@ -164,6 +164,7 @@ func (s *site) lookupFor(q *query) *entry {
 		return found
 	}
 	named := found.named(q.alias)
+	named.ready = s.readied(named)
 	s.store.replace(found, named)
 	return named
 }

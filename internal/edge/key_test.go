@@ -317,9 +317,12 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 		settle(t, e)
 		if n := testing.AllocsPerRun(100, func() {
 			q, _ := e.read(r)
-			if q.site.lookup(q.key) == nil {
+			k := packedKey(q.key)
+			reader := e.store.arena.EnterAnywhere()
+			if v := reader.Get(&k); v.IsNone() || !q.site.epochs.holds(v) {
 				t.Fatal("no copy")
 			}
+			reader.Leave()
 		}); n != 0 {
 			t.Errorf("%s: %v allocations to find a copy", target, n)
 		}

@@ -367,7 +367,6 @@ func TestStuckViewersOfLargeObjects(t *testing.T) {
 		<-v.took
 		untilStill(t, e)
 	}
-	e.store.cache.CleanUp()
 	if large, stored := e.room.large.Load(), int64(e.store.bytes()); large+stored > 2*limit || large < limit/2 {
 		t.Errorf("%d bytes beside the %d in the store, whose limit is %d", large, stored, limit)
 	}

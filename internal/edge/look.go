@@ -2,9 +2,13 @@ package edge
 
 import (
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
 // look says what is in the cache for a request, and leaves it as it is.
@@ -77,11 +81,16 @@ func courseOf(how course, stored *entry) string {
 
 // variants are the keys of other valid copies of the URL, sorted.
 func (x *explaining) variants(q *query, but *entry) (all []string) {
-	for e := range x.site.store.all() {
-		if e != but && !e.isMark() && e.key.site == q.key.site && e.key.url == q.key.url && x.site.epochs.admits(&e.stamp, e.names) {
-			all = append(all, e.key.variant)
+	x.site.store.arena.Scan(func(v packed.View) {
+		if v.Status() == 0 || v.Site() != q.key.site || v.URL() != q.key.url || but != nil && v.Serial() == but.serial {
+			return
 		}
-	}
+		s := stamp{birth: v.Birth()}
+		s.checked.Store(v.Checked().Load())
+		if x.site.epochs.admits(&s, slices.Collect(v.Names())) {
+			all = append(all, strings.Clone(v.Variant()))
+		}
+	}, runtime.Gosched)
 	slices.Sort(all)
 	return all
 }

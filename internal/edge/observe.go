@@ -9,7 +9,8 @@ import (
 // goroutines, on the way of every request: they must neither block nor take
 // long.
 type Observer interface {
-	// Served tells of a request that was answered, or that broke off.
+	// Served tells of a request that was answered, or that broke off. The strings
+	// in s are not to be kept: they may be those of the request.
 	Served(s Served)
 
 	// Fetched tells of one attempt to have something from an origin: with its

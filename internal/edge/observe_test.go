@@ -135,7 +135,6 @@ func TestEvictionsAreCounted(t *testing.T) {
 		get(e, "/"+strconv.Itoa(i))
 	}
 	settle(t, e)
-	e.store.cache.CleanUp()
 	if st := e.Stats(); st.Evictions == 0 || int(st.Evictions)+st.Objects != 300 {
 		t.Errorf("%+v after 300 objects, a third of which fit", st)
 	}

@@ -1,16 +1,19 @@
 package edge
 
 import (
-	"bytes"
+	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/freshet/freshet/internal/edge/accesslog"
+	"github.com/freshet/freshet/internal/edge/arena"
 	"github.com/freshet/freshet/internal/edge/loop"
 	"github.com/freshet/freshet/internal/edge/narrow"
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
 // quick answers plain requests for what is fresh in the cache, as the edge would
@@ -27,17 +30,30 @@ type plainQuery struct {
 	url        string
 	site       *site
 	behavior   *behavior
-	found      *entry
-	ready      *readyHead
+	favorite   uint32 // where this loop enters the store
+	reader     arena.Reader[bulk]
+	found      plainCopy
+	typed      []byte           // Content-Type, for a log
 	record     accesslog.Record // of what is answered; nobody keeps it
 	spare      []*sending       // that are out
+}
+
+// plainCopy is what answers a plain request. view and lines are there as long as
+// the reader has not left.
+type plainCopy struct {
+	view   packed.View
+	lines  packed.Lines
+	status int
+	length int64
+	bulk   *bulk // nil for none
+	plain  bool  // what a log has of it is written as it is
 }
 
 // Answer is of loop.Handler.
 func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
 	q, ok := a.Own.(*plainQuery)
 	if !ok {
-		q = new(plainQuery)
+		q = &plainQuery{favorite: rand.Uint32()}
 		a.Own = q
 	}
 	switch q.request.Read(in) {
@@ -55,7 +71,7 @@ func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
 }
 
 // find looks for the copy that answers q, and reports whether there is one that
-// net/http is not needed for. It changes nothing that a lookup does not change.
+// net/http is not needed for. Then q.reader must leave.
 func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
 	if q.request.Qualified {
 		return false
@@ -72,15 +88,35 @@ func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
 	if !b.quick.may || !q.comesRightly(at) || q.request.Cookies && b.keying.forwardsCookies() || q.request.Origin && b.quick.asksOrigin {
 		return false
 	}
-	q.found = q.site.lookup(q.key())
-	if q.found == nil || q.found.isMark() || !q.found.answers(a.Now) {
+	k := packedKey(q.key())
+	q.reader = d.edge.store.arena.Enter(q.favorite)
+	if !d.take(q, q.reader.Get(&k), a.Now) {
+		q.reader.Leave()
 		return false
 	}
-	if _, ok := q.site.page(q.found.status); ok {
+	return true
+}
+
+// take has the copy that was found, if any, answer q, and reports whether it may.
+func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
+	if v.IsNone() || !v.Quick() || !q.site.epochs.holds(v) || !d.edge.store.answers(v, now) {
 		return false
 	}
-	q.ready = d.headOf(q)
-	return q.ready != nil
+	if _, ok := q.site.page(v.Status()); ok {
+		return false
+	}
+	q.found = plainCopy{view: v, lines: v.Lines(), status: v.Status(), length: v.Size(), plain: v.Plain() && q.site.logsPlain}
+	if lines, at, ok := v.Dressed(); ok {
+		if at >= len(q.site.behaviors) || &q.site.behaviors[at] != q.behavior {
+			return false
+		}
+		q.found.lines = lines
+	}
+	if v.Away() {
+		q.found.bulk = q.reader.Body(v)
+		return q.found.bulk != nil
+	}
+	return true
 }
 
 // comesRightly reports whether the behavior answers over such a connection.
@@ -132,10 +168,14 @@ func (k *keying) plainVariant(encoding []byte) string {
 // behaviorOf finds the behavior that answers requests for a path, of which it
 // keeps nothing.
 func (s *site) behaviorOf(path string) *behavior {
+	return &s.behaviors[s.behaviorAt(path)]
+}
+
+func (s *site) behaviorAt(path string) int {
 	if len(s.behaviors) == 1 {
-		return &s.behaviors[0]
+		return 0
 	}
-	return &s.behaviors[s.config.Config.BehaviorIndex(matchedPath(path))]
+	return s.config.Config.BehaviorIndex(matchedPath(path))
 }
 
 // textOf is b without a copy, for those who keep none of it.
@@ -158,77 +198,64 @@ func quicknessOf(b *behavior) quickness {
 	}
 }
 
-// readyHead is the head of an entry's answers through one behavior, as it goes
-// out but for two gaps.
-type readyHead struct {
-	behavior *behavior
-	text     []byte
-	age, id  int    // where in text they go
-	typed    string // Content-Type
-	plain    bool   // what a log has of it is written as it is
+// readyHeader is how a copy goes out the quick way.
+type readyHeader struct {
+	quick    bool
+	header   http.Header // in place of the copy's; nil for that itself
+	behavior int         // through which
+	plain    bool        // what a log has of it is written as it is
 }
 
-// anyID stands for the ID of a request.
-const anyID = "00000000000000000000000000000000000000000000000000000000"
-
-// headOf returns the head of what was found, made when it is first asked for; nil
-// if net/http had something to change about it.
-func (d *quick) headOf(q *plainQuery) *readyHead {
-	if h := q.found.head.Load(); h != nil && h.behavior == q.behavior {
-		return h
+// readied puts the headers together as respond and dressing do. The copy goes out
+// quickly unless net/http had something to change about it.
+func (s *site) readied(e *entry) readyHeader {
+	path, _, _ := strings.Cut(e.key.url, "?")
+	at := s.behaviorAt(path)
+	b := &s.behaviors[at]
+	if !b.quick.may || e.part != nil || e.status < 200 || !hasBody(e.status) || e.status == http.StatusResetContent || http.StatusText(e.status) == "" || len(e.header["Date"]) == 0 {
+		return readyHeader{}
 	}
-	h := d.edge.newReadyHead(q.found, q.behavior)
-	if h != nil {
-		h.plain = accesslog.Plain(d.edge.pop) && accesslog.Plain(q.site.config.DomainName) && accesslog.Plain(q.path) && accesslog.Plain(h.typed)
-		q.found.head.Store(h)
+	if b.dressing == nil {
+		return readyHeader{quick: true, plain: isLoggedPlain(path, e.header)}
 	}
-	return h
-}
-
-// newReadyHead puts the headers together as respond and dressing do, and writes
-// them as net/http does.
-func (e *Edge) newReadyHead(stored *entry, b *behavior) *readyHead {
-	status := stored.status
-	if status < 200 || !hasBody(status) || status == http.StatusResetContent || http.StatusText(status) == "" || stored.part != nil {
-		return nil
-	}
-	h := make(http.Header, len(stored.header)+8)
-	for name, values := range stored.header {
+	h := make(http.Header, len(e.header)+8)
+	for name, values := range e.header {
 		h[name] = values
 	}
-	if len(h["Date"]) == 0 || slices.ContainsFunc(ownOfServer[:], func(name string) bool { _, there := h[name]; return there }) {
-		return nil
+	own := []string{""}
+	for _, name := range packed.Own {
+		h[name] = own
 	}
-	const age = "0"
-	h["Age"] = []string{age}
-	h["Via"], h["X-Cache"], h["X-Amz-Cf-Pop"] = []string{e.via}, []string{told(status, hit).header()}, []string{e.pop}
-	h["X-Amz-Cf-Id"] = []string{anyID}
-	h["Content-Length"] = []string{strconv.FormatInt(stored.size(), 10)}
-	if b.dressing != nil {
-		b.dressing.applySteady(h, &http.Request{Method: http.MethodGet, Header: http.Header{}})
+	b.dressing.applySteady(h, &http.Request{Method: http.MethodGet, Header: http.Header{}})
+	for _, name := range packed.Own {
+		if values := h[name]; len(values) != 1 || values[0] != "" {
+			return readyHeader{} // a policy has them its way
+		}
+		delete(h, name)
 	}
-	if len(h["Age"]) != 1 || h["Age"][0] != age || len(h["X-Amz-Cf-Id"]) != 1 || h["X-Amz-Cf-Id"][0] != anyID {
-		return nil // a policy has them its way
+	if len(h["Date"]) == 0 || !goesOut(h) {
+		return readyHeader{}
 	}
-	var out bytes.Buffer
-	out.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
-	_ = h.Write(&out) // a buffer takes everything
-	out.WriteString("\r\n")
-	start, rest, ok := bytes.Cut(out.Bytes(), []byte("\r\nAge: "+age+"\r\n"))
-	middle, end, ok2 := bytes.Cut(rest, []byte("\r\nX-Amz-Cf-Id: "+anyID+"\r\n"))
-	if !ok || !ok2 {
-		return nil
+	plain := isLoggedPlain(path, h)
+	if maps.EqualFunc(h, e.header, slices.Equal) {
+		h = nil
 	}
-	const beforeAge, beforeID, after = "\r\nAge: ", "\r\nX-Amz-Cf-Id: ", "\r\n"
-	made := &readyHead{behavior: b, typed: h.Get("Content-Type")}
-	made.age = len(start) + len(beforeAge)
-	made.id = made.age + len(after) + len(middle) + len(beforeID)
-	made.text = make([]byte, 0, made.id+len(after)+len(end))
-	made.text = append(append(made.text, start...), beforeAge...)
-	made.text = append(append(append(made.text, after...), middle...), beforeID...)
-	made.text = append(append(made.text, after...), end...)
-	return made
+	return readyHeader{true, h, at, plain}
 }
 
-// ownOfServer are headers of which net/http makes something else than a line.
-var ownOfServer = [...]string{"Connection", "Content-Length", "Trailer", "Transfer-Encoding"}
+// isLoggedPlain reports whether a log writes what it has of a copy as it is.
+func isLoggedPlain(path string, h http.Header) bool {
+	return accesslog.Plain(path) && accesslog.Plain(h.Get("Content-Type"))
+}
+
+// goesOut reports whether a header goes out as it is.
+func goesOut(h http.Header) bool {
+	for name, values := range h {
+		for _, v := range values {
+			if cleaned, ok := packed.Clean(name, v); !ok || cleaned != v {
+				return false
+			}
+		}
+	}
+	return true
+}

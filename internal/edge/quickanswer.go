@@ -14,41 +14,70 @@ import (
 	"github.com/freshet/freshet/internal/edge/loop"
 )
 
-// quickBody is how large a body is at most that is copied behind its head, so
-// that both go out in one piece.
-const quickBody = 16 << 10
-
-// answer puts the answer to q into a, and tells of it.
+// answer puts the answer to q into a, lets go of the copy, and tells of it.
 func (d *quick) answer(q *plainQuery, a *loop.Answer) {
-	e, stored, h := d.edge, q.found, q.ready
-	e.count(told(stored.status, hit))
-	age := int64((stored.age + max(a.Now.Sub(stored.received), 0)) / time.Second)
+	c := &q.found
+	d.edge.count(told(c.status, hit))
 	before := len(a.Head)
-	a.Head = append(a.Head, h.text[:h.age]...)
-	a.Head = strconv.AppendInt(a.Head, age, 10)
-	a.Head = append(a.Head, h.text[h.age:h.id]...)
-	at := len(a.Head)
-	a.Head = appendRequestID(a.Head)
-	id := a.Head[at:]
-	a.Head = append(a.Head, h.text[h.id:]...)
+	idAt := before + d.head(q, a)
 	head := int64(len(a.Head) - before)
+	if d.edge.accessLog != nil {
+		q.typed = append(q.typed[:0], c.lines.Get("Content-Type")...)
+	}
+	if c.bulk == nil && !q.request.Head {
+		a.Head = append(a.Head, c.view.Body()...)
+	}
+	id := a.Head[idAt : idAt+requestIDSize]
+	q.reader.Leave()
 	switch {
-	case q.request.Head || stored.size() == 0:
+	case q.request.Head || c.length == 0:
 		d.tell(q, a, id, head, 0)
-	case stored.piece == nil && len(stored.body) <= quickBody:
-		a.Head = append(a.Head, stored.body...)
-		d.tell(q, a, id, head, int64(len(stored.body)))
-	case stored.piece != nil:
-		a.File, a.At = stored.piece.File()
-		a.Length = stored.piece.Size()
-		stored.claim.enter()
+	case c.bulk == nil:
+		d.tell(q, a, id, head, c.length)
+	case c.bulk.piece != nil:
+		a.File, a.At = c.bulk.piece.File()
+		a.Length = c.length
+		c.bulk.claim.enter()
 		a.Sent = d.later(q, a, id, head)
 	default:
-		a.Body = stored.body
-		stored.claim.enter()
+		a.Body = c.bulk.body
+		c.bulk.claim.enter()
 		a.Sent = d.later(q, a, id, head)
 	}
 }
+
+// head appends the head of the answer, and returns where in it the ID is.
+func (d *quick) head(q *plainQuery, a *loop.Answer) (id int) {
+	e, c, l := d.edge, &q.found, q.found.lines
+	b, before := a.Head, len(a.Head)
+	if c.status == http.StatusOK {
+		b = append(b, "HTTP/1.1 200 OK\r\n"...)
+	} else {
+		b = append(strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(c.status), 10), ' ')
+		b = append(append(b, http.StatusText(c.status)...), "\r\n"...)
+	}
+	b = append(append(b, l.Text[:l.Gap(0)]...), "Age: "...)
+	b = strconv.AppendInt(b, int64((c.view.Age()+max(e.store.since(c.view, a.Now), 0))/time.Second), 10)
+	b = append(append(append(b, "\r\n"...), l.Text[l.Gap(0):l.Gap(1)]...), "Content-Length: "...)
+	b = strconv.AppendInt(b, c.length, 10)
+	b = append(append(append(b, "\r\n"...), l.Text[l.Gap(1):l.Gap(2)]...), "Via: "...)
+	b = append(append(append(b, e.via...), "\r\n"...), l.Text[l.Gap(2):l.Gap(3)]...)
+	b = append(b, "X-Amz-Cf-Id: "...)
+	id = len(b) - before
+	b = append(appendRequestID(b), "\r\n"...)
+	b = append(append(b, l.Text[l.Gap(3):l.Gap(4)]...), "X-Amz-Cf-Pop: "...)
+	b = append(append(append(b, e.pop...), "\r\n"...), l.Text[l.Gap(4):l.Gap(5)]...)
+	if told(c.status, hit) == hit {
+		b = append(b, "X-Cache: Hit from cloudfront\r\n"...)
+	} else {
+		b = append(b, "X-Cache: Error from cloudfront\r\n"...)
+	}
+	a.Head = append(append(b, l.Text[l.Gap(5):]...), "\r\n"...)
+	return id
+}
+
+// requestIDSize is how long the ID of a request is.
+const requestIDSize = 56
 
 // appendRequestID appends what requestID returns.
 func appendRequestID(b []byte) []byte {
@@ -79,14 +108,14 @@ func (d *quick) tell(q *plainQuery, a *loop.Answer, id []byte, head, body int64)
 	}
 }
 
-// served is what an observer is told of q. It holds nothing of the request.
+// served is what an observer is told of q. Its path is that of the request.
 func (d *quick) served(q *plainQuery) Served {
 	method := http.MethodGet
 	if q.request.Head {
 		method = http.MethodHead
 	}
 	return Served{
-		Distribution: q.site.config.ID, Method: method, Path: q.found.key.url[:len(q.path)],
+		Distribution: q.site.config.ID, Method: method, Path: q.path,
 		Result: string(told(q.found.status, hit)), Status: q.found.status,
 	}
 }
@@ -104,7 +133,7 @@ func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []
 	r.ViewerIP, r.ViewerPort, r.Method, r.Domain, r.Path, r.Query = a.Viewer.IP(), a.Viewer.Port(), method, c.DomainName, q.path, q.text
 	r.Referer, r.UserAgent, r.ForwardedFor = textOf(q.request.Get("Referer")), textOf(q.request.Get("User-Agent")), textOf(q.request.Get("X-Forwarded-For"))
 	r.Status, r.Result, r.RequestID, r.Host = q.found.status, string(told(q.found.status, hit)), textOf(id), textOf(q.request.Host)
-	r.SentBytes, r.ContentType, r.ContentLength, r.Plain = sent, q.ready.typed, q.found.size(), q.ready.plain
+	r.SentBytes, r.ContentType, r.ContentLength, r.Plain = sent, textOf(q.typed), q.found.length, q.found.plain
 	r.ResponseResult, r.Detail, r.Cookie = "", "", ""
 	if q.over != nil {
 		q.over.record(r)
@@ -126,7 +155,7 @@ func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []
 type sending struct {
 	of     *plainQuery // whose loop alone has it
 	edge   *Edge
-	stored *entry
+	stored *bulk
 	began  time.Time
 	id     string // of the distribution
 	served Served
@@ -142,9 +171,10 @@ func (d *quick) later(q *plainQuery, a *loop.Answer, id []byte, head int64) *sen
 	} else {
 		s = &sending{of: q, edge: d.edge}
 	}
-	s.stored, s.began, s.id = q.found, a.Now, q.site.config.ID
+	s.stored, s.began, s.id = q.found.bulk, a.Now, q.site.config.ID
 	if d.edge.observer != nil {
 		s.served = d.served(q)
+		s.served.Path = strings.Clone(s.served.Path)
 	}
 	if d.edge.accessLog != nil {
 		d.record(&s.log, q, a, id, head)
@@ -157,7 +187,7 @@ func (d *quick) later(q *plainQuery, a *loop.Answer, id []byte, head int64) *sen
 // keepTexts makes the log's texts its own.
 func (s *sending) keepTexts() {
 	r := &s.log
-	all := [...]*string{&r.Path, &r.Query, &r.Referer, &r.UserAgent, &r.RequestID, &r.Host, &r.ForwardedFor, &r.Cookie}
+	all := [...]*string{&r.Path, &r.Query, &r.Referer, &r.UserAgent, &r.RequestID, &r.Host, &r.ForwardedFor, &r.Cookie, &r.ContentType}
 	n := 0
 	for _, text := range all {
 		n += len(*text)

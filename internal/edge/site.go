@@ -10,6 +10,8 @@ import (
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
+	"github.com/freshet/freshet/internal/edge/accesslog"
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
 // site is one distribution as it is served.
@@ -23,6 +25,7 @@ type site struct {
 	choices   chosen                  // of functions
 	root      string                  // path of the default root object, as a viewer would spell it; empty if there is none
 	security  security
+	logsPlain bool // what a log has of the distribution is written as it is
 	epochs    *epochs
 	store     *store // shared with the other sites
 
@@ -66,6 +69,7 @@ func newSite(number uint32, d distribution.Distribution, c *Config, s *store) (*
 		epochs: newEpochs(maxRecords), store: s, underway: &underway{fills: make(map[key]*fill), running: make(map[*fill]struct{})},
 		errors: make(map[int]distribution.CustomErrorResponse, len(d.Config.CustomErrorResponses)),
 	}
+	made.logsPlain = accesslog.Plain(c.PoP) && accesslog.Plain(d.DomainName)
 	var err error
 	if made.security, err = securityOf(&d); err != nil {
 		return nil, fmt.Errorf("distribution %s: %w", d.ID, err)
@@ -114,15 +118,29 @@ func (s *site) close() {
 // lookup returns the copy stored under k, fresh or expired, or nil if there is
 // none that has not been invalidated.
 func (s *site) lookup(k key) *entry {
-	e := s.store.get(k)
-	if e == nil {
+	pk := packedKey(k)
+	r := s.store.arena.EnterAnywhere()
+	v := r.Get(&pk)
+	if v.IsNone() {
+		r.Leave()
 		return nil
 	}
-	if !s.epochs.valid(&e.stamp, e.names) {
-		s.store.drop(e)
+	if !s.epochs.holds(v) {
+		r.Leave()
+		s.store.arena.Drop(&pk, func(v packed.View) bool { return !s.epochs.holds(v) })
 		return nil
 	}
-	return e
+	defer r.Leave()
+	return s.store.unpack(r, v)
+}
+
+// hasNewer reports whether what is stored under the key of e was fetched later.
+func (s *site) hasNewer(e *entry) bool {
+	pk := packedKey(e.key)
+	r := s.store.arena.EnterAnywhere()
+	defer r.Leave()
+	v := r.Peek(&pk)
+	return !v.IsNone() && v.Begun() > e.begun && s.epochs.holds(v)
 }
 
 // peek is lookupFor without a trace: what was invalidated stays in the store, and
@@ -219,9 +237,10 @@ func (s *site) keep(e *entry) bool {
 	if !s.epochs.admits(&e.stamp, e.names) {
 		return false
 	}
-	if there := s.lookup(e.key); there != nil && there.begun > e.begun {
+	if s.hasNewer(e) {
 		return true
 	}
+	e.ready = s.readied(e)
 	s.store.put(e)
 	return true
 }
@@ -233,6 +252,9 @@ func (s *site) checkFills(epoch uint64) uint64 {
 	defer s.mu.Unlock()
 	for f := range s.running {
 		s.epochs.valid(&f.stamp, f.names)
+		if f.old != nil {
+			s.epochs.valid(&f.old.stamp, f.old.names)
+		}
 		if !f.tagged {
 			epoch = min(epoch, f.birth)
 		}

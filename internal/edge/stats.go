@@ -33,15 +33,15 @@ func (e *Edge) count(o outcome) {
 	}
 }
 
-// OffHeap is how many bytes of memory large bodies take beside the Go heap.
-func (e *Edge) OffHeap() int64 { return e.bodies.Held() }
+// OffHeap is how many bytes of memory what is stored takes beside the Go heap.
+func (e *Edge) OffHeap() int64 { return e.bodies.Held() + e.store.arena.OffHeap() }
 
 // Stats returns the counters. They are read one after the other, so they need
 // not add up while requests are served.
 func (e *Edge) Stats() Stats {
 	st := Stats{
 		Hits: e.counts.hits.Load(), Misses: e.counts.misses.Load(), RefreshHits: e.counts.refreshHits.Load(),
-		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(), Evictions: e.store.evicted.Load(), Capacity: uint64(e.limit),
+		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(), Evictions: e.store.arena.Evicted(), Capacity: uint64(e.limit),
 	}
 	st.Epoch = e.retired.Load()
 	for _, s := range e.serving().sites {

@@ -1,81 +1,189 @@
 package edge
 
 import (
-	"fmt"
-	"iter"
-	"sync/atomic"
+	"errors"
+	"net/http"
+	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/freshet/freshet/internal/edge/arena"
+	"github.com/freshet/freshet/internal/edge/offheap"
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
-// store keeps entries within a limit of bytes. It decides what to evict and
-// knows nothing of validity.
+// store keeps copies within a limit of bytes, packed and outside of the Go heap.
+// It decides what to evict and knows nothing of validity.
 type store struct {
-	cache   *otter.Cache[key, *entry]
-	evicted atomic.Uint64 // entries that had to make room
+	arena *arena.Arena[bulk]
+	began time.Time // by whose reading of the monotonic clock ages are told
 }
 
-func newStore(limit uint64) (*store, error) {
-	s := new(store)
-	c, err := otter.New(&otter.Options[key, *entry]{
-		MaximumWeight: limit,
-		Weigher:       func(_ key, e *entry) uint32 { return e.weight() },
-		OnAtomicDeletion: func(d otter.DeletionEvent[key, *entry]) {
-			d.Value.claim.removed()
-			d.Value.piece.Drop()
-			if d.WasEvicted() {
-				s.evicted.Add(1)
-			}
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make a store of %d bytes: %w", limit, err)
+// bulk is the body of a copy that is too large to be packed with the rest.
+type bulk struct {
+	body  []byte
+	piece *offheap.Piece // in its place, where the system has such a thing
+	claim *claim
+}
+
+// bulkOverhead is about what a bulk takes besides the bytes of its body.
+const bulkOverhead = 512
+
+func newStore(limit int64) *store {
+	return &store{began: time.Now(), arena: arena.New(limit, func(b *bulk) {
+		b.claim.removed()
+		b.piece.Drop()
+	})}
+}
+
+func packedKey(k key) packed.Key { return packed.Key{Site: k.site, URL: k.url, Variant: k.variant} }
+
+// nanos is a time as it is packed, so that it can be compared with any that the
+// store was told of, even if somebody sets the clock meanwhile.
+func (s *store) nanos(t time.Time) int64 { return s.began.UnixNano() + int64(t.Sub(s.began)) }
+
+func (s *store) timeOf(nanos int64) time.Time {
+	return s.began.Add(time.Duration(nanos - s.began.UnixNano()))
+}
+
+// since is how long before now a copy was received.
+func (s *store) since(v packed.View, now time.Time) time.Duration {
+	return now.Sub(s.began) - time.Duration(v.Received()-s.began.UnixNano())
+}
+
+// answers is that of entry, for a copy where it lies.
+func (s *store) answers(v packed.View, now time.Time) bool {
+	expired := s.since(v, now) - v.Fresh()
+	if expired < 0 {
+		return true
 	}
-	s.cache = c
-	return s, nil
+	if now.UnixNano() >= v.Retry().Load() {
+		return false
+	}
+	lasts, may := v.StandsInFor()
+	return may && (lasts < 0 || expired < lasts)
 }
 
-// get returns nil when there is no entry.
-func (s *store) get(k key) *entry {
-	e, _ := s.cache.GetIfPresent(k)
+// unpack returns the copy that a reader has found; nil if it was removed just now.
+func (s *store) unpack(r arena.Reader[bulk], v packed.View) *entry {
+	body := r.Body(v)
+	if v.Away() && body == nil {
+		return nil
+	}
+	p := v.Entry()
+	e := &entry{
+		serial: v.Serial(), begun: p.Begun, key: key{p.Key.Site, p.Key.URL, p.Key.Variant}, names: p.Names, status: p.Status, header: p.Header,
+		body: p.Body, received: s.timeOf(v.Received()), age: p.Age, aged: p.Aged,
+		life: lifetime{
+			store: p.Store, fresh: p.Fresh, each: p.Each, unconfirmed: p.Unconfirmed, behind: p.Behind,
+			staleOnError: p.StaleOnError, staleFor: p.StaleFor,
+		},
+	}
+	if p.Part != nil {
+		e.part = &part{p.Part.First, p.Part.Length, p.Part.Total}
+	}
+	if body != nil {
+		e.body, e.piece, e.claim = body.body, body.piece, body.claim
+	}
+	e.birth = p.Birth
+	e.checked.Store(p.Checked)
+	e.retry.Store(p.Retry)
 	return e
 }
 
-// peek is get without a trace: it does not count as a use of the entry.
+// pack is unpack the other way round.
+func (s *store) pack(e *entry) *packed.Entry {
+	p := &packed.Entry{
+		Key: packedKey(e.key), Names: e.names, Status: e.status, Header: e.header,
+		Birth: e.birth, Checked: e.checked.Load(), Begun: e.begun, Received: time.Unix(0, s.nanos(e.received)), Age: e.age, Aged: e.aged, Retry: e.retry.Load(),
+		Store: e.life.store, Fresh: e.life.fresh, Each: e.life.each, Unconfirmed: e.life.unconfirmed, Behind: e.life.behind,
+		StaleOnError: e.life.staleOnError, StaleFor: e.life.staleFor,
+		Quick: e.ready.quick, Dressed: e.ready.header, Behavior: e.ready.behavior, Plain: e.ready.plain,
+	}
+	if e.part != nil {
+		p.Part = &packed.Part{First: e.part.first, Length: e.part.length, Total: e.part.total}
+	}
+	if e.isBulky() {
+		p.Size = e.size()
+	} else {
+		p.Body = e.body
+	}
+	return p
+}
+
+// isBulky reports whether the body is not packed with the rest.
+func (e *entry) isBulky() bool { return e.piece != nil || len(e.body) >= largeBody }
+
+// peek returns nil when there is no copy. It leaves no trace.
 func (s *store) peek(k key) *entry {
-	e, _ := s.cache.GetEntryQuietly(k)
-	return e.Value
+	r := s.arena.EnterAnywhere()
+	defer r.Leave()
+	pk := packedKey(k)
+	v := r.Peek(&pk)
+	if v.IsNone() {
+		return nil
+	}
+	return s.unpack(r, v)
 }
 
-func (s *store) put(e *entry) {
-	e.claim.stored()
-	e.piece.Keep()
-	s.cache.Set(e.key, e)
-}
+// put stores a copy, in the place of any other with its key. What has no room, or
+// could not go out, is not stored.
+func (s *store) put(e *entry) { s.write(e, s.arena.Put) }
 
-// drop removes e, but not an entry that has replaced it.
-func (s *store) drop(e *entry) {
-	s.cache.ComputeIfPresent(e.key, func(now *entry) (*entry, otter.ComputeOp) {
-		if now == e {
-			return nil, otter.InvalidateOp
-		}
-		return now, otter.CancelOp
-	})
-}
-
-// replace puts next in the place of e, but not of an entry that has replaced e.
+// replace puts next in the place of e, but not of a copy that has replaced e.
 func (s *store) replace(e, next *entry) {
-	s.cache.ComputeIfPresent(e.key, func(now *entry) (*entry, otter.ComputeOp) {
-		if now == e {
-			next.claim.stored()
-			next.piece.Keep()
-			return next, otter.WriteOp
-		}
-		return now, otter.CancelOp
+	s.write(next, func(p *packed.Entry, b *bulk, size int64) (uint64, error) {
+		return s.arena.Replace(e.serial, p, b, size)
 	})
 }
 
-func (s *store) all() iter.Seq[*entry] { return s.cache.Values() }
+func (s *store) write(e *entry, how func(*packed.Entry, *bulk, int64) (uint64, error)) {
+	p := s.pack(e)
+	var b *bulk
+	size := int64(0)
+	if e.isBulky() {
+		b = &bulk{e.body, e.piece, e.claim}
+		size = bulkOverhead + int64(cap(e.body)) + e.piece.Taken()
+		b.claim.stored()
+		b.piece.Keep()
+	}
+	serial, err := how(p, b, size)
+	if errors.Is(err, packed.ErrUnpackable) {
+		p.Header = cleaned(p.Header)
+		p.Quick, p.Dressed = false, nil
+		serial, err = how(p, b, size)
+	}
+	if err == nil {
+		e.serial = serial
+	} else if b != nil {
+		b.claim.removed()
+		b.piece.Drop()
+	}
+}
 
-func (s *store) objects() int  { return s.cache.EstimatedSize() }
-func (s *store) bytes() uint64 { return s.cache.WeightedSize() }
+// cleaned is a header as it would go out.
+func cleaned(h http.Header) http.Header {
+	kept := make(http.Header, len(h))
+	for name, values := range h {
+		for _, v := range values {
+			if v, ok := packed.Clean(name, v); ok {
+				kept[name] = append(kept[name], v)
+			}
+		}
+	}
+	return kept
+}
+
+// drop removes e, but not a copy that has replaced it.
+func (s *store) drop(e *entry) {
+	k := packedKey(e.key)
+	s.arena.Drop(&k, func(v packed.View) bool { return v.Serial() == e.serial })
+}
+
+// rest says until when the origin is not asked again for what e is a copy of.
+func (s *store) rest(e *entry, until time.Time) {
+	e.retry.Store(until.UnixNano())
+	k := packedKey(e.key)
+	s.arena.Change(&k, e.serial, func(v packed.View) { v.Retry().Store(until.UnixNano()) })
+}
+
+func (s *store) objects() int  { return s.arena.Objects() }
+func (s *store) bytes() uint64 { return uint64(s.arena.Bytes()) }

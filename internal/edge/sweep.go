@@ -3,6 +3,8 @@ package edge
 import (
 	"runtime"
 	"time"
+
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
 // sweepDelay gathers invalidations that arrive together into one sweep, and
@@ -13,9 +15,6 @@ const (
 	sweepDelay = time.Second
 	sweepEvery = 5 * time.Second
 )
-
-// sweepBatch is how many copies are looked at between two pauses.
-const sweepBatch = 128
 
 // sweepShare is what sweeps take of a core at most.
 const sweepShare = 0.1
@@ -72,16 +71,12 @@ func (e *Edge) sweepWith(pause func()) {
 		began[i] = s.epochs.counter.Load()
 		tags[i] = s.checkFills(began[i])
 	}
-	seen := 0
-	for entry := range e.store.all() {
-		if seen++; seen%sweepBatch == 0 {
-			pause()
-		}
-		if s := now.byNumber[entry.key.site]; s == nil || !s.epochs.valid(&entry.stamp, entry.names) {
-			e.store.drop(entry)
-		}
-	}
+	e.store.arena.Each(func(v packed.View) bool {
+		s := now.byNumber[v.Site()]
+		return s != nil && s.epochs.holds(v)
+	}, pause)
 	for i, s := range now.sites {
 		s.epochs.forget(began[i], tags[i])
 	}
+	e.store.arena.Tidy(pause)
 }

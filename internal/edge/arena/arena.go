@@ -15,6 +15,7 @@
 package arena
 
 import (
+	"errors"
 	"hash/maphash"
 	"math/bits"
 	"sync"
@@ -97,6 +98,15 @@ func (a *Arena[B]) Objects() int { return int(a.objects.Load()) }
 // what finds the others included.
 func (a *Arena[B]) Bytes() int64 { return a.taken.Load() }
 
+// OffHeap is how many bytes of memory segments take beside the Go heap, in use or
+// not.
+func (a *Arena[B]) OffHeap() int64 {
+	if onHeap {
+		return 0
+	}
+	return a.memory.size.Load()
+}
+
 // Evicted is how many entries had to make room for others.
 func (a *Arena[B]) Evicted() uint64 { return a.evicted.Load() }
 
@@ -113,42 +123,50 @@ func (a *Arena[B]) hashOf(v packed.View) uint64 {
 	return a.hash(&packed.Key{Site: v.Site(), URL: v.URL(), Variant: v.Variant()})
 }
 
-// Put stores an entry in the place of what has its key, and reports whether there
-// was room. body, nil for none, takes so many bytes elsewhere; where the entry has
-// no body itself there must be one.
-func (a *Arena[B]) Put(e *packed.Entry, body *B, bytes int64) bool {
+// What Put and Replace fail with, beside packed.ErrUnpackable.
+var (
+	ErrTooLarge = errors.New("larger than the arena")
+	ErrReplaced = errors.New("not there any more")
+)
+
+// Put stores an entry in the place of what has its key, and returns the number by
+// which it is told from others. body, nil for none, takes so many bytes elsewhere;
+// where the entry has no body itself there must be one. On an error it is not
+// taken over, and nothing has the key any more.
+func (a *Arena[B]) Put(e *packed.Entry, body *B, bytes int64) (serial uint64, err error) {
 	return a.put(e, body, bytes, func(packed.View) bool { return true })
 }
 
-// Replace is Put in the place of the entry with a serial number, and nothing if
+// Replace is Put in the place of the entry with a serial number, and ErrReplaced if
 // that is not there any more.
-func (a *Arena[B]) Replace(serial uint64, e *packed.Entry, body *B, bytes int64) bool {
-	return a.put(e, body, bytes, func(now packed.View) bool { return !now.IsNone() && now.Serial() == serial })
+func (a *Arena[B]) Replace(old uint64, e *packed.Entry, body *B, bytes int64) (serial uint64, err error) {
+	return a.put(e, body, bytes, func(now packed.View) bool { return !now.IsNone() && now.Serial() == old })
 }
 
-func (a *Arena[B]) put(e *packed.Entry, body *B, bytes int64, may func(now packed.View) bool) bool {
+func (a *Arena[B]) put(e *packed.Entry, body *B, bytes int64, may func(now packed.View) bool) (uint64, error) {
 	buf := a.scratch.Get().(*[]byte)
 	defer a.scratch.Put(buf)
 	b, err := packed.Append((*buf)[:0], e)
 	if err != nil {
 		a.remove(&e.Key, may)
-		return false
+		return 0, err
 	}
 	*buf = b
 	h := a.hash(&e.Key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if old, _ := a.find(&e.Key, h); !may(old) {
-		return false
+		return 0, ErrReplaced
 	}
 	if int64(len(b))+bytes > a.limit {
 		a.drop(&e.Key, h)
-		return false
+		return 0, ErrTooLarge
 	}
 	a.makeRoom(bytes)
 	a.insert(&e.Key, h, b, body, bytes)
+	serial := a.serial
 	a.makeRoom(0)
-	return true
+	return serial, nil
 }
 
 // insert stores what was packed. a.mu is held.
@@ -231,9 +249,10 @@ func (a *Arena[B]) takeBody(s *segment, v packed.View) {
 
 func (a *Arena[B]) outside(v packed.View) *outside[B] { return (*a.bodies.Load())[v.At()].Load() }
 
-// Drop removes the entry with a key and a serial number, if it is there.
-func (a *Arena[B]) Drop(k *packed.Key, serial uint64) {
-	a.remove(k, func(v packed.View) bool { return !v.IsNone() && v.Serial() == serial })
+// Drop removes the entry with a key, if there is one of which may says so. may must
+// not call the arena.
+func (a *Arena[B]) Drop(k *packed.Key, may func(packed.View) bool) {
+	a.remove(k, func(v packed.View) bool { return !v.IsNone() && may(v) })
 }
 
 func (a *Arena[B]) remove(k *packed.Key, may func(packed.View) bool) {

@@ -12,6 +12,16 @@ const batch = 128
 func (a *Arena[B]) Each(f func(packed.View) bool, between func()) {
 	a.upkeep.Lock()
 	defer a.upkeep.Unlock()
+	a.each(f, between)
+}
+
+// Scan is Each for those who change nothing, and do not mind if something is left
+// out that is moved meanwhile. It does not wait for others who do the same, or more.
+func (a *Arena[B]) Scan(f func(packed.View), between func()) {
+	a.each(func(v packed.View) bool { f(v); return true }, between)
+}
+
+func (a *Arena[B]) each(f func(packed.View) bool, between func()) {
 	// The small queue first: what is moved goes to the end of the main one.
 	for _, from := range []int{small, main} {
 		c := cursor{queue: from}

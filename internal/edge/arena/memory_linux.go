@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// onHeap reports whether segments are on the Go heap.
+const onHeap = false
+
 // reserve returns memory of the system's, which is all zero.
 func reserve(size int) []byte {
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)

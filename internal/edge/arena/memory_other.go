@@ -2,6 +2,9 @@
 
 package arena
 
+// onHeap reports whether segments are on the Go heap.
+const onHeap = true
+
 // Without the system's own memory it is the Go heap's, in which there are no
 // pointers either. The race detector, too, sees that only.
 

@@ -83,6 +83,14 @@ func (s *Space) Put(b []byte) *Piece {
 // Size is the number of bytes.
 func (p *Piece) Size() int64 { return p.place.size }
 
+// Taken is how many bytes of memory the piece takes; none for nil.
+func (p *Piece) Taken() int64 {
+	if p == nil {
+		return 0
+	}
+	return p.place.taken()
+}
+
 // ReadAt reads as io.ReaderAt has it.
 func (p *Piece) ReadAt(b []byte, at int64) (int, error) {
 	defer runtime.KeepAlive(p)

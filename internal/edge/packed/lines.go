@@ -96,6 +96,12 @@ func goesOut(name, value string) bool {
 	return true
 }
 
+// Clean returns a header line as it goes out; ok is false if it does not.
+func Clean(name, value string) (cleaned string, ok bool) {
+	value = strings.Trim(strings.NewReplacer("\r", " ", "\n", " ").Replace(value), " \t")
+	return value, goesOut(name, value) && !slices.Contains(Own[:], name)
+}
+
 // isToken reports whether a byte may be in a name.
 // https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
 func isToken(c byte) bool {

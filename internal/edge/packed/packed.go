@@ -54,6 +54,7 @@ type Entry struct {
 	// itself in between. Dressed, if it is not nil, is the header that goes out
 	// in its place through one behavior.
 	Quick    bool
+	Plain    bool // the owner's mark
 	Dressed  map[string][]string
 	Behavior int // that Dressed is for; at most 65,535
 }
@@ -122,6 +123,9 @@ const (
 	partFlag    = 1 << 1
 	dressedFlag = 1 << 2
 	awayFlag    = 1 << 3 // the body is elsewhere
+	plainFlag   = 1 << 4
+
+	headFlags = oneNameFlag | plainFlag // which need no more than the head
 )
 
 // Align is to what address a packed entry must be aligned for its words that
@@ -144,8 +148,8 @@ func Append(dst []byte, e *Entry) ([]byte, error) {
 		flagOf(e.StaleOnError, staleFlag) | flagOf(e.StaleFor < 0, foreverFlag) | flagOf(e.Quick, quickFlag)
 	oneName := len(e.Names) == 1 && e.Names[0] == e.Key.URL
 	away := e.Body == nil && e.Size > 0
-	more := flagOf(oneName, oneNameFlag) | flagOf(e.Part != nil, partFlag) | flagOf(e.Dressed != nil, dressedFlag) | flagOf(away, awayFlag)
-	if e.Behind != 0 || e.StaleFor > 0 || more&^oneNameFlag != 0 {
+	more := flagOf(oneName, oneNameFlag) | flagOf(e.Part != nil, partFlag) | flagOf(e.Dressed != nil, dressedFlag) | flagOf(away, awayFlag) | flagOf(e.Plain, plainFlag)
+	if e.Behind != 0 || e.StaleFor > 0 || more&^headFlags != 0 {
 		flags |= moreFlag
 		b = append(b, make([]byte, moreSize)...)
 	}

@@ -37,7 +37,7 @@ func drawEntry(t *rapid.T) *Entry {
 		Received: time.Unix(0, rapid.Int64().Draw(t, "received")), Age: drawDuration(t, "age"), Aged: rapid.Bool().Draw(t, "aged"), Retry: rapid.Int64().Draw(t, "retry"),
 		Store: rapid.Bool().Draw(t, "store"), Fresh: drawDuration(t, "fresh"), Each: rapid.Bool().Draw(t, "each"), Unconfirmed: rapid.Bool().Draw(t, "unconfirmed"),
 		Behind: time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "behind")), StaleOnError: rapid.Bool().Draw(t, "stale"),
-		StaleFor: time.Duration(rapid.Int64Range(-1, 1<<40).Draw(t, "for")), Quick: rapid.Bool().Draw(t, "quick"),
+		StaleFor: time.Duration(rapid.Int64Range(-1, 1<<40).Draw(t, "for")), Quick: rapid.Bool().Draw(t, "quick"), Plain: rapid.Bool().Draw(t, "plain"),
 	}
 	if rapid.Bool().Draw(t, "one name") {
 		e.Names = []string{e.Key.URL}
@@ -176,6 +176,14 @@ func TestUnpackable(t *testing.T) {
 		"connection":       {Header: map[string][]string{"Connection": {"close"}}},
 		"length of a body": {Header: map[string][]string{"Content-Length": {"5"}}},
 	} {
+		for name, values := range e.Header {
+			for _, value := range values {
+				cleaned, ok := Clean(name, value)
+				if _, err := Append(nil, &Entry{Header: map[string][]string{name: {cleaned}}}); ok && len(value) < 1<<15 && err != nil {
+					t.Errorf("%q: %q, cleaned: %v", name, cleaned, err)
+				}
+			}
+		}
 		before := []byte("before")
 		b, err := Append(before, e)
 		if !errors.Is(err, ErrUnpackable) || string(b) != "before" {

@@ -55,7 +55,7 @@ func (v View) hasRoom() bool {
 func (v View) isSound() bool {
 	more := v.b[atMore]
 	hasMore := v.b[atFlags]&moreFlag != 0
-	if more >= awayFlag<<1 || !hasMore && more&^oneNameFlag != 0 || more&oneNameFlag != 0 && v.u32(atNames) != 0 {
+	if more >= plainFlag<<1 || !hasMore && more&^headFlags != 0 || more&oneNameFlag != 0 && v.u32(atNames) != 0 {
 		return false
 	}
 	if lines := v.Lines(); !areLines(lines.Text) || !lines.fit() {
@@ -178,6 +178,9 @@ func (v View) staleFor() time.Duration {
 // Quick reports whether the header may go out as it is.
 func (v View) Quick() bool { return v.flag(quickFlag) }
 
+// Plain is the owner's mark.
+func (v View) Plain() bool { return v.b[atMore]&plainFlag != 0 }
+
 // Part is the part that the body is; ok is false if it is the whole.
 func (v View) Part() (p Part, ok bool) {
 	if v.b[atMore]&partFlag == 0 {
@@ -273,7 +276,7 @@ func (v View) Entry() *Entry {
 		Key: Key{v.Site(), strings.Clone(v.URL()), strings.Clone(v.Variant())}, Status: v.Status(), Header: headerOf(v.Lines().Text),
 		Birth: v.Birth(), Checked: v.Checked().Load(), Begun: v.Begun(), Received: time.Unix(0, v.Received()), Age: v.Age(), Aged: v.flag(agedFlag), Retry: v.Retry().Load(),
 		Store: v.flag(storeFlag), Fresh: v.Fresh(), Each: v.flag(eachFlag), Unconfirmed: v.flag(unconfirmedFlag), StaleOnError: v.flag(staleFlag), StaleFor: v.staleFor(),
-		At: v.At(), Quick: v.Quick(),
+		At: v.At(), Quick: v.Quick(), Plain: v.Plain(),
 	}
 	if v.b[atMore]&oneNameFlag != 0 {
 		e.Names = []string{e.Key.URL}
