@@ -108,6 +108,8 @@ func (r Rules) Check() error {
 			problems = append(problems, fmt.Errorf("redirects[%d].from: %q is redirected twice", i, to.From))
 		case !isRedirect(to.To):
 			problems = append(problems, fmt.Errorf("redirects[%d].to: %q must begin with /, http:// or https://", i, to.To))
+		case !isHeaderValue(to.To):
+			problems = append(problems, fmt.Errorf("redirects[%d].to: %q cannot be the value of a header: write what is not printable ASCII with %%, as in a URL", i, to.To))
 		}
 		seen[to.From] = true
 	}

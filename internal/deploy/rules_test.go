@@ -83,6 +83,7 @@ func TestCheckRules(t *testing.T) {
 		"metadata":      {Rules: []deploy.Rule{{Match: deploy.Globs{"*"}, Metadata: map[string]string{"A": "b"}}}},
 		"2048":          {Rules: []deploy.Rule{{Match: deploy.Globs{"*"}, Metadata: map[string]string{"a": strings.Repeat("b", 2048)}}}},
 		"a tag has":     {Rules: []deploy.Rule{{Match: deploy.Globs{"*"}, Tags: []string{"a,b"}}}},
+		"not printable": {Redirects: []deploy.Redirect{{From: "a", To: "https://example.org/ü"}}},
 		"must begin":    {Redirects: []deploy.Redirect{{From: "a", To: "b"}}},
 		"twice":         {Redirects: []deploy.Redirect{{From: "a", To: "/b"}, {From: "a", To: "/c"}}},
 		"max_delete":    {Limit: "many"},

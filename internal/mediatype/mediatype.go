@@ -9,7 +9,17 @@ import (
 
 // Of gives the media type for a file name, or a path with slashes; empty if it
 // is unknown.
-func Of(name string) string { return byExtension[strings.ToLower(path.Ext(name))] }
+func Of(name string) string {
+	if kind := byName[path.Base(name)]; kind != "" {
+		return kind
+	}
+	return byExtension[strings.ToLower(path.Ext(name))]
+}
+
+// byName is never changed. Apple wants this type of a file that may have no
+// ending.
+// https://developer.apple.com/documentation/xcode/supporting-associated-domains
+var byName = map[string]string{"apple-app-site-association": "application/json"}
 
 // byExtension is never changed.
 var byExtension = map[string]string{
@@ -78,4 +88,39 @@ var byExtension = map[string]string{
 	".wav":         "audio/wav",
 	".flac":        "audio/flac",
 	".weba":        "audio/webm",
+	".aac":         "audio/aac",
+	".3gp":         "video/3gpp",
+	".heic":        "image/heic",
+	".heif":        "image/heif",
+	".glb":         "model/gltf-binary",
+	".gltf":        "model/gltf+json",
+	".usdz":        "model/vnd.usdz+zip",
+	".cjs":         "text/javascript; charset=utf-8",
+	".vcf":         "text/vcard; charset=utf-8",
+	".yaml":        "application/yaml",
+	".yml":         "application/yaml",
+	".toml":        "application/toml",
+	".json5":       "application/json5",
+	".ndjson":      "application/x-ndjson",
+	".topojson":    "application/json",
+	".pmtiles":     "application/vnd.pmtiles",
+	".epub":        "application/epub+zip",
+	".rtf":         "application/rtf",
+	".doc":         "application/msword",
+	".docx":        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+	".xls":         "application/vnd.ms-excel",
+	".xlsx":        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+	".ppt":         "application/vnd.ms-powerpoint",
+	".pptx":        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+	".odt":         "application/vnd.oasis.opendocument.text",
+	".ods":         "application/vnd.oasis.opendocument.spreadsheet",
+	".apk":         "application/vnd.android.package-archive",
+	".7z":          "application/x-7z-compressed",
+	".bz2":         "application/x-bzip2",
+	".xz":          "application/x-xz",
+	".tar":         "application/x-tar",
+	".rar":         "application/vnd.rar",
+	".dmg":         "application/x-apple-diskimage",
+	".exe":         "application/octet-stream",
+	".jar":         "application/java-archive",
 }
