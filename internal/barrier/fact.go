@@ -255,18 +255,23 @@ func (f *Fact) clauses(words []string, read map[string]func(string) error) error
 	return nil
 }
 
+// s3Scheme begins what names an object, by its key as it is: with none of its
+// characters escaped, a % or ? is one of the key's.
+const s3Scheme = "s3://"
+
 // checkURL refuses what nobody could mean to ask: other schemes, credentials in
 // sight, and addresses by which machines in a cloud get their credentials.
 func (f *Fact) checkURL() error {
+	if place, ok := strings.CutPrefix(f.URL, s3Scheme); ok && f.Kind == Origin {
+		if bucket, key, _ := strings.Cut(place, "/"); bucket == "" || strings.Trim(key, "/") == "" {
+			return fmt.Errorf("%q is not s3://BUCKET/KEY", f.URL)
+		}
+		return nil
+	}
 	u, err := url.Parse(f.URL)
 	switch {
 	case err != nil:
 		return err
-	case u.Scheme == "s3" && f.Kind == Origin:
-		if u.Host == "" || strings.Trim(u.Path, "/") == "" {
-			return fmt.Errorf("%q is not s3://BUCKET/KEY", f.URL)
-		}
-		return nil
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return fmt.Errorf("%q is no URL such as https://origin.example.com/", f.URL)
 	case u.User != nil:

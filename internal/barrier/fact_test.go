@@ -26,6 +26,7 @@ func TestParse(t *testing.T) {
 		{"distribution E2EXAMPLE1234 deployed", Fact{Kind: Distribution, Name: "E2EXAMPLE1234", Within: 15 * time.Minute}},
 		{`origin https://o.example.com/a etag W/"x-1" times 3`, Fact{Kind: Origin, URL: "https://o.example.com/a", ETag: "x-1", Times: 3, Within: 5 * time.Minute}},
 		{`origin s3://bucket/a/b.html etag changed-from '"abc"'`, Fact{Kind: Origin, URL: "s3://bucket/a/b.html", ETag: "abc", Changed: true, Within: 5 * time.Minute}},
+		{`origin 's3://bucket/50%/a?b#c d.html' etag x`, Fact{Kind: Origin, URL: "s3://bucket/50%/a?b#c d.html", ETag: "x", Within: 5 * time.Minute}},
 		{"origin http://127.0.0.1:1/ etag changed-from within 5s", Fact{Kind: Origin, URL: "http://127.0.0.1:1/", ETag: "", Within: 5 * time.Second}}, // refused below
 		{`url https://e.example.com/ matches "build \d+ of 7" status 503 within 3s`, Fact{Kind: URL, URL: "https://e.example.com/", Pattern: `build \d+ of 7`, Status: 503, Within: 3 * time.Second}},
 		{"url https://e.example.com/ header x-version matches ^7$", Fact{Kind: URL, URL: "https://e.example.com/", Header: "X-Version", Pattern: "^7$", Within: 5 * time.Minute}},
@@ -68,6 +69,8 @@ func TestParseRefuses(t *testing.T) {
 		"url http://169.254.169.254/latest/meta-data matches x": "169.254.169.254",
 		"url http://[::ffff:169.254.169.254]/ matches x":        "169.254.169.254",
 		"url http://[fe80::1]/ matches x":                       "fe80::1",
+		"url http://[fd00:ec2::23]/v1/credentials matches x":    "fd00:ec2::23",
+		"url http://[64:ff9b::a9fe:a9fe]/ matches x":            "64:ff9b::a9fe:a9fe",
 		"url https://e.example.com/ matches (":                  "missing closing",
 		"url https://e.example.com/ status 99":                  "status 99",
 		"url https://e.example.com/ header X-A":                 "matches",

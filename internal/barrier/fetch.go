@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/freshet/freshet/internal/whither"
 )
 
 const (
@@ -24,12 +26,9 @@ const (
 
 // errLinkLocal is refused at the connection, whatever name led there: such
 // addresses give machines in a cloud their credentials.
-var errLinkLocal = errors.New("a link-local address, from which nothing is fetched")
+var errLinkLocal = errors.New("a link-local or metadata address, from which nothing is fetched")
 
-func isLinkLocal(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsLinkLocalUnicast() || a == netip.MustParseAddr("fd00:ec2::254")
-}
+func isLinkLocal(a netip.Addr) bool { return whither.Of(a) == whither.Never }
 
 // Transport fetches anew each time, over a connection of its own, so that each
 // look may meet another of the machines behind a name. It connects to no
@@ -66,12 +65,9 @@ func follow(req *http.Request, via []*http.Request) error {
 }
 
 func (w *Waiter) fetched(ctx context.Context, f Fact) (Sight, error) {
-	u, err := url.Parse(f.URL)
-	if err != nil {
-		return Sight{}, &never{why: err.Error()}
-	}
-	if u.Scheme == "s3" {
-		return w.object(ctx, f, u.Host, strings.TrimPrefix(u.Path, "/"))
+	if place, ok := strings.CutPrefix(f.URL, s3Scheme); ok {
+		bucket, key, _ := strings.Cut(place, "/")
+		return w.object(ctx, f, bucket, key)
 	}
 	resp, err := w.get(ctx, f)
 	if err != nil {

@@ -1,6 +1,7 @@
 package barrier_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/freshet/freshet/internal/barrier"
 )
@@ -97,7 +101,7 @@ func TestURL(t *testing.T) {
 
 // A name that leads to such an address is found out at the connection.
 func TestLinkLocalIsNotConnectedTo(t *testing.T) {
-	for _, host := range []string{"169.254.169.254", "0xA9FEA9FE", "[fe80::1]", "[fd00:ec2::254]"} {
+	for _, host := range []string{"169.254.169.254", "0xA9FEA9FE", "[fe80::1]", "[fd00:ec2::254]", "[fd00:ec2::23]", "[2002:a9fe:a9fe::1]"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -110,6 +114,30 @@ func TestLinkLocalIsNotConnectedTo(t *testing.T) {
 		}
 		if unknown := new(net.DNSError); err == nil || !strings.Contains(err.Error(), "link-local") && !errors.As(err, &unknown) {
 			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+// heads notes which objects are asked for.
+type heads []string
+
+func (h *heads) HeadObject(_ context.Context, in *s3.HeadObjectInput, _ ...func(*s3.Options)) (*s3.HeadObjectOutput, error) {
+	*h = append(*h, *in.Bucket+" "+*in.Key)
+	return &s3.HeadObjectOutput{ETag: aws.String(`"x"`)}, nil
+}
+
+// An object is named by its key as it is, whatever would mean something in a URL.
+func TestObjectsAreNamedByTheirKeys(t *testing.T) {
+	var asked heads
+	w := barrier.Waiter{Clients: barrier.Clients{S3: &asked}}
+	for _, key := range []string{"a/b.html", "50%/a?b#c d.html", "%41", "/a", "a//b", "é"} {
+		f, err := barrier.ParseWords([]string{"origin", "s3://bucket/" + key, "etag", "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = nil
+		if err := w.Wait(t.Context(), []barrier.Fact{f}); err != nil || len(asked) != 1 || asked[0] != "bucket "+key {
+			t.Errorf("%q: asked for %q, %v", key, asked, err)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"strings"
 
@@ -43,15 +42,16 @@ func needsOf(document []byte) (n awssetup.Needs, err error) {
 		if err != nil {
 			return n, err
 		}
-		switch u, _ := url.Parse(f.URL); {
+		object, inS3 := strings.CutPrefix(f.URL, "s3://")
+		switch {
 		case f.Kind == barrier.Lambda && f.Alias != "":
 			n.Aliased = append(n.Aliased, f.Name)
 		case f.Kind == barrier.Lambda:
 			n.Functions = append(n.Functions, f.Name)
 		case f.Kind == barrier.Distribution:
 			n.Waited = append(n.Waited, f.Name)
-		case f.Kind == barrier.Origin && u != nil && u.Scheme == "s3":
-			n.Objects = append(n.Objects, strings.TrimPrefix(f.URL, "s3://"))
+		case inS3:
+			n.Objects = append(n.Objects, object)
 		}
 	}
 	return n, nil

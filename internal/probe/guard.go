@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"github.com/freshet/freshet/internal/whither"
 )
 
 // Site is a host that may be asked.
@@ -55,10 +57,10 @@ func ParseSite(text string) (Site, error) {
 	}
 	s := Site{Host: host, Inward: inwardName(host)}
 	if addr, err := netip.ParseAddr(host); err == nil {
-		if wild || standing(addr) == never {
+		if wild || whither.Of(addr) == whither.Never {
 			return Site{}, fmt.Errorf("host %q is never fetched: %s", text, whyNever(addr))
 		}
-		s.Inward = standing(addr) == inward
+		s.Inward = whither.Of(addr) == whither.Inward
 	}
 	if wild {
 		s.Host = "*." + host

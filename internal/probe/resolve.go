@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/freshet/freshet/internal/whither"
 )
 
 // Place is an address that a host is asked at. Without a port it is that of the
@@ -48,7 +50,7 @@ func ParsePlace(text string) (Place, error) {
 }
 
 func checkedPlace(text string, p Place) (Place, error) {
-	if p.Addr.Zone() != "" || standing(p.Addr) == never {
+	if p.Addr.Zone() != "" || whither.Of(p.Addr) == whither.Never {
 		return Place{}, fmt.Errorf("address %q is never fetched from: %s", text, whyNever(p.Addr))
 	}
 	return p, nil
