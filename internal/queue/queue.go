@@ -29,6 +29,10 @@ const (
 	// ExtendEvery is how often Extend is to be called for what waits for longer
 	// than that.
 	ExtendEvery = ackWait / 3
+
+	// mostTries is how often a change is handed to the store that does not say
+	// whether it has it. Each try takes five seconds.
+	mostTries = 6
 )
 
 // Queue is the work queue. Its methods may be called concurrently.
@@ -54,16 +58,23 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Queue, error) {
 }
 
 // Put stores a change. It returns when the change is synced to disk; a change
-// whose ID was put in the last two minutes is not stored again.
+// whose ID was put in the last two minutes is not stored again. So where the
+// answer is late, as that of a disk is which others keep busy, it is asked for
+// again: whoever changed the object would be told that it failed.
 func (q *Queue) Put(ctx context.Context, c freshet.Change) error {
 	payload, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("queue %s: %w", c.Key, err)
 	}
-	if _, err := q.js.Publish(ctx, subject, payload, jetstream.WithMsgID(c.ID())); err != nil {
-		return fmt.Errorf("queue %s: %w", c.Key, err)
+	for n := 1; ; n++ {
+		_, err := q.js.Publish(ctx, subject, payload, jetstream.WithMsgID(c.ID()))
+		if err == nil {
+			return nil
+		}
+		if n == mostTries || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("queue %s: %w", c.Key, err)
+		}
 	}
-	return nil
 }
 
 // Waiting is a change that was put and not acknowledged.

@@ -20,6 +20,10 @@ import (
 // MaxMessage is the largest message, in bytes.
 const MaxMessage = 16 << 20
 
+// patience is how long the engine has to start and to be connected to, on a
+// machine with other things to do.
+const patience = time.Minute
+
 // Config says where the engine keeps its files.
 type Config struct {
 	Dir string       // one engine per directory at a time; the caller sees to that
@@ -89,7 +93,7 @@ func (e *Engine) start() (trouble <-chan struct{}, err error) {
 	log := serverLog{e.log, make(chan struct{}, 1)}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	if !s.ReadyForConnections(10*time.Second) || !s.JetStreamEnabled() {
+	if !s.ReadyForConnections(patience) || !s.JetStreamEnabled() {
 		shut(s)
 		return nil, fmt.Errorf("open the store in %s: not ready (is the disk full or the directory not writable?)", e.cfg.Dir)
 	}
@@ -103,6 +107,7 @@ func (e *Engine) connect() (err error) {
 	if e.conn, err = nats.Connect("", nats.InProcessServer(current{e}),
 		nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.ReconnectBufSize(-1), // what cannot be written fails, and is not written late
+		nats.Timeout(patience),
 	); err != nil {
 		return fmt.Errorf("connect to the store: %w", err)
 	}
