@@ -80,9 +80,16 @@ func cutRequest(in string) (r framed, rest string, last, ok bool) {
 			codings = append(codings, value)
 		}
 	}
+	length, err := uint64(0), error(nil)
+	if len(lengths) > 0 {
+		length, err = strconv.ParseUint(lengths[0], 10, 62)
+	}
 	switch {
 	case len(codings) > 0 && parts[2] == "HTTP/1.0":
-		return r, "", true, true // faulty, but for the head
+		if err == nil && uint64(len(rest)) >= length {
+			r.body = rest[:length]
+		}
+		return r, "", true, true // faulty, but for the head and what it says of the body
 	case len(codings) > 0:
 		if len(codings) != 1 || !strings.EqualFold(codings[0], "chunked") {
 			return r, "", false, false
@@ -90,14 +97,13 @@ func cutRequest(in string) (r framed, rest string, last, ok bool) {
 		r.body, ok = dechunk(rest)
 		return r, "", true, ok
 	case len(lengths) > 0:
-		n, err := strconv.ParseUint(lengths[0], 10, 62)
 		if err != nil || strings.Trim(lengths[0], "0123456789") != "" || len(slices.Compact(lengths)) != 1 {
 			return r, "", false, false
 		}
-		if uint64(len(rest)) < n {
+		if uint64(len(rest)) < length {
 			return r, "", true, true // cut off
 		}
-		r.body, rest = rest[:n], rest[n:]
+		r.body, rest = rest[:length], rest[length:]
 	}
 	return r, rest, parts[2] == "HTTP/1.0", true
 }
