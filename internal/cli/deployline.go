@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -90,7 +91,9 @@ func nothingToPlan([]freshet.Change, []deploy.Present) (freshet.Plan, error) {
 }
 
 // noFollowing leaves it to others without looking.
-func noFollowing(context.Context, *deploy.Deploy) ([]freshet.Verdict, error) { return nil, nil }
+func noFollowing(context.Context, *deploy.Deploy) ([]freshet.Verdict, error) {
+	return nil, conduct.ErrUnseen
+}
 
 // deployLine is the way from the bucket to viewers.
 type deployLine struct {
@@ -219,6 +222,9 @@ func (l *deployLine) followOthers(ctx context.Context, d *deploy.Deploy) ([]fres
 	}
 	const longest = 15 * time.Minute
 	patience := longest
+	if d.Over { // they have had their time
+		patience = settling
+	}
 	if end, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(end)-5*time.Second)
 	}
@@ -287,11 +293,14 @@ func (l *deployLine) followRunning(ctx context.Context, d *deploy.Deploy) ([]fre
 	if since.IsZero() {
 		since = time.Unix(d.Begun, 0)
 	}
+	client := server.Client{URL: l.running.API, Token: l.running.Token}
+	if d.Over { // and has left something
+		return becameOf(d, func(each func(journal.Record) error) error { return client.Read(ctx, false, each) })
+	}
 	w := newWatched(d, since)
 	if len(w.open) == 0 {
 		return nil, nil
 	}
-	client := server.Client{URL: l.running.API, Token: l.running.Token}
 	if _, err := client.Release(ctx, l.holdName()); err != nil { // of a deploy that died
 		return nil, err
 	}
@@ -324,6 +333,38 @@ func newWatched(d *deploy.Deploy, since time.Time) *watched {
 		w.open[c.Key] = c
 	}
 	return w
+}
+
+// becameOf is what has become, by the last word of the journal, of keys that were
+// not seen fresh at first, such as because they were dead letters that somebody
+// has tried again.
+func becameOf(d *deploy.Deploy, read func(each func(journal.Record) error) error) (verdicts []freshet.Verdict, err error) {
+	last := make(map[string]map[string]journal.Record) // of each key, by distribution
+	for _, key := range d.Unproven {
+		last[key] = make(map[string]journal.Record)
+	}
+	err = read(func(r journal.Record) error {
+		if at := last[r.Key]; at != nil && r.Origin == d.Bucket {
+			if r.State == journal.Received {
+				clear(at) // a newer change of it, or the same one again
+			}
+			at[r.Distribution] = r
+			if r.Distribution != "" {
+				delete(at, "") // of before it was routed
+			}
+		}
+		return nil
+	})
+	for _, key := range d.Unproven {
+		v := freshet.Verdict{Target: freshet.Target{Origin: d.Bucket, Key: key}, State: freshet.Fresh}
+		for _, r := range last[key] {
+			if !r.State.Final() || r.State == journal.Dead {
+				v.State, v.Reason, v.Target.Distribution = freshet.Stale, cmp.Or(r.Reason, "it is only "+string(r.State)), r.Distribution
+			}
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, err
 }
 
 // see notes a record. A later change of the same object stands for the deploy's.

@@ -41,6 +41,32 @@ func TestFollower(t *testing.T) {
 	}
 }
 
+// What a deploy has left is judged by what the journal says of it last.
+func TestBecameOf(t *testing.T) {
+	d := &deploy.Deploy{Bucket: "b", Unproven: []string{"dead", "moving", "other", "retried", "unknown"}}
+	verdicts, err := becameOf(d, func(each func(journal.Record) error) error {
+		for _, r := range []journal.Record{
+			{Key: "retried", State: journal.Received}, {Key: "retried", Distribution: "E1", State: journal.Verified}, {Key: "retried", Distribution: "E2", State: journal.Dead, Reason: "no"},
+			{Key: "dead", State: journal.Dead, Reason: "refused"}, {Key: "other", State: journal.Dead},
+			{Key: "other", State: journal.Received}, {Key: "other", Distribution: "E1", State: journal.Verified},
+			{Key: "moving", Distribution: "E1", State: journal.Dead}, {Key: "moving", State: journal.Received}, {Key: "moving", Distribution: "E1", State: journal.Sent},
+			{Key: "retried", Distribution: "E2", State: journal.Verified}, {Key: "fresh", State: journal.Dead},
+		} {
+			if r.Origin = "b"; each(r) != nil {
+				t.Error("an error")
+			}
+		}
+		return each(journal.Record{Origin: "c", Key: "unknown", State: journal.Dead})
+	})
+	got := ""
+	for _, v := range verdicts {
+		got += v.Target.Key + " " + string(v.State) + " " + v.Reason + "\n"
+	}
+	if want := "dead stale refused\nmoving stale it is only sent\nother fresh \nretried fresh \nunknown fresh \n"; got != want || err != nil {
+		t.Errorf("%s%v", got, err)
+	}
+}
+
 // Every change of a deploy is waited for, at every distribution, and none of
 // before it is taken for one.
 func TestWatched(t *testing.T) {

@@ -269,8 +269,10 @@ func (d deployed) text() string {
 	switch {
 	case d.Deploy == nil && d.Totals.Changed() == 0:
 		fmt.Fprintf(&b, "nothing has changed: %s\n", summaryOf(d.Totals))
+		d.list(&b)
 		return b.String()
 	case d.Deploy == nil:
+		d.list(&b)
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%s: deploy %s is %s", summaryOf(d.Totals), d.Deploy.ID, d.Deploy.Phase)
@@ -289,8 +291,13 @@ func (d deployed) text() string {
 	}
 	b.WriteString("\n")
 	d.Warmed.text(&b)
-	for _, v := range d.Stale {
-		fmt.Fprintf(&b, "%s: %s %s: %s\n", v.State, v.Target.Distribution, firstOf(v.Target.URL, v.Target.Key), v.Reason)
-	}
+	d.list(&b)
 	return b.String()
+}
+
+// list names what was not seen fresh.
+func (d deployed) list(b *strings.Builder) {
+	for _, v := range d.Stale {
+		fmt.Fprintf(b, "%s: %s %s: %s\n", v.State, v.Target.Distribution, firstOf(v.Target.URL, v.Target.Key), v.Reason)
+	}
 }

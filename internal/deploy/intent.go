@@ -60,6 +60,10 @@ type Deploy struct {
 	Receipts  []freshet.Receipt `json:"receipts,omitempty"`
 	Repeated  bool              `json:"repeated,omitempty"` // Plan is for what was seen stale after the first one was completed
 
+	// Unproven are keys that were not seen fresh in the end, of Changes and, where
+	// others invalidate, of deploys before. The next deploy takes them up.
+	Unproven []string `json:"unproven,omitempty"`
+
 	Verified *Mark `json:"verified,omitempty"` // the last one that was verified, perhaps this
 }
 
@@ -168,6 +172,26 @@ func (d *Deploy) Left(have []Present, steps []Step, id string) []freshet.Change 
 	}
 	slices.SortFunc(left, func(a, b freshet.Change) int { return strings.Compare(a.Key, b.Key) })
 	return left
+}
+
+// Remaining are the keys that a deploy that is over has not seen fresh, as far as
+// steps do not change them.
+func (d *Deploy) Remaining(steps []Step) []string {
+	if !d.Over {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(d.Unproven), func(key string) bool {
+		return slices.ContainsFunc(steps, func(s Step) bool { return s.Object.Key == key })
+	})
+}
+
+// Doubtful are the changes of a deploy that is over and was not seen fresh in all,
+// as far as steps do not make them again.
+func (d *Deploy) Doubtful(have []Present, steps []Step, id string) []freshet.Change {
+	doubtful := *d
+	doubtful.Steps = nil
+	doubtful.Changes = slices.DeleteFunc(slices.Clone(d.Changes), func(c freshet.Change) bool { return !slices.Contains(d.Unproven, c.Key) })
+	return doubtful.Left(have, steps, id)
 }
 
 // untouched reports whether a key certainly holds what it held before the step.

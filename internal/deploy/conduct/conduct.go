@@ -112,7 +112,7 @@ type Prepared struct {
 	Before  *deploy.Deploy // that has sent everything and not finished, which comes first; nil: none
 	Totals  deploy.Totals
 	There   int // objects that the bucket holds
-	Adopted int // changes of a deploy that died, which nobody has invalidated
+	Adopted int // changes of a deploy that died, which nobody has invalidated, or that was seen stale in the end
 
 	cfg   Config
 	state state
@@ -298,11 +298,19 @@ func (p *Prepared) intend() (err error) {
 	var left []freshet.Change
 	if last != nil {
 		d.After, d.Verified = last.ID, last.Verified
-		if !last.Over && last.Phase == deploy.Begun && !d.Elsewhere { // who follows the bucket has seen it
+		switch {
+		case d.Elsewhere: // who follows the bucket has seen it
+			d.Unproven = last.Remaining(p.Steps)
+		case !last.Over && last.Phase == deploy.Begun:
 			left = last.Left(p.have, p.Steps, "")
+		case last.Over:
+			left = last.Doubtful(p.have, p.Steps, "")
 		}
 	}
 	p.Adopted = len(left)
+	if len(d.Unproven) > 0 && p.cfg.looks() {
+		p.Before = last // there is nothing to send for it, but all may be fresh by now
+	}
 	if len(p.Steps)+len(left) == 0 {
 		if last != nil && !last.Over && last.Phase == deploy.Begun {
 			// Nothing that it began was done: it is over, and so that the next one does
@@ -332,6 +340,9 @@ func (p *Prepared) intend() (err error) {
 	d.Plan = &made
 	return nil
 }
+
+// looks reports whether somebody looks whether viewers get what is new.
+func (c Config) looks() bool { return c.Line.Verify != nil || c.Line.Follow != nil }
 
 // Nothing reports whether everything is as it is to be.
 func (p *Prepared) Nothing() bool { return p.Deploy == nil && p.Before == nil }

@@ -305,8 +305,77 @@ func TestStale(t *testing.T) {
 		if last := w.sent[len(w.sent)-1]; looks != 2 || len(w.sent) != 4 || !strings.HasSuffix(last.CallerReference, "-again") {
 			t.Errorf("looked %d times, sent %d, the last %+v", looks, len(w.sent), last)
 		}
-		if d := results[0].Deploy; d.Phase != phase || !d.Over || (d.Verified != nil) != (phase == deploy.Verified) {
+		if d := results[0].Deploy; d.Phase != phase || !d.Over || (d.Verified != nil) != (phase == deploy.Verified) || (len(d.Unproven) > 0) != (phase != deploy.Verified) {
 			t.Errorf("%+v", d)
 		}
+		// The next deploy of the same invalidates what was stale to the end, and
+		// nothing else; then there is nothing to do.
+		for i, want := range []bool{phase != deploy.Verified, false} {
+			looks, before := 9, len(w.sent)
+			cfg.Line.Verify = func(_ context.Context, d *deploy.Deploy) (verdicts []freshet.Verdict, err error) {
+				if looks++; len(d.Changes) != 1 || d.Changes[0].Key != "a.css" {
+					t.Errorf("looked at %+v", d.Changes)
+				}
+				return w.verify(t.Context(), d)
+			}
+			p, err := conduct.Prepare(t.Context(), cfg)
+			if err != nil || p.Nothing() == want {
+				t.Fatalf("run %d: nothing to do is %v, %v", i, p.Nothing(), err)
+			}
+			if _, err := p.Run(t.Context(), nil); err != nil || (len(w.sent) == before+1) != want || (looks == 10) != want {
+				t.Errorf("run %d: %d sent, looked %d times, %v", i, len(w.sent)-before, looks-9, err)
+			}
+		}
+	}
+}
+
+// A deploy whose invalidations are somebody else's is verified when somebody has
+// looked, and only then. What was not seen fresh is looked at by the next one.
+func TestElsewhere(t *testing.T) {
+	stale := func(_ context.Context, d *deploy.Deploy) (verdicts []freshet.Verdict, _ error) {
+		for _, c := range d.Changes {
+			v := freshet.Verdict{Target: freshet.Target{Key: c.Key}, State: freshet.Fresh}
+			if c.Key == "a.css" {
+				v.State = freshet.Stale
+			}
+			verdicts = append(verdicts, v)
+		}
+		return verdicts, nil
+	}
+	fresh := func(_ context.Context, d *deploy.Deploy) ([]freshet.Verdict, error) {
+		return []freshet.Verdict{{Target: freshet.Target{Key: "a.css"}, State: freshet.Fresh}}, nil
+	}
+	unseen := func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error) { return nil, conduct.ErrUnseen }
+	for name, tt := range map[string]struct {
+		follow   []func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error)
+		looks    []bool // which of the deploys of the same site had anything to do
+		verified bool
+	}{
+		"seen":                  {follow: []func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error){fresh, fresh}, looks: []bool{true, false}, verified: true},
+		"nobody looks":          {follow: []func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error){unseen, fresh}, looks: []bool{true, false}},
+		"stale, and then fresh": {follow: []func(context.Context, *deploy.Deploy) ([]freshet.Verdict, error){stale, stale, fresh, fresh}, looks: []bool{true, true, true, false}, verified: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			for i, follow := range tt.follow {
+				cfg := w.config(first())
+				cfg.Line = conduct.Line{Plan: plan, Follow: follow}
+				p, err := conduct.Prepare(t.Context(), cfg)
+				if err != nil || p.Nothing() == tt.looks[i] {
+					t.Fatalf("deploy %d: nothing to do is %v, %v", i, p.Nothing(), err)
+				}
+				if _, err := p.Run(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			last, err := documents{w}.Get(t.Context(), conduct.DeployName)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := deploy.DecodeDeploy(last.Text)
+			if err != nil || !d.Over || (d.Verified != nil) != tt.verified || len(d.Unproven) > 0 || len(w.sent) > 0 {
+				t.Errorf("%+v, %v, %d sent", d, err, len(w.sent))
+			}
+		})
 	}
 }

@@ -97,6 +97,9 @@ func (p *Prepared) release(ctx context.Context) error {
 		return nil
 	}
 	if len(p.Steps) == 0 && len(leads) == 1 && leads[0] == cfg.base() {
+		if last != nil && last.Over && len(last.Unproven) > 0 && last.Release == cfg.Atomic.Release && cfg.looks() {
+			p.Before = last
+		}
 		return nil
 	}
 	return p.intendRelease(before, after, leads)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -141,7 +142,11 @@ func (p *Prepared) current(ctx context.Context, agreed func(*Prepared) error) (*
 func (p *Prepared) locked(ctx context.Context) (results []Result, err error) {
 	p.abandon(ctx)
 	if p.Before != nil {
-		p.cfg.Report(Event{Stage: Finishing, Note: fmt.Sprintf("finishing deploy %s, which has sent its objects and not got through", p.Before.ID)})
+		note := "finishing deploy %s, which has sent its objects and not got through"
+		if p.Before.Over {
+			note = "looking again at what deploy %s has left, which was not seen fresh in all"
+		}
+		p.cfg.Report(Event{Stage: Finishing, Note: fmt.Sprintf(note, p.Before.ID)})
 		verdicts, err := p.advance(ctx, p.Before)
 		results = append(results, Result{Deploy: p.Before, Verdicts: verdicts, Ended: time.Now()})
 		if err != nil {
@@ -149,6 +154,9 @@ func (p *Prepared) locked(ctx context.Context) (results []Result, err error) {
 		}
 		if p.Deploy != nil {
 			p.Deploy.Verified = p.Before.Verified
+			if p.Deploy.Elsewhere {
+				p.Deploy.Unproven = p.Before.Remaining(p.Steps)
+			}
 		}
 	}
 	if p.Deploy == nil {
@@ -227,6 +235,10 @@ func (p *Prepared) over(ctx context.Context, d *deploy.Deploy) error {
 	return p.save(ctx, d)
 }
 
+// ErrUnseen is what Line.Follow returns where nobody looks: the deploy is over,
+// and not verified.
+var ErrUnseen = errors.New("nobody looks whether it is fresh")
+
 // follow waits for whoever follows the bucket.
 func (p *Prepared) follow(ctx context.Context, d *deploy.Deploy) ([]freshet.Verdict, error) {
 	if p.cfg.Line.Follow == nil {
@@ -234,6 +246,9 @@ func (p *Prepared) follow(ctx context.Context, d *deploy.Deploy) ([]freshet.Verd
 	}
 	p.cfg.Report(Event{Stage: Verifying, Objects: len(d.Changes)})
 	verdicts, err := p.cfg.Line.Follow(ctx, d)
+	if errors.Is(err, ErrUnseen) {
+		return nil, p.over(ctx, d)
+	}
 	if err != nil {
 		return verdicts, err
 	}
@@ -333,11 +348,19 @@ func (p *Prepared) repeat(ctx context.Context, d *deploy.Deploy, verdicts []fres
 }
 
 func (p *Prepared) judged(ctx context.Context, d *deploy.Deploy, verdicts []freshet.Verdict) error {
-	fresh := true
+	looked := make(map[string]bool, len(verdicts))
 	for _, v := range verdicts {
-		fresh = fresh && v.State == freshet.Fresh
+		looked[v.Target.Key] = true
 	}
-	if fresh {
+	d.Unproven = slices.DeleteFunc(d.Unproven, func(key string) bool { return looked[key] })
+	for _, v := range verdicts {
+		if v.State != freshet.Fresh {
+			d.Unproven = append(d.Unproven, v.Target.Key)
+		}
+	}
+	slices.Sort(d.Unproven)
+	d.Unproven = slices.Compact(d.Unproven)
+	if len(d.Unproven) == 0 {
 		d.Phase = deploy.Verified
 		d.Verified = &deploy.Mark{ID: d.ID, Commit: d.Commit, Time: time.Now().Unix()}
 	}
