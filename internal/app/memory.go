@@ -9,13 +9,14 @@ import (
 )
 
 // What the garbage collector leaves lying about at most, as a part of what the
-// edge's store may take, and how seldom it may run all the same: without a bound
-// it would be as much again as there is in the store.
+// edge's store may take and in bytes, and how seldom it may run all the same: what
+// is stored is hardly on the heap, so that little else is there.
 const (
 	garbageShare  = 12 // a twelfth
+	mostGarbage   = 32 << 20
 	leastPercent  = 10
 	normalPercent = 100
-	mostPercent   = 400 // what is stored is hardly on the heap, so that it is small
+	mostPercent   = 400
 )
 
 // gcPercent is GOGC for a heap of so many live bytes in front of a store of at
@@ -25,7 +26,7 @@ func gcPercent(live, memory uint64) int {
 		return normalPercent
 	}
 	// A small store is no reason to collect all the time.
-	garbage := max(memory/garbageShare, 8<<20)
+	garbage := min(max(memory/garbageShare, 8<<20), mostGarbage)
 	return int(min(max(garbage*100/live, leastPercent), mostPercent))
 }
 

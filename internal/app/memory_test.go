@@ -11,7 +11,7 @@ func TestGCPercent(t *testing.T) {
 		live, memory uint64
 		want         int
 	}{
-		{0, 256 * mib, 100}, {1 * mib, 256 * mib, 400}, {10 * mib, 256 * mib, 213}, {21 * mib, 252 * mib, 100}, {42 * mib, 252 * mib, 50}, {360 * mib, 252 * mib, 10},
+		{0, 256 * mib, 100}, {1 * mib, 256 * mib, 400}, {10 * mib, 256 * mib, 213}, {64 * mib, 4096 * mib, 50}, {21 * mib, 252 * mib, 100}, {42 * mib, 252 * mib, 50}, {360 * mib, 252 * mib, 10},
 		{10_000 * mib, 252 * mib, 10}, {16 * mib, 1 * mib, 50},
 	} {
 		if got := gcPercent(tt.live, tt.memory); got != tt.want {

@@ -3,9 +3,14 @@ package edge
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet/freshet"
 )
@@ -92,4 +97,54 @@ func BenchmarkCap(b *testing.B) {
 	for b.Loop() {
 		root.atMost(maxRecords * 3 / 4)
 	}
+}
+
+// BenchmarkMillion prints what a million small objects take, and how long a forced
+// garbage collection is. Run it with -benchtime 1x.
+func BenchmarkMillion(b *testing.B) {
+	const n, size = 1_000_000, 128
+	for b.Loop() {
+		e := open(b, fixed(200, "x"), Config{MemoryLimit: 2 << 30})
+		s := e.serving().sites[0]
+		before := residentSet(b)
+		body := []byte(strings.Repeat("x", size))
+		for i := range n {
+			url := "/128/rest/" + strconv.Itoa(i)
+			made := &entry{
+				key: key{s.number, url, ""}, names: []string{url}, status: 200, body: body, received: time.Now(), life: lifetime{store: true, fresh: time.Hour},
+				header: http.Header{
+					"Cache-Control": {"max-age=86400"}, "Content-Type": {"text/plain"}, "Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Etag": {`"` + strconv.Itoa(i) + `"`}, "Last-Modified": {"Fri, 20 Nov 2026 08:00:00 GMT"}, "Server": {"origin"},
+				},
+			}
+			s.epochs.begin(&made.stamp)
+			if !s.keep(made) {
+				b.Fatal("not kept")
+			}
+		}
+		debug.FreeOSMemory()
+		b.ReportMetric(float64(residentSet(b)-before)/n, "B/object")
+		b.ReportMetric(float64(e.store.bytes())/n, "B/object-counted")
+		var all []time.Duration
+		for range 9 {
+			began := time.Now()
+			runtime.GC()
+			all = append(all, time.Since(began))
+		}
+		slices.Sort(all)
+		b.ReportMetric(float64(all[4].Microseconds()), "us/GC")
+		e.Close()
+	}
+}
+
+// residentSet is how many bytes of memory the process has.
+func residentSet(b *testing.B) (n int64) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Skip("the system does not say what the process takes")
+	}
+	n, err = strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n * int64(os.Getpagesize())
 }

@@ -53,8 +53,11 @@ type plainCopy struct {
 func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
 	q, ok := a.Own.(*plainQuery)
 	if !ok {
-		q = &plainQuery{favorite: rand.Uint32()}
+		q = new(plainQuery)
 		a.Own = q
+	}
+	if q.favorite == 0 {
+		q.favorite = rand.Uint32() | 1
 	}
 	switch q.request.Read(in) {
 	case narrow.More:
