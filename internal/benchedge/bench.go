@@ -91,7 +91,7 @@ func (b *bench) trials() (all []trial) {
 			return []chapter{b.chapter(r)}, nil
 		}})
 	}
-	return append(all, b.logTrial(), b.collapsedTrial(), b.expiringTrial(), b.largeTrial(), b.smallTrial())
+	return append(all, b.logTrial(), b.collapsedTrial(), b.expiringTrial(), b.largeTrial(), b.smallTrial(), b.hitRatioTrial())
 }
 
 // wants reports whether a case is to be measured.

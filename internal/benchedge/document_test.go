@@ -75,3 +75,26 @@ func TestInsertTable(t *testing.T) {
 		t.Errorf("it was changed all the same: %s", got)
 	}
 }
+
+func TestHitRatioChapter(t *testing.T) {
+	c, err := hitRatioChapter(`goos: linux
+BenchmarkHitRatio/Zipf_0.9,_a_tenth/S3-FIFO-2         	       1	 613123 ns/op	        51.20 %bytes	        60.26 %objects
+BenchmarkHitRatio/Zipf_0.9,_a_tenth/LRU-2             	       1	 413123 ns/op	        41.00 %bytes	        50.00 %objects
+BenchmarkHitRatio/scans/S3-FIFO                       	       1	 613123 ns/op	        31.20 %bytes	        40.26 %objects
+PASS
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| trace | S3-FIFO | LRU |\n|---|---|---|\n", "| Zipf 0.9, a tenth | 60.3 (51.2) | 50.0 (41.0) |\n", "| scans | 40.3 (31.2) |"} {
+		if !strings.Contains(c.text, want) {
+			t.Errorf("no %q in\n%s", want, c.text)
+		}
+	}
+	if want := (row{"Hit ratio: Zipf 0.9, a tenth", "S3-FIFO 60.3 %", "LRU 50.0 %"}); len(c.rows) != 2 || c.rows[0] != want {
+		t.Errorf("%v", c.rows)
+	}
+	if _, err := hitRatioChapter("PASS\n"); err == nil {
+		t.Error("a benchmark that says nothing is a table")
+	}
+}
