@@ -137,12 +137,12 @@ func (b *bench) run(ctx context.Context) error {
 		if !slices.ContainsFunc(t.titles, b.wants) {
 			continue
 		}
-		chapters, err := t.run(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.titles[0], err)
-		}
+		chapters, failed := t.run(ctx)
 		if err := b.write(chapters, titles); err != nil {
 			return err
+		}
+		if failed != nil {
+			return fmt.Errorf("%s: %w", t.titles[0], failed)
 		}
 	}
 	return nil

@@ -75,13 +75,8 @@ func (b *bench) purge(ctx context.Context, all []*process) (chapter, error) {
 	for i, k := range kinds {
 		results[i] = make([]purged, len(all))
 		for at, p := range all {
-			purger, err := newPurger(ctx, p)
-			if err != nil {
-				return chapter{}, err
-			}
-			results[i][at], err = b.purgeOne(ctx, p, purger, k)
-			purger.close()
-			if err != nil {
+			var err error
+			if results[i][at], err = b.purgeOne(ctx, p, k); err != nil {
 				return chapter{}, fmt.Errorf("%s, %s: %w", p.name, k.name, err)
 			}
 			r := results[i][at]
@@ -93,7 +88,7 @@ func (b *bench) purge(ctx context.Context, all []*process) (chapter, error) {
 
 // purgeOne repeats one kind as often as there are rounds, or once where what it
 // removes is not brought back.
-func (b *bench) purgeOne(ctx context.Context, p *process, purger *purger, k kind) (r purged, err error) {
+func (b *bench) purgeOne(ctx context.Context, p *process, k kind) (r purged, err error) {
 	times := b.rounds
 	if k.again == nil || p.name == "nginx" {
 		times = 1 // nginx looks at every file each time
@@ -103,7 +98,7 @@ func (b *bench) purgeOne(ctx context.Context, p *process, purger *purger, k kind
 		if err != nil {
 			return r, err
 		}
-		answered, err := b.watched(ctx, p, purger, k, &r)
+		answered, err := b.watched(ctx, p, k, &r)
 		if err != nil || r.without != "" {
 			return r, err
 		}
@@ -122,7 +117,12 @@ func (b *bench) purgeOne(ctx context.Context, p *process, purger *purger, k kind
 }
 
 // watched invalidates once while viewers look, and returns when that was answered.
-func (b *bench) watched(ctx context.Context, p *process, purger *purger, k kind, r *purged) (answered time.Time, err error) {
+func (b *bench) watched(ctx context.Context, p *process, k kind, r *purged) (answered time.Time, err error) {
+	purger, err := newPurger(ctx, p) // each time, since servers end connections that are idle
+	if err != nil {
+		return answered, err
+	}
+	defer purger.close()
 	now := b.origin.version.Add(1)
 	w := &watch{fresh: now, began: time.Now()}
 	ctx, cancel := context.WithCancelCause(ctx)
