@@ -1,0 +1,311 @@
+package disk
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// Record is what is kept under a hash. Whether it is what somebody looks for, and
+// not another with the same hash, label and head say.
+type Record struct {
+	Label, Head []byte
+	Body        *Body
+}
+
+// Body is the body of a record, which stays where it is on the disk until the
+// store needs the space. It is read piece by piece, and what is read is checked.
+type Body struct {
+	store   *Store
+	segment *segment
+	hash    uint64
+	place   place
+	at      int64 // in the file
+	size    int64
+	sums    []byte
+	have    []byte // all of it; nil if it is not at hand
+}
+
+// ErrGone is what reading a body fails with that had to make room.
+var ErrGone = errors.New("the record is not on disk any more")
+
+// firstRead is how many bytes of a record are read at once.
+const firstRead = 4096
+
+// Get returns the record with a hash, and nil if there is none. As long as the
+// index is not complete it waits for a moment.
+func (s *Store) Get(hash uint64) *Record {
+	if s.closed.Load() || s.trouble.resting() {
+		return nil
+	}
+	p, ok := s.index.use(hash)
+	if !ok && s.awaitIndex() {
+		p, ok = s.index.use(hash)
+	}
+	if !ok {
+		return nil
+	}
+	g, ok := s.pin(p)
+	if !ok {
+		s.index.remove(hash, p)
+		return nil
+	}
+	defer s.unpin(g, p)
+	began := time.Now()
+	r, err := s.read(g, hash, p)
+	switch {
+	case err == nil:
+		s.trouble.fine(began)
+		s.counts.reads.Add(1)
+		return r
+	case errors.Is(err, errDamaged):
+		if s.index.remove(hash, p) { // otherwise it was removed while it was read
+			s.counts.damaged.Add(1)
+		}
+	case errors.Is(err, ErrGone):
+		s.index.remove(hash, p)
+	default:
+		s.index.remove(hash, p)
+		s.failedToRead(g, err)
+	}
+	return nil
+}
+
+// awaitIndex waits for the index, and reports whether waiting has been of use.
+func (s *Store) awaitIndex() bool {
+	select {
+	case <-s.loaded:
+		return false
+	default:
+	}
+	timer := time.NewTimer(s.patience)
+	defer timer.Stop()
+	select {
+	case <-s.loaded:
+	case <-timer.C:
+	}
+	return true
+}
+
+// Loaded is closed once all that is on disk is found.
+func (s *Store) Loaded() <-chan struct{} { return s.loaded }
+
+// May reports whether there may be a record with a hash, without looking at the
+// disk.
+func (s *Store) May(hash uint64) bool {
+	if _, ok := s.index.get(hash); ok {
+		return true
+	}
+	select {
+	case <-s.loaded:
+		return false
+	default:
+		return true
+	}
+}
+
+// Failed notes what somebody else has found out about the disk: that it fails.
+func (s *Store) Failed(doing string, err error) { s.trouble.failed(doing, err) }
+
+// failedToRead notes a failure. A file that somebody has removed is no more.
+func (s *Store) failedToRead(g *segment, err error) {
+	s.trouble.failed("read "+g.name, err)
+	if errors.Is(err, os.ErrNotExist) {
+		s.discard(g)
+	}
+}
+
+// pin keeps the space of a segment from being used again, and the record at p from
+// being erased.
+func (s *Store) pin(p place) (*segment, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byID[p.id()]
+	if g == nil {
+		return nil, false
+	}
+	if g.pins == nil {
+		g.pins = make(map[place]int)
+	}
+	g.pins[p]++
+	return g, true
+}
+
+func (s *Store) unpin(g *segment, p place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.pins[p]--; g.pins[p] == 0 {
+		delete(g.pins, p)
+	}
+	s.release(g)
+}
+
+// isRead reports whether somebody reads the record at a place.
+func (s *Store) isRead(g *segment, p place) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.pins[p] > 0
+}
+
+// has reports whether a segment was not removed.
+func (s *Store) has(g *segment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !g.removed
+}
+
+// read reads a record but for a large body.
+func (s *Store) read(g *segment, hash uint64, p place) (*Record, error) {
+	g.reading.RLock()
+	defer g.reading.RUnlock()
+	f, err := s.open(g, read)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	at := p.at()
+	first := make([]byte, firstRead)
+	n, err := f.ReadAt(first, at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	h, ok := readHeader(first[:n], g, at)
+	if !ok || h.hash != hash || h.flags&erased != 0 {
+		return nil, errDamaged
+	}
+	around, body := h.places()
+	have := func(from, length int64) ([]byte, error) {
+		if from+length <= int64(n) {
+			return first[from : from+length : from+length], nil
+		}
+		b := make([]byte, length)
+		if _, err := f.ReadAt(b, at+from); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil, errDamaged
+			}
+			return nil, err
+		}
+		return b, nil
+	}
+	text, err := have(around, h.around())
+	if err != nil {
+		return nil, err
+	}
+	if checksum(text) != h.sum {
+		return nil, errDamaged
+	}
+	b := &Body{store: s, segment: g, hash: hash, place: p, at: at + body, size: h.body, sums: text[h.label+h.head:]}
+	if body+h.body <= int64(n) {
+		b.have = first[body : body+h.body : body+h.body]
+		if err := checkBlocks(b.have, b.sums, 0); err != nil {
+			return nil, err
+		}
+	}
+	return &Record{Label: text[:h.label:h.label], Head: text[h.label : h.label+h.head : h.label+h.head], Body: b}, nil
+}
+
+// Size is the number of bytes. Nil has none.
+func (b *Body) Size() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.size
+}
+
+// Overhead is how many bytes of memory a body takes that is on disk. Nil takes
+// none.
+func (b *Body) Overhead() int64 {
+	if b == nil {
+		return 0
+	}
+	return 128 + int64(len(b.sums)+len(b.have))
+}
+
+// Alive reports whether the body can still be read.
+func (b *Body) Alive() bool { return b.have != nil || b.store.has(b.segment) && !b.store.closed.Load() }
+
+// Bytes reads all of the body.
+func (b *Body) Bytes() ([]byte, error) {
+	if b.have != nil {
+		return b.have, nil
+	}
+	whole := make([]byte, 0, b.size)
+	err := b.Each(0, b.size, func(p []byte) error {
+		whole = append(whole, p...)
+		return nil
+	})
+	return whole, err
+}
+
+// Check reads all of the body to see whether it is undamaged.
+func (b *Body) Check() error { return b.Each(0, b.size, func([]byte) error { return nil }) }
+
+// Each calls each for the bytes of a part of the body, piece by piece, of which it
+// may keep none, and returns its first error. What is passed on is what was
+// written. An error on the way ends it.
+func (b *Body) Each(from, length int64, each func([]byte) error) error {
+	if b.have != nil {
+		return each(b.have[from : from+length])
+	}
+	g, ok := b.store.pin(b.place)
+	if !ok || g != b.segment {
+		if ok {
+			b.store.unpin(g, b.place)
+		}
+		return ErrGone
+	}
+	defer b.store.unpin(g, b.place)
+	began := time.Now()
+	f, err := b.store.open(g, read)
+	if err != nil {
+		b.store.failedToRead(g, err)
+		return err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	return b.pieces(f, began, from, length, each)
+}
+
+// pieces reads whole blocks, a few at a time.
+func (b *Body) pieces(f File, began time.Time, from, length int64, each func([]byte) error) error {
+	const few = 4
+	end := from + length
+	buf := make([]byte, min(few*blockSize, b.size))
+	for at := from / blockSize * blockSize; at < end; {
+		n := min(int64(len(buf)), b.size-at)
+		p := buf[:n]
+		b.segment.reading.RLock()
+		_, err := f.ReadAt(p, b.at+at)
+		b.segment.reading.RUnlock()
+		if err == nil || errors.Is(err, io.EOF) {
+			if bad := checkBlocks(p, b.sums, at/blockSize); err != nil || bad != nil {
+				b.damaged()
+				return errDamaged
+			}
+		}
+		if err != nil {
+			b.store.index.remove(b.hash, b.place)
+			b.store.failedToRead(b.segment, err)
+			return err
+		}
+		b.store.trouble.fine(began)
+		if err := each(p[max(from-at, 0):min(end-at, n)]); err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+func (b *Body) damaged() {
+	if b.store.index.remove(b.hash, b.place) {
+		b.store.counts.damaged.Add(1)
+	}
+}
+
+// Drop removes the record that the body is of, if it is still there.
+func (b *Body) Drop() {
+	if b.store.index.remove(b.hash, b.place) {
+		b.store.erase(b.place)
+	}
+}
