@@ -90,6 +90,7 @@ type Up struct {
 	chaos        api.Chaos
 	bucket       *bucket.Bucket
 	edge         *edge.Edge
+	replayed     chan struct{} // see edge.Disk; nil without a disk
 	register     *api.Register
 	quota        *quota.Broker
 	alarms       *alarm.Book
@@ -261,10 +262,14 @@ func (u *Up) openEdge(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	onDisk, err := u.disk()
+	if err != nil {
+		return err
+	}
 	u.edge, err = edge.New(edge.Config{
 		Distributions: u.catalog.Distributions(), First: cmp.Or(u.First, u.distribution.ID), Resolve: u.resolve, Origins: u.origins(),
 		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog, Observer: u.recorder,
-		Function: u.scripts.find, MemoryLimit: int64(u.cfg.Memory),
+		Function: u.scripts.find, MemoryLimit: int64(u.cfg.Memory), Disk: onDisk,
 	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)
@@ -346,7 +351,7 @@ func (u *Up) openAPI(ctx context.Context) error {
 	}
 	u.register, err = api.Open(ctx, api.RegisterConfig{
 		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
-		Quota: api.Quota(u.cfg.Quota), Hold: u.hold, AtOnce: true, Changed: u.recorder.Invalidation,
+		Quota: api.Quota(u.cfg.Quota), Hold: u.hold, AtOnce: true, Changed: u.recorder.Invalidation, Resumed: u.replay,
 	})
 	if err != nil {
 		return err

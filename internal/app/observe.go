@@ -15,7 +15,7 @@ const answersWithin = time.Second
 
 // openMetrics has the metrics ask for what is not counted as it happens.
 func (u *Up) openMetrics(context.Context) error {
-	return u.recorder.Ask(metrics.Gauges{Edge: u.edge.Stats, Quota: u.quota, Waits: u.waits, Work: u.working, Overdue: u.pipeline.Overdue, Waiting: func() (uint64, error) {
+	return u.recorder.Ask(metrics.Gauges{Edge: u.edge.Stats, Disk: u.edge.DiskStats, Quota: u.quota, Waits: u.waits, Work: u.working, Overdue: u.pipeline.Overdue, Waiting: func() (uint64, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
 		defer cancel()
 		return u.queue.Len(ctx)

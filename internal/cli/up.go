@@ -27,6 +27,7 @@ type upCmd struct {
 	TLSKey    []string      `name:"tls-key" placeholder:"FILE" sep:"none" help:"PEM file of the key of the certificate in the same place."`
 	Drain     time.Duration `placeholder:"TIME" help:"For how long answers that are under way go on when it ends (default 10s)."`
 	Memory    config.Size   `placeholder:"SIZE" help:"What the responses take at most that the edge holds, such as 64MiB (default 256MiB)."`
+	Disk      config.Disk   `placeholder:"DIR,SIZE" help:"Directory for what the edge has cached, beside memory, and what it may take of the disk, such as /var/cache/freshet,10GiB (default none): large responses need no memory then, and a restart loses nothing."`
 	API       string        `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string        `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string        `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
@@ -55,6 +56,7 @@ SIGHUP. What is broken is said, and what was there before goes on.
 Examples:
   freshet up ./site
   freshet up ./site --distribution cdk.out --resource SiteBucket397A1860=site
+  freshet up ./site --memory 1GiB --disk /var/cache/freshet,50GiB
   freshet up --distribution site.yaml --ephemeral
   freshet up --ephemeral --s3 127.0.0.1:0 --edge 127.0.0.1:0 --api 127.0.0.1:0 --json
   curl -i http://127.0.0.1:8080/
@@ -77,6 +79,9 @@ func (c *upCmd) apply(cfg *config.Config) {
 	c.describe(cfg)
 	if c.Memory != 0 {
 		cfg.Memory = c.Memory
+	}
+	if c.Disk.Dir != "" {
+		cfg.Disk = c.Disk
 	}
 	if c.Fresh != 0 {
 		cfg.FreshWithin.Default = config.Duration(c.Fresh)

@@ -52,6 +52,7 @@ type Config struct {
 	Alarm        Alarm         `yaml:"alarm,omitempty" json:"alarm,omitzero"`               // who is told when it is not
 	Drain        Duration      `yaml:"drain" json:"drain"`                                  // for how long answers that are under way go on when everything stops
 	Memory       Size          `yaml:"memory" json:"memory"`                                // that responses take at most which the edge holds
+	Disk         Disk          `yaml:"disk,omitempty" json:"disk,omitzero"`                 // where the edge keeps what it has cached, beside memory; nothing for nowhere
 	WaitFor      []string      `yaml:"wait_for,omitempty" json:"wait_for,omitempty"`        // facts without which nothing is invalidated, such as: lambda site:live updated within 5m
 	Deploy       Duration      `yaml:"deploy" json:"deploy"`                                // for how long a changed distribution's status is InProgress
 	Complete     Duration      `yaml:"complete" json:"complete"`                            // for how long an invalidation is InProgress at least
@@ -198,6 +199,9 @@ func Load(path string, must bool) (Config, error) {
 			}
 		}
 	}
+	if d := &c.Disk.Dir; *d != "" && !filepath.IsAbs(*d) {
+		*d = filepath.Join(filepath.Dir(path), *d)
+	}
 	for i := range c.Certificates {
 		for _, f := range []*string{&c.Certificates[i].File, &c.Certificates[i].Key} {
 			if *f != "" && !filepath.IsAbs(*f) {
@@ -252,6 +256,7 @@ func (c Config) Check() error {
 	if c.Memory < leastMemory {
 		complain("memory: %s is too little, at least %s are needed", c.Memory, Size(leastMemory))
 	}
+	problems = append(problems, c.Disk.check())
 	for i, d := range c.Distributions {
 		if d.File == "" {
 			complain("distributions[%d].file: a file is needed", i)

@@ -50,6 +50,7 @@ type Config struct {
 	AccessLog func(distributionID string, r *accesslog.Record)
 
 	Observer Observer // nil for none
+	Disk     *Disk    // for what was cached, beside memory; nil for none
 }
 
 // Edge is an http.Handler. It must be closed.
@@ -57,6 +58,7 @@ type Edge struct {
 	config   Config
 	served   atomic.Pointer[served]
 	store    *store
+	tier     *tier // nil without a disk
 	largest  int64
 	limit    int64
 	multiple int64 // of bytes, to which ranges are widened
@@ -96,10 +98,19 @@ func New(c Config) (*Edge, error) {
 		room: room{limit: c.MemoryLimit, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
-	if err := e.firstServed(c); err != nil {
-		return nil, err
-	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.served.Store(new(served))
+	if c.Disk != nil {
+		t, err := e.openTier(c.Disk)
+		if err != nil {
+			e.stop()
+			return nil, err
+		}
+		e.tier = t
+	}
+	if err := e.firstServed(c); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	e.start(e.sweepOnRequest)
 	return e, nil
 }
@@ -162,7 +173,7 @@ func (e *Edge) Close() error {
 	for _, s := range e.serving().sites {
 		s.close()
 	}
-	return nil
+	return e.tier.close()
 }
 
 // ServeHTTP answers a viewer. It ends with http.ErrAbortHandler, which a server
@@ -215,7 +226,7 @@ func (e *Edge) exchange(x *exchange, r *http.Request) {
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 	var stored *entry
 	if q.cached {
-		stored = q.site.lookupFor(&q)
+		stored = e.find(&q)
 	}
 	if stored != nil && stored.isMark() {
 		stored = nil
@@ -286,8 +297,9 @@ var ErrPattern = errors.New("invalid pattern")
 
 // Invalidate makes everything unreachable that the patterns cover and that was
 // fetched, or begun to be fetched, before the call. When it returns, no request
-// that arrives later is answered with such a copy. On an error nothing was
-// invalidated.
+// that arrives later is answered with such a copy. On an error of its
+// arguments nothing was invalidated. Any other says that the disk fails, and that a
+// restart might bring back what is there: call it again.
 //
 // A pattern matches the URL in the spelling of freshet.CanonicalPath, followed
 // by the query string where that is part of the cache key. A tag matches what
@@ -305,7 +317,9 @@ func (e *Edge) Invalidate(distributionID string, patterns []freshet.Pattern) err
 			return fmt.Errorf("invalidate at %s: %w: the distribution has no header for cache tags such as %q", distributionID, ErrPattern, string(p))
 		}
 	}
-	s.epochs.invalidate(patterns)
 	e.requestSweep()
+	if err := s.invalidate(patterns); err != nil {
+		return fmt.Errorf("invalidate at %s: %w", distributionID, err)
+	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/freshet/freshet/internal/edge/disk"
 	"github.com/freshet/freshet/internal/edge/offheap"
 )
 
@@ -34,6 +35,7 @@ type entry struct {
 	header http.Header
 	body   []byte
 	piece  *offheap.Piece // in place of a large body; nil for a body
+	remote *disk.Body     // in place of one that is on disk alone
 	claim  *claim         // on the room beside the store; nil for a small body
 	part   *part          // nil: body is the whole
 
@@ -78,7 +80,7 @@ func (e *entry) answersBehind(now time.Time) bool {
 }
 
 // size is the number of bytes of the body.
-func (e *entry) size() int64 { return int64(len(e.body)) + e.pieceSize() }
+func (e *entry) size() int64 { return int64(len(e.body)) + e.pieceSize() + e.remote.Size() }
 
 func (e *entry) pieceSize() int64 {
 	if e.piece == nil {
@@ -91,7 +93,10 @@ func (e *entry) pieceSize() int64 {
 type onlyWriter struct{ io.Writer }
 
 // copyPart writes a part of the body to w.
-func (e *entry) copyPart(_ context.Context, w io.Writer, s span) error {
+func (e *entry) copyPart(ctx context.Context, w io.Writer, s span) error {
+	if e.remote != nil {
+		return e.copyRemote(ctx, w, s)
+	}
 	e.claim.enter()
 	defer e.claim.leave()
 	if e.piece != nil {

@@ -17,8 +17,10 @@ import (
 type epochs struct {
 	counter atomic.Uint64
 	records atomic.Pointer[records]
-	limit   int // records before branches are merged
-	room    int // bytes that records take before branches are merged
+	limit   int     // records before branches are merged
+	room    int     // bytes that records take before branches are merged
+	first   uint64  // value of the counter in the beginning
+	lasting *epochs // remembers the same for what is on disk; nil if nothing is
 
 	writing sync.Mutex // one invalidation or pruning at a time
 }
@@ -43,6 +45,17 @@ func newEpochs(limit int) *epochs {
 	e.records.Store(&records{root: newNode("", 0, 0, nil)})
 	return e
 }
+
+// lastingIn has e remember in lasting, too, whatever is invalidated, and begin
+// behind all that it knows. Nothing may have been stamped before.
+func (e *epochs) lastingIn(lasting *epochs, first uint64) {
+	e.first, e.lasting = first, lasting
+	e.counter.Store(first)
+	e.records.Store(&records{root: newNode("", 0, 0, nil), floor: first})
+}
+
+// invalidations is how many there were.
+func (e *epochs) invalidations() uint64 { return e.counter.Load() - e.first }
 
 // stamp is what a copy, or a fetch that will become one, knows of the
 // invalidations of its distribution.
@@ -107,12 +120,13 @@ func (e *epochs) holds(v packed.View) bool {
 }
 
 // invalidate makes every copy that the patterns cover invalid if its fetch
-// began before the call. When it returns no later call of valid says otherwise.
-func (e *epochs) invalidate(patterns []freshet.Pattern) {
+// began before the call. When it returns no later call of valid says otherwise. It
+// returns the value of the counter.
+func (e *epochs) invalidate(patterns []freshet.Pattern) (epoch uint64) {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	old := e.records.Load()
-	epoch := e.counter.Load() + 1
+	epoch = e.counter.Load() + 1
 	root := old.root
 	for _, p := range patterns {
 		switch {
@@ -123,8 +137,12 @@ func (e *epochs) invalidate(patterns []freshet.Pattern) {
 		}
 	}
 	root = root.within(e.limit, e.room)
+	if e.lasting != nil {
+		e.lasting.record(struckBy(patterns, epoch))
+	}
 	e.records.Store(&records{root: root, floor: old.floor})
 	e.counter.Store(epoch)
+	return epoch
 }
 
 // admits reports what valid does but takes no earlier result for an answer, so

@@ -164,12 +164,15 @@ func (e *Edge) refresh(f *fill, q *query, resp *response) {
 	}
 	q.site.tag(f, q.site.tags(merged))
 	entry := f.entry(f.old.status, merged, resp)
-	entry.key, entry.body, entry.piece, entry.claim, entry.part = f.key, f.old.body, f.old.piece, f.old.claim, f.old.part
+	entry.key, entry.body, entry.piece, entry.remote, entry.claim, entry.part = f.key, f.old.body, f.old.piece, f.old.remote, f.old.claim, f.old.part
 	judged := entry.header.Clone()
 	judged["Age"] = resp.Header["Age"]
 	entry.life = q.lifetime(entry.status, judged, resp.received)
 	if revived || !entry.life.store || !q.site.keep(entry) {
 		q.site.store.drop(f.old)
+		q.site.forgetOnDisk(&f.key)
+	} else {
+		q.site.keepRefreshed(entry)
 	}
 	f.settle(entry, nil, refreshHit, entry.life.fresh > 0)
 }
@@ -264,11 +267,23 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	case err != nil && !errors.Is(err, errNoReaders):
 		e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
 	case err == nil && kept:
-		whole := f.copy(head)
+		e.keepWhole(f, q, f.copy(head), s)
+	}
+}
+
+// keepWhole stores a response whose body has arrived, in memory, on disk, or both.
+func (e *Edge) keepWhole(f *fill, q *query, whole *entry, s *stream) {
+	body := s.whole() // which is not all of a window
+	window := s.isWindow()
+	remote := !window && q.site.putOnDisk(whole, body)
+	if !remote {
 		e.embody(whole, s)
-		if s.isWindow() || !q.site.keep(whole) {
-			q.supersede(f, head)
-		}
+	}
+	switch {
+	case window || !q.site.keep(whole):
+		q.supersede(f, whole)
+	case !remote:
+		q.site.keepOnDisk(whole, body)
 	}
 }
 
@@ -299,6 +314,7 @@ const largeBody = 32 << 10
 // response is not stored. One that is for its viewer only leaves a mark, so that
 // nobody waits for what is another's.
 func (q *query) supersede(f *fill, head *entry) {
+	q.site.forgetOnDisk(&f.kept)
 	if head.life.each && q.cached {
 		mark := f.copy(&entry{key: f.kept, names: f.names, life: lifetime{each: true}})
 		if q.site.keep(mark) {

@@ -204,7 +204,7 @@ func (e *entry) isNamed(name string) bool { return slices.Contains(e.names, name
 // since what was found later did not ask for that name.
 func (e *entry) named(name string) *entry {
 	named := &entry{
-		key: e.key, names: append(slices.Clip(e.names), name), status: e.status, header: e.header, body: e.body, piece: e.piece, claim: e.claim, part: e.part,
+		key: e.key, names: append(slices.Clip(e.names), name), status: e.status, header: e.header, body: e.body, piece: e.piece, remote: e.remote, claim: e.claim, part: e.part,
 		begun: e.begun, received: e.received, age: e.age, aged: e.aged, life: e.life,
 	}
 	named.birth = e.birth

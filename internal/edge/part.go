@@ -58,6 +58,7 @@ func (e *Edge) servePart(w http.ResponseWriter, r *http.Request, q *query, asked
 	p := *q
 	p.asked = asked
 	p.key.variant += "\nRange:" + asked
+	e.recallPart(&p)
 	e.serveFill(w, r, &p)
 }
 

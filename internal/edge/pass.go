@@ -128,7 +128,9 @@ func (s *site) outdate(r *http.Request, q *query, answered http.Header) {
 		}
 	}
 	if len(patterns) > 0 {
-		s.epochs.invalidate(patterns)
+		if err := s.invalidate(patterns); err != nil {
+			s.tier.log.Error("a restart may bring back what a viewer has changed", slog.String("distribution", s.config.ID), slog.Any("error", err))
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
 	}
 	if v.Away() {
 		q.found.bulk = q.reader.Body(v)
-		return q.found.bulk != nil
+		return q.found.bulk != nil && q.found.bulk.remote == nil // nothing here waits for a disk
 	}
 	return true
 }

@@ -52,6 +52,9 @@ func (e *Edge) Apply(distributions []distribution.Distribution) error {
 	if next.hosts.only == nil {
 		next.hosts.only = next.byID[e.first]
 	}
+	if err := e.tier.adoptAll(next); err != nil {
+		return err
+	}
 	e.served.Store(next)
 	e.retire(old, next)
 	e.requestSweep()
@@ -76,6 +79,7 @@ func (e *Edge) renewed(old *site, d distribution.Distribution) (*site, error) {
 	}
 	if old != nil && reflect.DeepEqual(deciding(old.config), deciding(d)) {
 		made.number, made.epochs, made.underway = old.number, old.epochs, old.underway
+		made.tier, made.lineage = old.tier, old.lineage
 		return made, nil
 	}
 	e.nextNumber++
@@ -97,7 +101,7 @@ func deciding(d distribution.Distribution) distribution.Distribution {
 func (e *Edge) retire(old, next *served) {
 	for _, s := range old.sites {
 		if next.byNumber[s.number] == nil {
-			e.retired.Add(s.epochs.counter.Load())
+			e.retired.Add(s.epochs.invalidations())
 		}
 		if next.byID[s.config.ID] != s {
 			s.close()
@@ -114,6 +118,5 @@ func (e *Edge) firstServed(c Config) error {
 	if e.first = c.First; e.first == "" && len(c.Distributions) == 1 {
 		e.first = c.Distributions[0].ID
 	}
-	e.served.Store(&served{})
 	return e.Apply(c.Distributions)
 }

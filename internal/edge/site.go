@@ -28,6 +28,8 @@ type site struct {
 	logsPlain bool // what a log has of the distribution is written as it is
 	epochs    *epochs
 	store     *store // shared with the other sites
+	tier      *tier  // likewise; nil without a disk
+	lineage   *lineage
 
 	// reach prepares an origin, and returns by what it is connected to; nil where
 	// that is somebody else's.

@@ -45,7 +45,7 @@ func (e *Edge) Stats() Stats {
 	}
 	st.Epoch = e.retired.Load()
 	for _, s := range e.serving().sites {
-		st.Epoch += s.epochs.counter.Load()
+		st.Epoch += s.epochs.invalidations()
 		st.Patterns += s.epochs.live()
 	}
 	return st

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/freshet/freshet/internal/edge/arena"
+	"github.com/freshet/freshet/internal/edge/disk"
 	"github.com/freshet/freshet/internal/edge/offheap"
 	"github.com/freshet/freshet/internal/edge/packed"
 )
@@ -19,9 +20,10 @@ type store struct {
 
 // bulk is the body of a copy that is too large to be packed with the rest.
 type bulk struct {
-	body  []byte
-	piece *offheap.Piece // in its place, where the system has such a thing
-	claim *claim
+	body   []byte
+	piece  *offheap.Piece // in its place, where the system has such a thing
+	remote *disk.Body     // in its place, where it is on disk alone
+	claim  *claim
 }
 
 // bulkOverhead is about what a bulk takes besides the bytes of its body.
@@ -81,7 +83,7 @@ func (s *store) unpack(r arena.Reader[bulk], v packed.View) *entry {
 		e.part = &part{p.Part.First, p.Part.Length, p.Part.Total}
 	}
 	if body != nil {
-		e.body, e.piece, e.claim = body.body, body.piece, body.claim
+		e.body, e.piece, e.remote, e.claim = body.body, body.piece, body.remote, body.claim
 	}
 	e.birth = p.Birth
 	e.checked.Store(p.Checked)
@@ -110,7 +112,7 @@ func (s *store) pack(e *entry) *packed.Entry {
 }
 
 // isBulky reports whether the body is not packed with the rest.
-func (e *entry) isBulky() bool { return e.piece != nil || len(e.body) >= largeBody }
+func (e *entry) isBulky() bool { return e.piece != nil || e.remote != nil || len(e.body) >= largeBody }
 
 // peek returns nil when there is no copy. It leaves no trace.
 func (s *store) peek(k key) *entry {
@@ -122,6 +124,15 @@ func (s *store) peek(k key) *entry {
 		return nil
 	}
 	return s.unpack(r, v)
+}
+
+// has reports whether there is a copy. It leaves no trace.
+func (s *store) has(k key) bool {
+	r := s.arena.EnterAnywhere()
+	defer r.Leave()
+	pk := packedKey(k)
+	v := r.Peek(&pk)
+	return !v.IsNone()
 }
 
 // put stores a copy, in the place of any other with its key. What has no room, or
@@ -140,8 +151,8 @@ func (s *store) write(e *entry, how func(*packed.Entry, *bulk, int64) (uint64, e
 	var b *bulk
 	size := int64(0)
 	if e.isBulky() {
-		b = &bulk{e.body, e.piece, e.claim}
-		size = bulkOverhead + int64(cap(e.body)) + e.piece.Taken()
+		b = &bulk{e.body, e.piece, e.remote, e.claim}
+		size = bulkOverhead + int64(cap(e.body)) + e.piece.Taken() + e.remote.Overhead()
 		b.claim.stored()
 		b.piece.Keep()
 	}

@@ -42,6 +42,7 @@ func New() *Recorder {
 // Gauges are asked whenever somebody looks.
 type Gauges struct {
 	Edge    func() edge.Stats
+	Disk    func() (edge.DiskStats, bool)                         // of the edge; false, or nil: there is none
 	Waiting func() (changes uint64, err error)                    // in the queue
 	Overdue func() int                                            // changes under way that should be fresh by now; nil: not known
 	Work    func() (running []Working, waiting uint64, err error) // after changes; nil: none is done
@@ -74,6 +75,9 @@ func (r *Recorder) Ask(g Gauges) error {
 		if err := r.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
+	}
+	if err := r.askDisk(g.Disk); err != nil {
+		return err
 	}
 	if g.Overdue != nil {
 		overdue := prometheus.NewGaugeFunc(gauge("freshet_changes_overdue", "Changes under way that should have been seen fresh by now, see fresh_within."),

@@ -27,6 +27,7 @@ type Snapshot struct {
 	StoredObjects int                `json:"stored_objects"`
 	StoredBytes   uint64             `json:"stored_bytes"`
 	Capacity      uint64             `json:"capacity_bytes"` // that they may take
+	Disk          *OnDisk            `json:"disk,omitempty"` // nil without one
 	Waiting       *uint64            `json:"queue_waiting"`  // changes accepted and neither verified nor dead; nil if the queue gives no answer
 	Hottest       []Path             `json:"hottest"`        // most asked for in the last Window, most first
 	Invalidations []Invalidation     `json:"invalidations"`  // newest first
@@ -34,6 +35,15 @@ type Snapshot struct {
 	Waits         []Wait             `json:"waits,omitempty"`
 	Working       []Working          `json:"working,omitempty"` // programs that run after changes, the oldest first
 	ToDo          uint64             `json:"to_do,omitempty"`   // work that waits for them
+}
+
+// OnDisk is what the edge holds on disk.
+type OnDisk struct {
+	StoredObjects int64   `json:"stored_objects"`
+	StoredBytes   uint64  `json:"stored_bytes"`
+	Capacity      uint64  `json:"capacity_bytes"`
+	Hits          float64 `json:"hits_per_second"` // of what was not in memory
+	Failing       bool    `json:"failing,omitempty"`
 }
 
 // Working is a program that runs after a change.
@@ -168,6 +178,8 @@ type counts struct {
 	results                   [len(results)]uint64
 	bytes, fetches, evictions uint64
 	stored                    edge.Stats
+	disk                      edge.DiskStats
+	onDisk                    bool
 }
 
 func (r *Recorder) count(at time.Time) counts {
@@ -179,6 +191,9 @@ func (r *Recorder) count(at time.Time) counts {
 	if g := r.watched.gauges.Load(); g != nil {
 		c.stored = g.Edge()
 		c.evictions = c.stored.Evictions
+		if g.Disk != nil {
+			c.disk, c.onDisk = g.Disk()
+		}
 	}
 	return c
 }
@@ -213,6 +228,9 @@ func (w *watch) snapshot(now time.Time) Snapshot {
 	}
 	s.Requests = round(s.Requests)
 	s.Bytes, s.Fetches, s.Evictions = rate(c.bytes, before.bytes), rate(c.fetches, before.fetches), rate(c.evictions, before.evictions)
+	if c.onDisk {
+		s.Disk = &OnDisk{c.disk.Objects, c.disk.Bytes, c.disk.Capacity, rate(c.disk.Hits, before.disk.Hits), c.disk.Failing}
+	}
 	s.Hottest = w.paths(before.at, now)
 	if g := w.recorder.watched.gauges.Load(); g != nil {
 		if n, err := g.Waiting(); err == nil {

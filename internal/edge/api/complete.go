@@ -15,19 +15,23 @@ const (
 )
 
 // begin has an invalidation completed in the background, unless the register is
-// closed. The edge is told of it unless it was before. r.mu is held, or nobody else knows r yet. The limits on what may be
-// in progress bound the goroutines.
-func (r *Register) begin(started *record, applied bool) {
+// closed. r.mu is held, or nobody else knows r yet. The limits on what may be in
+// progress bound the goroutines. The edge is told of it unless it was before; then
+// told is called, nil for nobody.
+func (r *Register) begin(started *record, applied bool, told func()) {
 	if r.closed.Err() == nil {
-		r.work.Go(func() { r.complete(started.snapshot(), applied) })
+		r.work.Go(func() { r.complete(started.snapshot(), applied, told) })
 	}
 }
 
 // complete tells the edge, then the log, then everybody. Whatever fails is done
 // again until the register is closed.
-func (r *Register) complete(i Invalidation, applied bool) {
+func (r *Register) complete(i Invalidation, applied bool, told func()) {
 	if !applied && !r.repeat(i, "apply the invalidation to the edge", func() error { return r.apply(i) }) {
 		return
+	}
+	if told != nil {
+		told()
 	}
 	if r.cfg.Hold != nil {
 		r.cfg.Hold(r.closed, i)
@@ -168,12 +172,23 @@ func (r *Register) forget(h *history) {
 func (r *Register) resume() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.behind.Store(1) // which is this function
 	for _, h := range r.histories {
 		r.forget(h)
 		for _, record := range slices.Clone(h.order) {
 			if record.Completed.IsZero() {
-				r.begin(record, false)
+				r.behind.Add(1)
+				r.begin(record, false, r.caughtUp)
 			}
 		}
+	}
+	r.caughtUp()
+}
+
+// caughtUp says that one thing less is to be done before all is applied that was in
+// progress when the register was opened.
+func (r *Register) caughtUp() {
+	if r.behind.Add(-1) == 0 && r.cfg.Resumed != nil {
+		r.cfg.Resumed()
 	}
 }

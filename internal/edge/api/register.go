@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet/freshet"
@@ -50,6 +51,11 @@ type RegisterConfig struct {
 	// change or keep the paths.
 	Changed func(i Invalidation)
 
+	// Resumed is called once, where it is not nil, when everything that was in
+	// progress when the register was opened has been applied to the edge; maybe
+	// before Open returns, maybe never.
+	Resumed func()
+
 	// Retain is how long a completed invalidation and its caller reference are
 	// remembered. Zero is for ever; give the age limit of the log where it has
 	// one. A remembered invalidation takes a few hundred bytes.
@@ -75,6 +81,7 @@ type Register struct {
 	closed context.Context // done once Close was called
 	close  context.CancelFunc
 	work   sync.WaitGroup // invalidations being completed
+	behind atomic.Int64   // of those that were in progress when it was opened, not applied yet
 
 	mu        sync.Mutex
 	rate      *rate // nil where the quota has none
@@ -265,7 +272,7 @@ func (r *Register) publish(ctx context.Context, created *record) (Invalidation, 
 	}
 	h.insert(created)
 	r.changed(created)
-	r.begin(created, applied)
+	r.begin(created, applied, nil)
 	return created.snapshot(), nil
 }
 
