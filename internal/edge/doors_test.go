@@ -108,21 +108,31 @@ func (s *site) isFetching() bool {
 	return len(s.running) > 0
 }
 
+// lasting is a managed policy by which everything is kept for longer than any
+// test takes, so that it is not the clock that says what is still cached.
+func lasting(name string) distribution.CachePolicy {
+	p, _ := distribution.ManagedCachePolicy(name)
+	p.ID, p.Config.Name = "lasting-"+name, "lasting-"+name
+	p.Config.MinTTL, p.Config.DefaultTTL, p.Config.MaxTTL = new(int64(86_400)), new(int64(86_400)), new(int64(86_400))
+	return p
+}
+
 // manySided is two distributions with behaviors of all kinds.
 func manySided() []distribution.Distribution {
 	d := dist("E1")
 	d.Config.Aliases = []string{"www.example.com", "*.wild.example.com"}
 	to := d.Config.Origins[0].ID
-	d.Config.DefaultCacheBehavior = distribution.CacheBehavior{TargetOriginID: to, CachePolicyID: "Managed-CachingOptimized", Compress: true}
+	d.Config.DefaultCacheBehavior = distribution.CacheBehavior{TargetOriginID: to, CachePolicyID: "lasting-CachingOptimized", Compress: true}
 	d.CachePolicies = []distribution.CachePolicy{
-		{ID: "listed", Config: distribution.CachePolicyConfig{Name: "listed", DefaultTTL: new(int64(60)), MaxTTL: new(int64(60)), Parameters: distribution.Parameters{
+		lasting("CachingOptimized"), lasting("Amplify"),
+		{ID: "listed", Config: distribution.CachePolicyConfig{Name: "listed", MinTTL: new(int64(86_400)), DefaultTTL: new(int64(86_400)), MaxTTL: new(int64(86_400)), Parameters: distribution.Parameters{
 			QueryStringsConfig: distribution.QueryStringsConfig{QueryStringBehavior: "whitelist", QueryStrings: []string{"a", "b"}},
 			CookiesConfig:      distribution.CookiesConfig{CookieBehavior: "whitelist", Cookies: []string{"s"}},
 		}}},
 	}
 	for pattern, change := range map[string]func(*distribution.CacheBehavior){
 		"/listed/*":   func(b *distribution.CacheBehavior) { b.CachePolicyID = "listed" },
-		"/keyed/*":    func(b *distribution.CacheBehavior) { b.CachePolicyID = "Managed-Amplify" },
+		"/keyed/*":    func(b *distribution.CacheBehavior) { b.CachePolicyID = "lasting-Amplify" },
 		"/never/*":    func(b *distribution.CacheBehavior) { b.CachePolicyID = "Managed-CachingDisabled" },
 		"/cors/*":     func(b *distribution.CacheBehavior) { b.ResponseHeadersPolicyID = "Managed-SimpleCORS" },
 		"/secure/*":   func(b *distribution.CacheBehavior) { b.ResponseHeadersPolicyID = "Managed-SecurityHeadersPolicy" },
@@ -130,7 +140,7 @@ func manySided() []distribution.Distribution {
 		"/methods/*":  func(b *distribution.CacheBehavior) { b.AllowedMethods = allowedSets[2] },
 		"/%41/*.html": func(*distribution.CacheBehavior) {},
 	} {
-		b := distribution.CacheBehavior{PathPattern: pattern, TargetOriginID: to, CachePolicyID: "Managed-CachingOptimized"}
+		b := distribution.CacheBehavior{PathPattern: pattern, TargetOriginID: to, CachePolicyID: "lasting-CachingOptimized"}
 		change(&b)
 		d.Config.CacheBehaviors = append(d.Config.CacheBehaviors, b)
 	}
