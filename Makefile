@@ -88,7 +88,7 @@ test-cdk: ## the CDK construct against freshet aws template; takes Node.js
 bench: ## every benchmark; those of internal/e2e are of the whole program
 	go test -run '^$$' -bench . -benchmem ./... </dev/null
 
-# Not part of test: it takes both cores for half an hour.
+# Not part of test: it takes both cores for twenty minutes.
 .PHONY: bench-edge
 bench-edge: build ## the edge beside nginx, HAProxy, Varnish and Traffic Server, into docs/bench-edge.md; installs them if it may
 	@scripts/install-bench-programs </dev/null

@@ -28,6 +28,7 @@ type setting struct {
 	log    string // file of the access log; empty for none
 	pem    string // file of a certificate and its key, in this order, where viewers are answered over TLS; empty for plain HTTP
 	purge  bool   // things are going to be invalidated
+	disk   bool   // our own program keeps what it has on a disk, too
 }
 
 // contenders are all that are compared, the one first that the others are
@@ -44,6 +45,19 @@ func contenders() []contender {
 
 // ourName is what the edge goes by.
 const ourName = "freshet"
+
+// onDisk is our own program with its cache on a disk, too; none where it has no
+// such thing.
+func onDisk(own string) []contender {
+	help, _ := exec.Command(own, "up", "--help").CombinedOutput()
+	if !bytes.Contains(help, []byte("--disk")) {
+		return nil
+	}
+	return []contender{{name: ourName + " --disk", command: func(s setting) ([]string, error) {
+		s.disk = true
+		return freshet(s)
+	}}}
+}
 
 // chosen are those of all that names has, in its order.
 func chosen(all []contender, names string) (some []contender) {
@@ -308,6 +322,9 @@ DistributionConfig:
 	args := []string{
 		"env", "GOMAXPROCS=1", s.own, "up", "--json", "--data", filepath.Join(s.dir, "data"), "--s3", "127.0.0.1:0", "--api", "127.0.0.1:0", "--distribution", file,
 		"--metrics", "127.0.0.1:0", "--pprof", "127.0.0.1:0",
+	}
+	if s.disk {
+		args = append(args, "--disk", filepath.Join(s.dir, "cache")+",8GiB")
 	}
 	at := fmt.Sprintf("127.0.0.1:%d", s.port)
 	if s.pem == "" {

@@ -24,7 +24,7 @@ const smallBody = 128
 // caches, since filling them takes longest.
 func (b *bench) largeTrial() trial {
 	return trial{[]string{distinctTitle, restartTitle}, func(ctx context.Context) ([]chapter, error) {
-		all, err := b.full(ctx, 1024, setting{origin: b.origin.addr, own: b.own})
+		all, err := b.full(ctx, 1024, setting{origin: b.origin.addr, own: b.own}, onDisk(b.own)...)
 		if err != nil {
 			return nil, err
 		}
@@ -73,12 +73,12 @@ func (b *bench) holders() []contender {
 	})
 }
 
-// full starts the contenders and has each of them fetch as many objects as there
+// full starts the contenders, and more of them, and has each of them fetch as many objects as there
 // are, one contender after the other. Of these objects 10 are below /ten/, a
 // hundredth below /hundredth/, another hundredth has a tag, and the others are
 // below /rest/.
-func (b *bench) full(ctx context.Context, size int, s setting) ([]*process, error) {
-	all, err := startAll(b.holders(), s, "0")
+func (b *bench) full(ctx context.Context, size int, s setting, more ...contender) ([]*process, error) {
+	all, err := startAll(append(b.holders(), more...), s, "0")
 	if err != nil {
 		return nil, err
 	}

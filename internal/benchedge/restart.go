@@ -12,7 +12,7 @@ import (
 // before.
 func (b *bench) restart(ctx context.Context, all []*process) (c chapter, err error) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d objects. nginx has them in files, which are in memory here; Varnish has none that would outlive it.\n"+
+	fmt.Fprintf(&text, "%d objects. nginx has them in files, as the edge has with --disk, which are in memory here; the others have none that would outlive them.\n"+
 		"The first hit is the first answer that comes without the origin.\n\n"+
 		"| server | ends after, ms | first answer after, ms | first hit after, ms | found again of 1,000 |\n|---|---|---|---|---|\n", b.objects)
 	hits := make([]float64, len(all))
