@@ -42,7 +42,7 @@ func TestWhatStaysStaleIsRaisedOnce(t *testing.T) {
 	l.watch = func(r journal.Record) { book.Records([]journal.Record{r}) }
 	l.network.set(func() { l.network.check = stale })
 	batch := []freshet.Change{put("a", 1), put("b", 2), put("c", 3)}
-	l.take("together", time.Minute)
+	l.take("together", time.Hour)
 	l.put(batch...)
 	l.held(len(batch))
 	l.release("together")

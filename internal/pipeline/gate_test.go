@@ -55,7 +55,7 @@ func (l *line) requests() []freshet.Invalidation {
 // its files are written.
 func TestChangesGatherUnderAHold(t *testing.T) {
 	l := newLine(t)
-	l.take("deploy", time.Minute)
+	l.take("deploy", time.Hour)
 	old := put("0.css", 1)
 	l.put(old)
 	if w := l.held(1); w[0].Lease != "deploy" || w[0].Why != "hold deploy" || w[0].Until.IsZero() {
@@ -96,11 +96,11 @@ func TestChangesGatherUnderAHold(t *testing.T) {
 // nothing.
 func TestAHoldHoldsItsDistributionsAlone(t *testing.T) {
 	l := newLine(t)
-	l.take("other", time.Minute, "E2")
+	l.take("other", time.Hour, "E2")
 	c := put("a", 1)
 	l.put(c)
 	l.last(c, journal.Verified)
-	l.take("this", time.Minute, "E1")
+	l.take("this", time.Hour, "E1")
 	nowhere := put("x", 2)
 	nowhere.Origin = "elsewhere"
 	held := put("b", 3)
@@ -116,7 +116,7 @@ func TestAHoldEndsByItself(t *testing.T) {
 	l := newLine(t)
 	l.take("forgotten", 50*time.Millisecond)
 	l.take("renewed", 50*time.Millisecond)
-	l.take("renewed", time.Minute)
+	l.take("renewed", time.Hour)
 	c := put("a", 1)
 	l.put(c)
 	for deadline := time.Now().Add(2 * time.Minute); len(l.holds.Leases()) != 1; {
@@ -135,7 +135,7 @@ func TestAHoldEndsByItself(t *testing.T) {
 // What waits is not lost with the process, nor is the hold.
 func TestAHoldOutlivesTheProcess(t *testing.T) {
 	l := newLine(t)
-	l.take("deploy", time.Minute)
+	l.take("deploy", time.Hour)
 	l.take("short", time.Millisecond)
 	c := put("a", 1)
 	l.put(c)
@@ -171,7 +171,7 @@ func TestHoldsThatCannotBe(t *testing.T) {
 	if _, err := l.holds.Take(t.Context(), "one more", nil, time.Second); !errors.Is(err, pipeline.ErrLease) {
 		t.Error(err)
 	}
-	l.take("h7", time.Minute)
+	l.take("h7", time.Hour)
 }
 
 // facts is a Before that a test answers.
@@ -292,7 +292,7 @@ func TestAHoldDuringAFact(t *testing.T) {
 	c := put("a", 1)
 	l.put(c)
 	<-f.asked
-	l.take("deploy", time.Minute)
+	l.take("deploy", time.Hour)
 	f.answer <- nil
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if w := l.run.Waits(); len(w) == 1 && w[0].Lease == "deploy" && w[0].Changes == 1 {
@@ -324,7 +324,7 @@ func TestARetryWaitsForAHold(t *testing.T) {
 	l.stop()
 	l.terms.Never = nil
 	l.start()
-	l.take("deploy", time.Minute)
+	l.take("deploy", time.Hour)
 	l.must(revive(t, l))
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		if r := l.run.Last(c.ID()); len(r) == 1 && r[0].Reason == "waits: hold deploy" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/journal"
@@ -38,7 +39,10 @@ func TestAnUrgentChangeOvertakesBulk(t *testing.T) {
 		many = append(many, put(fmt.Sprintf("%d/%d.css", i%7, i), i+1))
 	}
 	l.start()
+	l.take("bulk", time.Hour) // so that it is one plan, however slowly they come
 	l.put(many...)
+	l.held(len(many))
+	l.release("bulk")
 	<-gate.asked
 	for _, c := range many {
 		l.last(c, journal.Planned)

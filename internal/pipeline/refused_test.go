@@ -143,7 +143,7 @@ func cleared(l *line, id string, pattern freshet.Pattern) (n int) {
 func TestOfWhatIsStaleOnlyWhatIsRefusedIsGivenUp(t *testing.T) {
 	l := newLine(t)
 	l.network.set(func() { l.network.check = stale })
-	l.take("together", time.Minute)
+	l.take("together", time.Hour)
 	batch := []freshet.Change{put("a", 1), put("b", 2), put("~", 3), put("c", 4)}
 	l.put(batch...)
 	l.held(len(batch))

@@ -35,7 +35,7 @@ func taggedLine(t *testing.T) *line {
 // together has changes planned in one batch, and waits until they are verified.
 func (l *line) together(cs ...freshet.Change) {
 	l.t.Helper()
-	l.take("together", time.Minute)
+	l.take("together", time.Hour)
 	l.put(cs...)
 	l.held(len(cs))
 	l.release("together")

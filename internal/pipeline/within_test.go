@@ -19,7 +19,7 @@ func TestFreshWithin(t *testing.T) {
 	timely, late := put("timely", 1), put("late", 2)
 	timely.Time = timely.Time.Add(-30 * time.Minute)
 	late.Time = late.Time.Add(-2 * time.Hour)
-	l.take("hold", time.Minute)
+	l.take("hold", time.Hour)
 	l.put(timely, late)
 	l.held(2)
 	if r := l.last(timely, journal.Received); r.FreshWithin != 60 || r.Late {
