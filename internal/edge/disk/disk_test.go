@@ -15,6 +15,9 @@ import (
 
 func openAt(t *testing.T, o Options) *Store {
 	t.Helper()
+	if o.FS == nil {
+		o.FS = unsynced{}
+	}
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +56,8 @@ func put(t *testing.T, s *Store, n, size int) {
 	}
 }
 
-// look reports whether record n is there, and fails if it is not what was put.
+// look reports whether record n is there, and that it is wrong if it is not what was
+// put.
 func look(t *testing.T, s *Store, n, size int) bool {
 	t.Helper()
 	r := s.Get(hashOf(n))
@@ -65,7 +69,8 @@ func look(t *testing.T, s *Store, n, size int) bool {
 		return false
 	}
 	if !bytes.Equal(r.Label, label(n)) || !bytes.Equal(r.Head, head(n)) || !bytes.Equal(body, bodyOf(n, size)) {
-		t.Fatalf("record %d of %d bytes is another: %q", n, size, r.Label)
+		t.Errorf("record %d of %d bytes is another: %q", n, size, r.Label)
+		return false
 	}
 	return true
 }
@@ -160,7 +165,7 @@ func TestLimit(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Limit: limit}
 	s := openAt(t, o)
 	size := func(n int) int { return n * 7919 % 40_000 }
-	for n := range 2000 {
+	for n := range 700 {
 		put(t, s, n, size(n))
 		for hot := range 3 {
 			look(t, s, hot, size(hot))
@@ -180,7 +185,7 @@ func TestLimit(t *testing.T) {
 		}
 	}
 	recent := 0
-	for n := 1990; n < 2000; n++ {
+	for n := 690; n < 700; n++ {
 		if look(t, s, n, size(n)) {
 			recent++
 		}
