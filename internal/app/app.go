@@ -197,7 +197,9 @@ func (u *Up) openListeners(ctx context.Context) (err error) {
 }
 
 func (u *Up) listen(ctx context.Context, name, addr string) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // a socket for it cannot be closed without losing whom it has
+	l, err := plain.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, addressError(name, addr, err)
 	}

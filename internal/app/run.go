@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/freshet/freshet/internal/edge"
 	"github.com/freshet/freshet/internal/journal"
 	"github.com/freshet/freshet/internal/metrics"
 	"github.com/freshet/freshet/internal/mirror"
@@ -68,16 +69,17 @@ func serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 		defer close(ended)
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
+		if door, ok := l.(edge.Drainer); ok {
+			door.Drain(patience)
+		}
 		if s.Shutdown(patience) != nil {
 			_ = s.Close()
 		}
-		if door, ok := l.(interface{ Wait(context.Context) }); ok {
-			door.Wait(patience) // for the answers that it gives without the server
-		}
 	})
-	err := s.Serve(l) // returns as soon as Shutdown begins
+	err := s.Serve(l) // returns as soon as Shutdown begins, or the door is closed
 	if !stop() {
 		<-ended
+		return nil
 	}
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)

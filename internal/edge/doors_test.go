@@ -193,7 +193,7 @@ func varied(r *http.Request) (*http.Response, error) {
 func newTwoDoors(t testing.TB) *twoDoors {
 	t.Helper()
 	both := &twoDoors{full: newDoorUnderTest(t), quick: newDoorUnderTest(t)}
-	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{l, both.full.edge} })
+	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{Listener: l, edge: both.full.edge} })
 	both.quick.serve(t, func(l net.Listener) net.Listener {
 		e := both.quick.edge
 		both.quick.seen = &seenPieces{&quick{e}, make(chan int, 1)}
@@ -202,7 +202,7 @@ func newTwoDoors(t testing.TB) *twoDoors {
 			t.Skip("there is no event loop on this system")
 		}
 		e.start(func() { d.Run(e.ctx.Done()) })
-		return &plainDoor{d, e}
+		return &plainDoor{Listener: d, edge: e}
 	})
 	return both
 }

@@ -42,24 +42,17 @@ func (e *Edge) plainDoor(l net.Listener) net.Listener {
 		Loops: runtime.GOMAXPROCS(0), First: headerPatience, Idle: idlePatience, Stall: viewerPatience,
 	})
 	if d == nil {
-		return &plainDoor{l, e}
+		return &plainDoor{Listener: l, edge: e}
 	}
 	e.start(func() { d.Run(e.ctx.Done()) })
-	return &plainDoor{d, e}
+	return &plainDoor{Listener: d, edge: e}
 }
 
 type plainDoor struct {
 	net.Listener
 
 	edge *Edge
-}
-
-// Wait returns when all viewers have their answers whom the door answers itself,
-// after it was closed, or when ctx is done.
-func (d *plainDoor) Wait(ctx context.Context) {
-	if l, ok := d.Listener.(*loop.Door); ok {
-		l.Wait(ctx)
-	}
+	idle atomic.Int64 // connections that net/http has, without a request
 }
 
 func (d *plainDoor) Accept() (net.Conn, error) {
@@ -67,7 +60,7 @@ func (d *plainDoor) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &viewerConn{Conn: c, edge: d.edge}, nil
+	return &viewerConn{Conn: c, edge: d.edge, idle: &d.idle}, nil
 }
 
 // secureDoor does the handshakes itself, and answers itself what it can. The rest
@@ -84,6 +77,8 @@ type secureDoor struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	shaking sync.WaitGroup
+	idle    atomic.Int64 // connections that net/http has, without a request
 
 	mu      sync.Mutex
 	viewers map[leaver]struct{} // those that are lent included
@@ -169,14 +164,19 @@ type accepted struct {
 func (d *secureDoor) accept() {
 	for {
 		c, err := d.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			d.shaking.Wait()
+			<-d.ctx.Done() // nobody would accept after an error
+			return
+		}
 		if err != nil {
 			d.deliver(accepted{err: err})
-			if d.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if d.ctx.Err() != nil {
 				return
 			}
 			continue
 		}
-		d.running.Go(func() { d.shake(c) })
+		d.shaking.Go(func() { d.shake(c) })
 	}
 }
 
@@ -228,6 +228,32 @@ func speaksHTTP(record [5]byte) bool {
 	return begin == "GET /" || begin == "HEAD " || begin == "POST " || begin == "PUT /" || begin == "OPTIO" || begin == "PATCH" || begin == "DELET"
 }
 
+// finish has nobody connect any more, and returns when all have shaken hands who
+// did, or when ctx is done.
+func (d *secureDoor) finish(ctx context.Context) {
+	for _, c := range loop.Waiting(d.Listener) {
+		d.shaking.Go(func() { d.shake(c) })
+	}
+	_ = d.Listener.Close()
+	done := make(chan struct{})
+	go func() { defer close(done); d.shaking.Wait() }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// busy is how many viewers may have a request that is not answered.
+func (d *secureDoor) busy() int {
+	n := 0
+	for _, v := range d.all() {
+		if v, ok := v.(*secureViewer); ok && !v.isWaiting() {
+			n++
+		}
+	}
+	return n - int(d.idle.Load())
+}
+
 func (d *secureDoor) Accept() (net.Conn, error) {
 	select {
 	case a := <-d.ready:
@@ -239,9 +265,14 @@ func (d *secureDoor) Accept() (net.Conn, error) {
 
 // Close may be called twice.
 func (d *secureDoor) Close() error {
+	again := d.ctx.Err() != nil
 	d.stop()
 	err := d.Listener.Close()
 	d.running.Wait()
+	d.shaking.Wait()
+	if again || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }
 
@@ -252,6 +283,21 @@ type viewerConn struct {
 	edge      *Edge
 	answering atomic.Bool // from when a request is with the edge until its answer is out
 	refused   atomic.Bool
+
+	idle   *atomic.Int64 // of the door; nil where nobody counts
+	isIdle atomic.Bool
+}
+
+// rest says whether the connection is without a request.
+func (c *viewerConn) rest(is bool) {
+	if c.idle == nil || c.isIdle.Swap(is) == is {
+		return
+	}
+	if is {
+		c.idle.Add(1)
+	} else {
+		c.idle.Add(-1)
+	}
 }
 
 // secureConn tells net/http of the TLS below it.
@@ -294,7 +340,12 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 }
 
 func connState(c net.Conn, state http.ConnState) {
-	if v := viewerOf(c); v != nil && state == http.StateIdle {
+	v := viewerOf(c)
+	if v == nil {
+		return
+	}
+	v.rest(state == http.StateIdle || state == http.StateHijacked) // whom nobody waits for
+	if state == http.StateIdle {
 		v.answering.Store(false)
 		if lent, ok := v.Conn.(interface{ Rest() }); ok {
 			lent.Rest()
@@ -365,6 +416,7 @@ const (
 )
 
 func (c *viewerConn) Close() error {
+	defer c.rest(false)
 	if c.refused.Swap(false) && closeWrite(c.Conn) == nil {
 		_ = c.SetReadDeadline(time.Now().Add(lastWords))
 		_, _ = io.CopyN(io.Discard, c.Conn, lastWordsSize)

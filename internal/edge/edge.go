@@ -76,6 +76,9 @@ type Edge struct {
 	retired atomic.Uint64 // invalidations of distributions that are served no more
 	sweeps  chan struct{} // asks for a sweep
 
+	draining atomic.Bool   // each answer is the last of its connection
+	lastWord atomic.Uint64 // answers since then
+
 	ctx  context.Context // of everything in the background
 	stop context.CancelFunc
 
@@ -192,7 +195,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // exchange reads a request and answers it.
 func (e *Edge) exchange(x *exchange, r *http.Request) {
-	if isLast(r) {
+	if isLast(r) || e.isEnding(r) {
 		x.Header().Set("Connection", "close")
 	}
 	q, why := e.read(r)

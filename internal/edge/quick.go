@@ -59,6 +59,9 @@ func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
 	if q.favorite == 0 {
 		q.favorite = rand.Uint32() | 1
 	}
+	if d.edge.draining.Load() {
+		return loop.Leave // net/http tells viewers that the connection ends
+	}
 	switch q.request.Read(in) {
 	case narrow.More:
 		return loop.More

@@ -36,7 +36,7 @@ func (d *secureDoor) lend(v *secureViewer, begin, after []byte, whole bool) {
 		begin, after = append(begin[:len(begin):len(begin)], after...), nil
 	}
 	l := &secureLoan{Conn: v.tls, from: v, begin: begin, after: after, whole: whole, hurry: make(chan struct{}, 1)}
-	d.deliver(accepted{conn: &secureConn{viewerConn{Conn: l, edge: d.edge}, v.state}})
+	d.deliver(accepted{conn: &secureConn{viewerConn{Conn: l, edge: d.edge, idle: &d.idle}, v.state}})
 }
 
 // Rest says that a response is out and that the next request may come.

@@ -166,6 +166,13 @@ func (v *secureViewer) wait(is bool) bool {
 	return !v.leaving
 }
 
+// isWaiting reports whether the connection is idle.
+func (v *secureViewer) isWaiting() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.waiting
+}
+
 // leave ends the connection as soon as it is idle.
 func (v *secureViewer) leave() {
 	v.mu.Lock()

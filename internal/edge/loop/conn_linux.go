@@ -133,9 +133,6 @@ func (c *conn) rest(l *loop, a *Answer, b []byte) {
 	}
 	if len(b) == 0 {
 		c.since = l.now
-		if l.ending > serving {
-			l.end(c)
-		}
 	}
 }
 
@@ -247,7 +244,7 @@ func (c *conn) over(l *loop) {
 	l.watch(c, unix.EPOLLIN)
 	b := l.buf[:copy(l.buf, c.in)]
 	c.in = nil
-	if len(b) > 0 || l.ending > serving {
+	if len(b) > 0 {
 		c.answer(l, b)
 	}
 }

@@ -27,9 +27,12 @@ type Door struct {
 	open    atomic.Int64
 	lent    atomic.Int64
 
+	next    atomic.Uint64 // which loop gets the next connection
 	closing chan struct{} // closed by Close
 	once    sync.Once
-	over    chan struct{} // closed when Run returns
+	over    chan struct{} // closed when the loops have ended
+	cut     chan struct{} // closed when they were cut off
+	cutOnce sync.Once
 }
 
 // Listen returns a door in front of l, which the door closes. It returns nil if
@@ -39,7 +42,7 @@ func Listen(l net.Listener, h Handler, o Options) *Door {
 	if !ok {
 		return nil
 	}
-	d := &Door{Listener: tcp, handler: h, options: o.withDefaults(), closing: make(chan struct{}), over: make(chan struct{})}
+	d := &Door{Listener: tcp, handler: h, options: o.withDefaults(), closing: make(chan struct{}), over: make(chan struct{}), cut: make(chan struct{})}
 	if d.options.Connections <= 0 {
 		d.options.Connections = mayOpen() / 10 * 9
 	}
@@ -47,7 +50,7 @@ func Listen(l net.Listener, h Handler, o Options) *Door {
 	if d.socket, err = tcp.File(); err != nil {
 		return nil
 	}
-	d.given = make(chan *conn, 1024)
+	d.given = make(chan *conn, d.options.Lent)
 	for range d.options.Loops {
 		made, err := newLoop(d)
 		if err != nil {
@@ -72,9 +75,9 @@ func mayOpen() int {
 }
 
 // Run accepts and answers until Close was called and the last viewer has gone or
-// got its answer, or until stop is closed, which cuts off the answers under way.
+// got its answer, or until stop is closed or CutOff called, which cuts off the
+// answers under way.
 func (d *Door) Run(stop <-chan struct{}) {
-	defer close(d.over)
 	var all sync.WaitGroup
 	ended := make(chan struct{})
 	all.Go(func() {
@@ -88,23 +91,43 @@ func (d *Door) Run(stop <-chan struct{}) {
 	all.Go(func() {
 		select {
 		case <-stop:
-			_ = d.Close()
-			for _, l := range d.loops {
-				l.send(func() { l.ending = cutOff })
-			}
+			d.CutOff()
 		case <-ended:
 		}
 	})
 	loops.Wait()
 	close(ended)
 	all.Wait()
-	d.drop()
+	close(d.over)
+	select {
+	case <-d.cut:
+		d.drop()
+	default:
+	}
 	for _, l := range d.loops {
 		l.release()
 	}
 }
 
-// Wait returns when Run has, or when ctx is done.
+// CutOff closes the door and all connections of the loops. It may be called twice
+// and does not wait.
+func (d *Door) CutOff() {
+	_ = d.Close()
+	d.cutOnce.Do(func() {
+		close(d.cut)
+		for _, l := range d.loops {
+			l.send(func() { l.finish(cutOff) })
+		}
+	})
+}
+
+// Open is how many connections there are, those that were given away included.
+func (d *Door) Open() int { return int(d.open.Load()) }
+
+// Lent is how many of them were given away.
+func (d *Door) Lent() int { return int(d.lent.Load()) }
+
+// Wait returns when no loop has connections any more, or when ctx is done.
 func (d *Door) Wait(ctx context.Context) {
 	select {
 	case <-d.over:
@@ -128,20 +151,85 @@ func (d *Door) drop() {
 // closed has the loops end once they have nothing more to do.
 func (d *Door) closed() {
 	for _, l := range d.loops {
-		l.send(func() { l.ending = max(l.ending, drained) })
+		l.send(func() { l.finish(drained) })
 	}
 }
 
-// Close ends accepting, and connections as soon as they are idle. It may be
-// called twice and does not wait.
+// Close ends accepting, and connections as soon as they are idle. Who is there is
+// answered first, be it by those who accept: Accept returns what loops give away
+// until there are no more. It may be called twice and does not wait for viewers.
 func (d *Door) Close() error {
 	err := error(nil)
 	d.once.Do(func() {
 		close(d.closing)
+		d.last()
 		err = errors.Join(d.Listener.Close(), d.socket.Close())
 	})
 	return err
 }
+
+// last takes who waits at the socket: the system ends those connections when it is
+// closed.
+func (d *Door) last() { waiting(d.socket, d.take) }
+
+// Waiting returns the connections that wait to be accepted by l, which should be
+// deaf and is to be closed. There are none where the system cannot tell.
+func Waiting(l net.Listener) (all []net.Conn) {
+	if c, ok := l.(syscall.Conn); ok {
+		waiting(c, func(fd int, _ unix.Sockaddr) {
+			if made, err := tcpConn(fd); err == nil {
+				all = append(all, made)
+			}
+		})
+	}
+	return all
+}
+
+func waiting(l syscall.Conn, each func(fd int, at unix.Sockaddr)) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(listening uintptr) {
+		for {
+			fd, at, err := unix.Accept4(int(listening), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			switch {
+			case err == nil:
+				each(fd, at)
+			case !errors.Is(err, unix.ECONNABORTED) && !errors.Is(err, unix.EINTR):
+				return
+			}
+		}
+	})
+}
+
+// Deafen has the system ignore whoever wants to connect to l from now on; who has
+// begun to can go on. A listener that is closed some moments later ends nobody's
+// connection that was made. Where the system cannot do this, as with
+// sockets of multipath TCP, it does nothing.
+func Deafen(l net.Listener) {
+	c, ok := l.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	const flags, syn = 13, 2 // of a TCP segment
+	noSYN := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flags},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: syn, Jt: 0, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 30},
+	}
+	_ = raw.Control(func(fd uintptr) { // which would be no harm
+		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(noSYN)), Filter: &noSYN[0]})
+	})
+}
+
+// Deafen is Deafen for the door's own.
+func (d *Door) Deafen() { Deafen(d.Listener) }
 
 // Accept returns a connection that a loop gave away.
 func (d *Door) Accept() (net.Conn, error) {
@@ -151,8 +239,18 @@ func (d *Door) Accept() (net.Conn, error) {
 			if l := d.lend(c); l != nil {
 				return l, nil
 			}
-		case <-d.closing:
-			return nil, net.ErrClosed
+			continue
+		default:
+		}
+		select {
+		case c := <-d.given:
+			if l := d.lend(c); l != nil {
+				return l, nil
+			}
+		case <-d.over:
+			if len(d.given) == 0 {
+				return nil, net.ErrClosed
+			}
 		}
 	}
 }
@@ -163,11 +261,11 @@ func (d *Door) accept() {
 	if err != nil {
 		return
 	}
-	for next := 0; ; next++ {
+	for {
 		fd, at, err := acceptOne(raw)
 		switch {
 		case err == nil:
-			d.take(fd, at, d.loops[next%len(d.loops)])
+			d.take(fd, at)
 		case d.isClosing() || errors.Is(err, os.ErrClosed):
 			_ = d.Close()
 			return
@@ -203,7 +301,8 @@ func acceptOne(raw syscall.RawConn) (fd int, at unix.Sockaddr, err error) {
 }
 
 // take gives a new connection to a loop, or refuses it.
-func (d *Door) take(fd int, at unix.Sockaddr, to *loop) {
+func (d *Door) take(fd int, at unix.Sockaddr) {
+	to := d.loops[d.next.Add(1)%uint64(len(d.loops))]
 	// As the net package has them; a viewer who is gone already is found out later.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)

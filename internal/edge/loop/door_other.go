@@ -18,3 +18,21 @@ func (*Door) Run(<-chan struct{}) {}
 
 // Wait returns at once.
 func (*Door) Wait(context.Context) {}
+
+// CutOff does nothing.
+func (*Door) CutOff() {}
+
+// Open is 0.
+func (*Door) Open() int { return 0 }
+
+// Deafen does nothing.
+func (*Door) Deafen() {}
+
+// Deafen does nothing.
+func Deafen(net.Listener) {}
+
+// Waiting returns none.
+func Waiting(net.Listener) []net.Conn { return nil }
+
+// Lent is 0.
+func (*Door) Lent() int { return 0 }

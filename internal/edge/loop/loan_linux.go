@@ -137,7 +137,7 @@ func (l *Loan) Close() (err error) {
 func (l *Loan) giveBack() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.whole || !l.rested.Load() || len(l.begin) > 0 || l.from.door.isClosing() {
+	if !l.whole || !l.rested.Load() || len(l.begin) > 0 {
 		return false
 	}
 	fd := -1

@@ -53,6 +53,21 @@ const (
 // long.
 const sweeping = time.Second
 
+// lingering is how long a loop that ends waits for a viewer's next request, who may
+// have sent it already. It looks each leaving.
+const (
+	lingering = 200 * time.Millisecond
+	leaving   = 20 * time.Millisecond
+)
+
+// interval is how often connections are looked through.
+func (l *loop) interval() time.Duration {
+	if l.ending > serving {
+		return leaving
+	}
+	return sweeping
+}
+
 // outSize is how many bytes of answers are gathered before they are sent, if a
 // viewer asks for several at once.
 const outSize = 64 << 10
@@ -140,7 +155,7 @@ func (l *loop) run() {
 		for i := range n {
 			l.handle(&l.events[i])
 		}
-		if l.now.Sub(l.swept) >= sweeping || l.ending > serving {
+		if l.now.Sub(l.swept) >= l.interval() {
 			l.sweep()
 		}
 		if l.ending == cutOff || l.ending == drained && len(l.conns) == 0 {
@@ -157,6 +172,12 @@ func (l *loop) run() {
 	}
 }
 
+// finish has the loop come to its end.
+func (l *loop) finish(e ending) {
+	l.ending = max(l.ending, e)
+	_ = l.file.SetReadDeadline(time.Now().Add(l.interval())) // as it could before
+}
+
 // wait returns how many events there are. It asks the system itself as long as
 // there are some, and leaves the waiting to the runtime, which has other things
 // to do meanwhile.
@@ -164,7 +185,7 @@ func (l *loop) wait() int {
 	l.some = 0
 	err := l.waits.Read(l.more)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = l.file.SetReadDeadline(time.Now().Add(sweeping)) // as it could before
+		_ = l.file.SetReadDeadline(time.Now().Add(l.interval())) // as it could before
 	}
 	return l.some
 }
@@ -202,13 +223,10 @@ func (l *loop) add(c *conn) {
 		return
 	}
 	l.conns[int32(c.fd)] = c
-	switch {
-	case len(c.in) > 0:
+	if len(c.in) > 0 {
 		b := l.buf[:copy(l.buf, c.in)]
 		c.in = nil
 		c.answer(l, b)
-	case l.ending > serving:
-		l.end(c)
 	}
 }
 
@@ -229,15 +247,23 @@ func (l *loop) end(c *conn) {
 	c.close()
 }
 
+// part ends a connection that is idle, and has been for lingering, unless something
+// has just arrived, of which the loop will be told.
+func (l *loop) part(c *conn) {
+	if l.now.Sub(c.since) < lingering {
+		return
+	}
+	var b [1]byte
+	if n, _, err := unix.Recvfrom(c.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT); err != nil || n == 0 {
+		l.end(c)
+	}
+}
+
 // give gives a connection away.
 func (l *loop) give(c *conn) {
 	delete(l.conns, int32(c.fd))
 	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil) // of a descriptor that is there
 	d := l.door
-	if d.isClosing() {
-		c.close() // without an answer, so that the viewer may ask again elsewhere
-		return
-	}
 	if d.lent.Add(1) <= int64(d.options.Lent) {
 		select {
 		case d.given <- c:
@@ -253,9 +279,11 @@ func (l *loop) give(c *conn) {
 func (l *loop) sweep() {
 	l.swept = l.now
 	for _, c := range l.conns {
-		idle := !c.waiting && len(c.in) == 0
-		if l.now.Sub(c.since) > c.patience(&l.door.options) || idle && l.ending > serving {
+		switch idle := !c.waiting && len(c.in) == 0; {
+		case l.now.Sub(c.since) > c.patience(&l.door.options):
 			l.end(c)
+		case idle && l.ending > serving:
+			l.part(c)
 		}
 	}
 }
