@@ -42,9 +42,13 @@ const patient = 64 << 10
 // turn is how much of an answer is sent before others have theirs.
 const turn = 1 << 20
 
-// fileTurn is the same of a file, as much as the system takes at once of it: the
-// more is waiting there, the less there is to do for each part.
-const fileTurn = 8 << 20
+// fileTurn is the same of a file, in one go: the more is waiting there, the less
+// there is to do for each part.
+const fileTurn = 4 << 20
+
+// filePiece is how much of a file is sent by one call, which takes a fraction of a
+// millisecond.
+const filePiece = 1 << 20
 
 // close ends the connection, which no loop has any more.
 func (c *conn) close() {
@@ -157,7 +161,7 @@ func (c *conn) write(l *loop, a *Answer, rest []byte) bool {
 	head := min(n, len(a.Head))
 	c.sent, c.file, c.at, c.left = int64(n-head), a.File, a.At, a.Length
 	if n == len(a.Head)+len(a.Body) && c.left > 0 {
-		if _, err := c.sendFile(fileTurn); fatal(err) {
+		if _, err := c.sendFile(); fatal(err) {
 			c.last = a.Sent
 			l.end(c)
 			return false
@@ -188,15 +192,25 @@ func fatal(err error) bool {
 // errShort is a file that has fewer bytes than it should.
 var errShort = errors.New("the file is shorter than it was")
 
-// sendFile sends more of the file, at most so much.
-func (c *conn) sendFile(most int64) (int, error) {
-	n, err := unix.Sendfile(c.fd, c.file, &c.at, int(min(c.left, most)))
-	if n = max(n, 0); n == 0 && err == nil {
-		return 0, errShort
+// sendFile sends as much of the file as the system takes, at most fileTurn.
+func (c *conn) sendFile() (sent int, err error) {
+	for sent < fileTurn && c.left > 0 {
+		asked := int(min(c.left, filePiece))
+		n, err := rawSendfile(c.fd, c.file, &c.at, asked)
+		if n == 0 && err == nil {
+			return sent, errShort
+		}
+		c.left -= int64(n)
+		c.sent += int64(n)
+		sent += n
+		if err != nil && sent == 0 {
+			return 0, err
+		}
+		if n < asked {
+			break
+		}
 	}
-	c.left -= int64(n)
-	c.sent += int64(n)
-	return n, err
+	return sent, nil
 }
 
 // goOn sends more of what is waiting.
@@ -224,7 +238,7 @@ func (c *conn) goOn(l *loop) {
 // goOnOnce sends the head and then the body, or of the file.
 func (c *conn) goOnOnce() (int, error) {
 	if len(c.head) == 0 && len(c.body) == 0 {
-		return c.sendFile(fileTurn)
+		return c.sendFile()
 	}
 	n, err := writeBoth(c.fd, c.head, c.body)
 	head := min(n, len(c.head))
@@ -271,6 +285,14 @@ func rawRead(fd int, b []byte) (int, error) {
 // (MSG_MORE), which would cost twice as much as sending it apart.
 func rawWrite(fd int, b []byte) (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	return result(n, e)
+}
+
+// rawSendfile is of files in memory, which nobody waits for. What it takes at once
+// is bounded, since the collector waits for it; the scheduler, were it told, would
+// look for another thread each time.
+func rawSendfile(to, from int, at *int64, most int) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDFILE, uintptr(to), uintptr(from), uintptr(unsafe.Pointer(at)), uintptr(most), 0, 0)
 	return result(n, e)
 }
 

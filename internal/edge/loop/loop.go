@@ -42,8 +42,8 @@ type Answer struct {
 	Body []byte // follows the head; nobody may change it until Sent was called
 	Sent Sent   // nil if nobody wants to know
 
-	// In place of Body, Length bytes of a file from At on. They, and the file, stay
-	// what they are until Sent was called.
+	// In place of Body, Length bytes of a file in memory from At on, for which nobody
+	// ever waits. They, and the file, stay what they are until Sent was called.
 	File       int
 	At, Length int64
 }
