@@ -29,6 +29,7 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 	if c == nil {
 		return e.plainDoor(l)
 	}
+	c = c.Clone() // which a server of net/http changes when it begins to serve
 	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted), quick: &quick{e}, viewers: make(map[leaver]struct{}), desks: sync.Pool{New: newDesk}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.running.Go(d.accept)

@@ -26,7 +26,7 @@ type stream struct {
 	bulky   bool          // body may lie in the buffer that was kept before
 	base    int64         // offset of body[0]
 	waited  time.Duration // by readers of a full window, for those who are behind
-	from    int64         // base when that began to count
+	from    int64         // base when that was reckoned last
 	body    []byte
 	readers map[*reader]struct{}
 	done    bool
@@ -135,9 +135,7 @@ func (s *stream) makeRoom(ctx context.Context) error {
 	if !kept {
 		return s.wait(ctx)
 	}
-	if s.base-s.from >= windowSize {
-		s.waited, s.from = 0, s.base
-	}
+	s.waited, s.from = waitedFor(s.waited, s.base-s.from), s.base
 	if s.waited >= othersPatience {
 		s.leaveBehind()
 		return nil
@@ -150,6 +148,13 @@ func (s *stream) makeRoom(ctx context.Context) error {
 	}
 	s.waited += time.Since(began)
 	return nil
+}
+
+// waitedFor is what is left of a time after n bytes were taken, each of which makes
+// up for its part of what a window may take. However the bytes are divided, a
+// reader who takes a window within othersPatience is waited for.
+func waitedFor(waited time.Duration, n int64) time.Duration {
+	return max(0, waited-time.Duration(float64(othersPatience)*float64(n)/windowSize))
 }
 
 // leaveBehind gives up the readers at the beginning of the window. s.mu is held.

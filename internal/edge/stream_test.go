@@ -74,3 +74,25 @@ func TestSlowReadersDoNotHoldUpOthers(t *testing.T) {
 		})
 	}
 }
+
+// However a steady reader's bytes are divided, it is waited for if it takes a
+// window in time, and left if it does not.
+func TestPatienceGoesByTheByte(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		window time.Duration // that it takes for as much as a window holds
+		left   bool
+	}{{"in time", 9 * time.Second, false}, {"late", 12 * time.Second, true}} {
+		for _, piece := range []int64{1, 4 << 10, 64 << 10, windowSize/2 + 1, windowSize - 1, windowSize} {
+			waited, most := time.Duration(0), time.Duration(0)
+			for taken := int64(0); taken < 64*windowSize; taken += max(piece, 4<<10) {
+				waited += time.Duration(float64(tt.window) * float64(max(piece, 4<<10)) / windowSize)
+				most = max(most, waited)
+				waited = waitedFor(waited, max(piece, 4<<10))
+			}
+			if left := most > othersPatience; left != tt.left {
+				t.Errorf("%s, in pieces of %d bytes: the others wait for %v", tt.name, piece, most)
+			}
+		}
+	}
+}

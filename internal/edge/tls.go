@@ -17,7 +17,8 @@ import (
 // nobody has, gets the certificate of the address that answers or that of
 // CloudFront's own names. own is asked at each handshake; nil stands for none.
 // HTTP/2 is spoken unless the distribution does not want it, and what is older or
-// weaker than its security policy allows is not spoken at all.
+// weaker than its security policy allows is not spoken at all. A server may change
+// what is returned: handshakes are not by it, but by what it was made from.
 func (e *Edge) TLS(own func() []tls.Certificate, self *certificate.Authority) *tls.Config {
 	if own == nil {
 		own = func() []tls.Certificate { return nil }
@@ -32,7 +33,7 @@ func (e *Edge) TLS(own func() []tls.Certificate, self *certificate.Authority) *t
 	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return e.secure(hello, base), nil
 	}
-	return base
+	return base.Clone()
 }
 
 var errNoCertificate = errors.New("there is no certificate for the name")

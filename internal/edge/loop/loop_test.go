@@ -445,7 +445,7 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := min(10_000, int(l.Cur)/2-200)
-	d := open(t, Options{Loops: 2}, nobody)
+	d := open(t, Options{Loops: 2, First: time.Hour, Idle: time.Hour}, nobody)
 	all := make([]*viewerSide, n)
 	for i := range all {
 		all[i] = d.dial(t)
