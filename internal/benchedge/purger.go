@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -184,7 +183,7 @@ func hostOf(addr string) string {
 
 // nginxFile is the name of the file that nginx keeps a key in.
 func nginxFile(key string) string {
-	sum := md5.Sum([]byte(key)) //nolint:gosec // it is what nginx does
+	sum := md5.Sum([]byte(key))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -204,14 +203,4 @@ func removeIf(path string, keys [][]byte) error {
 		}
 	}
 	return nil
-}
-
-// notMatching are so many prefixes below which there is nothing, other ones for
-// each number.
-func notMatching(from, n int) []string {
-	prefixes := make([]string, n)
-	for i := range prefixes {
-		prefixes[i] = "/none/" + strconv.Itoa(from+i) + "/"
-	}
-	return prefixes
 }

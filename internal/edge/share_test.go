@@ -1,10 +1,13 @@
 package edge
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/freshet/freshet"
 )
 
 // workClock is a clock of processor time and one of everything, which pass only
@@ -60,6 +63,38 @@ func TestShareIsEnoughForAMillion(t *testing.T) {
 	})
 	if c.now > 10*time.Second-sweepEvery {
 		t.Errorf("it takes %v", c.now)
+	}
+}
+
+// A thousand wildcards a second, for as long as anybody likes, are not so many
+// between two sweeps that any has to be merged, which would make cold what nobody
+// has named.
+func TestAThousandWildcardsASecondAreNotMerged(t *testing.T) {
+	const perSecond, sweepTakes = 1000, 5 // the longest that a million copies may take it, in seconds
+	e := newEpochs(maxRecords)
+	var bystander stamp
+	e.begin(&bystander)
+	most, sweeps := 0, 0
+	swept, began := -1, uint64(0) // when the sweep began that is under way, and at which epoch
+	for second := range 60 {
+		if due := swept >= 0 && second-swept >= sweepTakes; due {
+			e.valid(&bystander, []string{"/shop/none/of/these"}) // as a sweep does
+			e.forget(began, began)
+			swept, sweeps = -1, sweeps+1
+		}
+		if swept < 0 {
+			swept, began = second, e.counter.Load()
+		}
+		for i := range perSecond {
+			e.invalidate([]freshet.Pattern{freshet.Pattern(fmt.Sprintf("/shop/%d/%d/*", i%97, second*perSecond+i))})
+		}
+		most = max(most, e.live())
+		if !e.valid(&bystander, []string{"/shop/none/of/these"}) {
+			t.Fatalf("after %d s something went that nobody has named", second)
+		}
+	}
+	if most > maxRecords/4 || sweeps < 10 || e.crowded() {
+		t.Errorf("%d patterns at most, after %d sweeps, crowded: %v", most, sweeps, e.crowded())
 	}
 }
 
