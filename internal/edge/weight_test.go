@@ -25,37 +25,50 @@ func TestWeightIsWhatIsTaken(t *testing.T) {
 	}{
 		{"small", 10, few, false}, {"small, and hit", 10, few, true}, {"1 KiB", 1024, many, false}, {"1 KiB, and hit", 1024, many, true}, {"8 KiB", 8192, many, true},
 	} {
-		const n = 1500
-		body := strings.Repeat("x", tt.body)
-		e := open(t, roundTripper(func(*http.Request) (*http.Response, error) {
-			var own []string
-			for _, h := range tt.headers {
-				own = append(own, strings.Clone(h)) // as from a network
-			}
-			return reply(200, body, own...), nil
-		}), Config{MemoryLimit: 1 << 30})
-		empty := live()
-		before := empty + e.store.arena.OffHeap()
-		var a loop.Answer
-		for i := range n {
-			path := fmt.Sprintf("/assets/pictures/%d.jpg", i)
-			get(e, path)
-			if tt.hit {
-				settle(t, e)
-				if v := quickly(e, &a, "GET "+path+" HTTP/1.1\r\nHost: e1.cloudfront.localhost\r\n\r\n"); v != loop.Answered {
-					t.Fatal(v)
-				}
-			}
+		// What earlier tests have left behind may go at any time, which looks as if
+		// less was taken. It does not go again and again.
+		fits := false
+		for tries := 0; !fits && tries < 5; tries++ {
+			taken, believed := weighed(t, tt.name, tt.body, tt.headers, tt.hit)
+			fits = taken <= believed*21/20 && believed <= taken*3/2
 		}
-		settle(t, e)
-		heap := live()
-		taken, believed := (heap+e.store.arena.OffHeap()-before)/n, int64(e.store.bytes())/int64(e.store.objects())
-		t.Logf("%s: %d bytes each, believed to be %d, %d of them on the heap", tt.name, taken, believed, (heap-empty)/n)
-		if taken > believed*21/20 || believed > taken*3/2 {
-			t.Errorf("%s: %d bytes each, believed to be %d", tt.name, taken, believed)
+		if !fits {
+			t.Errorf("%s: it does not take what it is believed to", tt.name)
 		}
-		e.Close()
 	}
+}
+
+// weighed is what a stored response takes, and what it is believed to take.
+func weighed(t *testing.T, name string, size int, headers []string, hit bool) (taken, believed int64) {
+	t.Helper()
+	const n = 1500
+	body := strings.Repeat("x", size)
+	e := open(t, roundTripper(func(*http.Request) (*http.Response, error) {
+		var own []string
+		for _, h := range headers {
+			own = append(own, strings.Clone(h)) // as from a network
+		}
+		return reply(200, body, own...), nil
+	}), Config{MemoryLimit: 1 << 30})
+	empty := live()
+	before := empty + e.store.arena.OffHeap()
+	var a loop.Answer
+	for i := range n {
+		path := fmt.Sprintf("/assets/pictures/%d.jpg", i)
+		get(e, path)
+		if hit {
+			settle(t, e)
+			if v := quickly(e, &a, "GET "+path+" HTTP/1.1\r\nHost: e1.cloudfront.localhost\r\n\r\n"); v != loop.Answered {
+				t.Fatal(v)
+			}
+		}
+	}
+	settle(t, e)
+	heap := live()
+	taken, believed = (heap+e.store.arena.OffHeap()-before)/n, int64(e.store.bytes())/int64(e.store.objects())
+	t.Logf("%s: %d bytes each, believed to be %d, %d of them on the heap", name, taken, believed, (heap-empty)/n)
+	e.Close()
+	return taken, believed
 }
 
 // live is how many bytes of the heap are in use.
