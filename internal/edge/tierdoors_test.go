@@ -13,7 +13,7 @@ import (
 func TestDoorsAnswerAlikeFromDisk(t *testing.T) {
 	on := newDisk(t)
 	both := &twoDoors{full: newDoorUnderTest(t), quick: newDoorOnDisk(t, on.config())}
-	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{l, both.full.edge} })
+	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{Listener: l, edge: both.full.edge} })
 	both.quick.serve(t, func(l net.Listener) net.Listener {
 		e := both.quick.edge
 		both.quick.seen = &seenPieces{&quick{e}, make(chan int, 1)}
@@ -22,7 +22,7 @@ func TestDoorsAnswerAlikeFromDisk(t *testing.T) {
 			t.Skip("there is no event loop on this system")
 		}
 		e.start(func() { d.Run(e.ctx.Done()) })
-		return &plainDoor{d, e}
+		return &plainDoor{Listener: d, edge: e}
 	})
 	for _, text := range recordedRequests {
 		for range 3 {
