@@ -23,6 +23,7 @@ type fill struct {
 	ranged bool     // the origin answered with the range it was asked for
 	names  []string // of the response, with its tags once they are known; changed with site.mu held
 	tagged bool     // they are known, or there are none; changed with site.mu held
+	spool  *spool   // where a body goes that is too large for memory; nil for nowhere
 	old    *entry   // the expired copy, if there is one; it was not invalidated when the fetch began
 
 	ctx    context.Context
@@ -258,7 +259,9 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	s.unread = func() { resp.abort(errNoReaders) }
 	if !kept {
 		q.supersede(f, head)
+		f.spool = q.site.spool(head, resp.ContentLength)
 	}
+	defer func() { f.spool.giveUp() }() // unless it was kept
 	f.lead(s)
 	f.settle(head, s, miss, kept && head.life.fresh > 0)
 	err := e.takeIn(f, q, resp, s)
@@ -266,6 +269,7 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	switch {
 	case err != nil && !errors.Is(err, errNoReaders):
 		e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
+	case err == nil && f.spool.keep(f.copy(head)):
 	case err == nil && kept:
 		e.keepWhole(f, q, f.copy(head), s)
 	}
@@ -336,8 +340,10 @@ func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 		if n > 0 {
 			if !s.reserve(n, e.largest) {
 				q.site.leave(f)
+				f.spool = q.site.spool(f.result, s.length).startingWith(s)
 				s.openWindow()
 			}
+			f.spool.add(buf[:n])
 			if err := s.append(f.ctx, buf[:n]); err != nil {
 				return err
 			}

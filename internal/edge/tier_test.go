@@ -488,3 +488,57 @@ func onDiskAnywhere(t testing.TB, dir, text string) (found string) {
 	}
 	return found
 }
+
+// What is too large for memory is cached on disk, whether its length was announced
+// or not; what breaks off, and what is too large for the disk, is not.
+func TestDiskHoldsWhatMemoryCannot(t *testing.T) {
+	d, o := newDisk(t), &editions{version: map[string]int{}, control: "max-age=3600"}
+	unsaid := roundTripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := o.RoundTrip(r)
+		switch {
+		case err == nil && tagOf(r.URL.Path) == "unsaid":
+			return unsized(resp), nil
+		case err == nil && tagOf(r.URL.Path) == "broken":
+			resp.Body = io.NopCloser(io.MultiReader(io.LimitReader(resp.Body, 3_000_000), breaks{}))
+		}
+		return resp, err
+	})
+	c := Config{MemoryLimit: 2 << 20}
+	e := d.edge(unsaid, c)
+	paths := map[string]string{pathFor("said", 1, 5_000_000): "Hit", pathFor("unsaid", 1, 5_000_000): "Hit", pathFor("said", 2, 12_000_000): "Hit", pathFor("said", 3, 18_000_000): "Miss", pathFor("unsaid", 3, 18_000_000): "Miss"}
+	for path := range paths {
+		fetched(t, e, path)
+	}
+	if w := get(e, pathFor("broken", 1, 5_000_000)); w.Header().Get("Test-Aborted") == "" {
+		t.Error("what broke off was taken for all")
+	}
+	settled(t, e)
+	for _, killed := range []bool{false, true} {
+		if killed {
+			d.killed(e)
+			e = d.edge(unsaid, c)
+		}
+		for path, cache := range paths {
+			w := get(e, path)
+			if w.Code != 200 || xcache(w) != cache || versionIn(path, w.Body.String()) != 0 {
+				t.Errorf("%s, killed %v: %d %s instead of %s, %d bytes", path, killed, w.Code, xcache(w), cache, w.Body.Len())
+			}
+			if cache == "Hit" {
+				if w := get(e, path, "Range", "bytes=4000000-4000999"); w.Code != 206 || w.Body.String() != editionOf(path, 0)[4_000_000:4_001_000] {
+					t.Errorf("%s: a range: %d", path, w.Code)
+				}
+			}
+		}
+	}
+	if err := e.Invalidate("E1", []freshet.Pattern{"/said/*"}); err != nil {
+		t.Fatal(err)
+	}
+	if w := get(e, pathFor("said", 1, 5_000_000)); xcache(w) != "Miss" {
+		t.Error("what was invalidated is served")
+	}
+}
+
+// breaks is the rest of a body that breaks off.
+type breaks struct{}
+
+func (breaks) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
