@@ -62,7 +62,7 @@ func (d *doorUnderTest) logged(id string, r *accesslog.Record) {
 // texts waits until the door has told of as many things as the other, or for long
 // enough.
 func (d *doorUnderTest) texts(atLeast int) []string {
-	for end := time.Now().Add(5 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		d.mu.Lock()
 		told := d.told
 		d.mu.Unlock()
@@ -241,11 +241,10 @@ func (d *doorUnderTest) say(t judge, text string, pieces ...int) (answer string,
 	answered := make(chan string, 1)
 	var broken error
 	go func() {
-		_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-		all, err := io.ReadAll(conn)
+		all, err := untilSilent(conn)
 		if ne, ok := err.(net.Error); ok && ne.Timeout() { //nolint:errorlint // as net returns it
 			_ = closeWrite(conn) // it wants more than there is
-			_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 			var rest []byte
 			rest, err = io.ReadAll(conn)
 			all = append(all, rest...)
@@ -273,6 +272,31 @@ func (d *doorUnderTest) say(t judge, text string, pieces ...int) (answer string,
 	}
 	answer = <-answered
 	return answer, errors.Is(broken, syscall.ECONNRESET)
+}
+
+// untilSilent reads until the other side ends, or says nothing for two seconds.
+// These are looked through in parts, each of which begins when the last one was
+// seen to be over: a machine that stands still is not silent.
+func untilSilent(conn net.Conn) (all []byte, err error) {
+	buf := make([]byte, 32<<10)
+	for silent := 0; silent < 4; {
+		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		n := 0
+		n, err = conn.Read(buf)
+		if all = append(all, buf[:n]...); n > 0 {
+			silent = 0
+		}
+		switch ne, ok := err.(net.Error); { //nolint:errorlint // as net returns it
+		case err == nil:
+		case ok && ne.Timeout():
+			silent++
+		case errors.Is(err, io.EOF):
+			return all, nil
+		default:
+			return all, err
+		}
+	}
+	return all, err
 }
 
 func (d *doorUnderTest) dial(t judge) net.Conn {
