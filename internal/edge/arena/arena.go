@@ -68,22 +68,27 @@ type hole struct {
 	epoch uint64
 }
 
-// Segments are as large as it takes for a limit to have some hundreds.
+// Segments are as large as it takes for a limit to have some hundreds, and smaller
+// than usual only where there would be less than sixteen.
 const (
-	smallestSegment = 64 << 10
-	largestSegment  = 1 << 20
-	segmentsPer     = 256
+	usualSegment   = 64 << 10
+	largestSegment = 1 << 20
+	segmentsPer    = 256
+	leastSegments  = 16
 )
+
+// segmentSize is a power of two.
+func segmentSize(limit int64) int {
+	most := uint64(max(limit/leastSegments, pageSize))
+	want := min(max(uint64(limit/segmentsPer), usualSegment), largestSegment, most)
+	return 1 << (bits.Len64(want) - 1)
+}
 
 // New returns an arena for so many bytes. removed is called once for the body of
 // each entry that had one when that is no longer in the arena, whatever the
 // reason; the arena must not be called from it.
 func New[B any](limit int64, removed func(*B)) *Arena[B] {
-	a := &Arena[B]{limit: limit, removed: removed, seed: maphash.MakeSeed(), memory: newMemory()}
-	a.size = smallestSegment
-	if want := uint64(limit / segmentsPer); want > smallestSegment {
-		a.size = min(1<<(bits.Len64(want)-1), largestSegment)
-	}
+	a := &Arena[B]{limit: limit, size: segmentSize(limit), removed: removed, seed: maphash.MakeSeed(), memory: newMemory()}
 	a.scratch.New = func() any { return new([]byte) }
 	a.segments.Store(&[]*segment{nil}) // so that no place is 0
 	a.bodies.Store(new([]atomic.Pointer[outside[B]]))
@@ -100,12 +105,7 @@ func (a *Arena[B]) Bytes() int64 { return a.taken.Load() }
 
 // OffHeap is how many bytes of memory segments take beside the Go heap, in use or
 // not.
-func (a *Arena[B]) OffHeap() int64 {
-	if onHeap {
-		return 0
-	}
-	return a.memory.size.Load()
-}
+func (a *Arena[B]) OffHeap() int64 { return a.memory.size.Load() }
 
 // Evicted is how many entries had to make room for others.
 func (a *Arena[B]) Evicted() uint64 { return a.evicted.Load() }

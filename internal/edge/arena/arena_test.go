@@ -66,7 +66,7 @@ func intact(v packed.View, n uint64) error {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var things []*thing
-		a := New(rapid.Int64Range(200<<10, 3<<20).Draw(t, "limit"), func(b *thing) { b.removed++ })
+		a := New(rapid.Int64Range(20<<10, 3<<20).Draw(t, "limit"), func(b *thing) { b.removed++ })
 		type stored struct {
 			version, serial uint64
 			body            *thing
@@ -366,6 +366,29 @@ func TestMemoryComesBack(t *testing.T) {
 		k := keyOf(i)
 		if v := r.Get(&k); v.IsNone() != (i != 1) {
 			t.Fatalf("%d is there: %v", i, !v.IsNone())
+		}
+	}
+}
+
+func TestSegmentSize(t *testing.T) {
+	for limit, want := range map[int64]int{
+		0: 4 << 10, 64 << 10: 4 << 10, 200 << 10: 8 << 10, 1 << 20: 64 << 10, 16 << 20: 64 << 10, 96 << 20: 256 << 10, 256 << 20: 1 << 20, 1 << 40: 1 << 20,
+	} {
+		if got := segmentSize(limit); got != want {
+			t.Errorf("%d: %d, want %d", limit, got, want)
+		}
+	}
+}
+
+// Where there is little, something is cached all the same.
+func TestSmallLimits(t *testing.T) {
+	for _, limit := range []int64{32 << 10, 100 << 10, 300 << 10} {
+		a := New(limit, func(*thing) {})
+		for n := range uint64(500) {
+			put(t, a, entryOf(n, 1, 1000), nil, 0)
+		}
+		if got, least := a.Objects(), int(limit/1200)/3; got < least || a.Bytes() > limit {
+			t.Errorf("%d bytes of %d with %d objects, at least %d wanted", a.Bytes(), limit, got, least)
 		}
 	}
 }

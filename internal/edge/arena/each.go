@@ -34,6 +34,7 @@ func (a *Arena[B]) each(f func(packed.View) bool, between func()) {
 // cursor is how far somebody has come in a queue.
 type cursor struct {
 	queue int
+	in    *segment
 	seq   uint64
 	at    int
 }
@@ -42,20 +43,10 @@ type cursor struct {
 func (a *Arena[B]) eachOf(c *cursor, f func(packed.View) bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.queues[c.queue].first
-	for s != nil && (s.seq < c.seq || s.seq == c.seq && c.at >= s.used && s.after != nil) {
-		s = s.after
-	}
-	if s == nil {
-		return false
-	}
-	if s.seq != c.seq {
-		c.seq, c.at = s.seq, 0
-	}
-	c.at = max(c.at, s.at)
-	for range batch {
-		if c.at >= s.used || s.seq != c.seq {
-			break
+	for left := batch; left > 0; left-- {
+		s := a.segmentOf(c)
+		if s == nil {
+			return false
 		}
 		v, place := s.view(c.at), placeOf(s.number, c.at)
 		c.at += padded(len(v.Bytes()))
@@ -64,5 +55,31 @@ func (a *Arena[B]) eachOf(c *cursor, f func(packed.View) bool) bool {
 			a.bury(place, v)
 		}
 	}
-	return s.seq != c.seq || c.at < s.used || s.after != nil
+	return true
+}
+
+// segmentOf returns the segment with the next entry, to which it moves the cursor;
+// nil at the end.
+func (a *Arena[B]) segmentOf(c *cursor) *segment {
+	s := c.in
+	if s == nil || s.seq != c.seq {
+		// It is not in the queue any more; what comes after it is found anew.
+		s = a.queues[c.queue].first
+		for s != nil && s.seq < c.seq {
+			s = s.after
+		}
+	}
+	for s != nil {
+		if s.seq != c.seq {
+			c.seq, c.at = s.seq, 0
+		}
+		if c.in, c.at = s, max(c.at, s.at); c.at < s.used {
+			return s
+		}
+		if s.after == nil {
+			return nil
+		}
+		s = s.after
+	}
+	return nil
 }

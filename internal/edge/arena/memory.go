@@ -6,34 +6,43 @@ import (
 	"unsafe"
 )
 
-// memory is what an arena has of the system. It is given back when nobody refers
-// to the arena any more.
+// memory is what an arena has of the system, which is given back when nobody
+// refers to the arena any more. Where the system gives none it is the Go heap's,
+// in which there are no pointers either.
 type memory struct {
-	held *holding
-	size atomic.Int64
+	mapped *mapped
+	size   atomic.Int64 // bytes that are mapped
 }
 
-type holding struct{ all map[*byte][]byte }
+// mapped is what must be released, by where it begins.
+type mapped struct{ all map[*byte][]byte }
 
 func newMemory() *memory {
-	m := &memory{held: &holding{make(map[*byte][]byte)}}
-	runtime.AddCleanup(m, func(h *holding) {
-		for _, b := range h.all {
+	m := &memory{mapped: &mapped{make(map[*byte][]byte)}}
+	runtime.AddCleanup(m, func(left *mapped) {
+		for _, b := range left.all {
 			release(b)
 		}
-	}, m.held)
+	}, m.mapped)
 	return m
 }
 
 func (m *memory) take(size int) []byte {
 	b := reserve(size)
-	m.held.all[unsafe.SliceData(b)] = b
-	m.size.Add(int64(len(b)))
+	if b == nil {
+		return make([]byte, size)
+	}
+	m.mapped.all[unsafe.SliceData(b)] = b
+	m.size.Add(int64(size))
 	return b
 }
 
 func (m *memory) give(b []byte) {
-	delete(m.held.all, unsafe.SliceData(b))
+	at := unsafe.SliceData(b)
+	if _, is := m.mapped.all[at]; !is {
+		return
+	}
+	delete(m.mapped.all, at)
 	m.size.Add(-int64(len(b)))
 	release(b)
 }
