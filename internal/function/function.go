@@ -65,8 +65,8 @@ const (
 	defaultSteps  = 100_000
 	defaultMemory = 2 << 20
 	defaultDepth  = 400
-	defaultTime   = 500 * time.Millisecond
 	maxTime       = 2 * time.Second
+	defaultTime   = maxTime
 )
 
 func (l Limits) orDefaults() Limits {
