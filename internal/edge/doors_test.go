@@ -274,12 +274,12 @@ func (d *doorUnderTest) say(t judge, text string, pieces ...int) (answer string,
 	return answer, errors.Is(broken, syscall.ECONNRESET)
 }
 
-// untilSilent reads until the other side ends, or says nothing for two seconds.
+// untilSilent reads until the other side ends, or says nothing for three seconds.
 // These are looked through in parts, each of which begins when the last one was
 // seen to be over: a machine that stands still is not silent.
 func untilSilent(conn net.Conn) (all []byte, err error) {
 	buf := make([]byte, 32<<10)
-	for silent := 0; silent < 4; {
+	for silent := 0; silent < 6; {
 		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n := 0
 		n, err = conn.Read(buf)
