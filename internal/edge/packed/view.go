@@ -53,20 +53,30 @@ func (v View) hasRoom() bool {
 
 // isSound looks at what hasRoom has found room for.
 func (v View) isSound() bool {
-	more := v.b[atMore]
-	hasMore := v.b[atFlags]&moreFlag != 0
-	if more >= plainFlag<<1 || !hasMore && more&^headFlags != 0 || more&oneNameFlag != 0 && v.u32(atNames) != 0 {
+	return v.hasSoundFlags() && v.hasSoundLines() && v.hasSoundNames() && v.hasSoundPart() &&
+		v.Size() >= 0 && (!v.Away() || v.bodyAt() == len(v.b) && v.Size() > 0)
+}
+
+func (v View) hasSoundFlags() bool {
+	more, hasMore := v.b[atMore], v.flag(moreFlag)
+	switch {
+	case more >= plainFlag<<1, !hasMore && more&^headFlags != 0:
+		return false
+	case hasMore && more&dressedFlag == 0 && v.u16(atDressed) != 0:
 		return false
 	}
+	return more&oneNameFlag == 0 || v.u32(atNames) == 0
+}
+
+func (v View) hasSoundLines() bool {
 	if lines := v.Lines(); !areLines(lines.Text) || !lines.fit() {
 		return false
 	}
-	if hasMore && more&dressedFlag == 0 && v.u16(atDressed) != 0 {
-		return false
-	}
-	if lines, _, ok := v.Dressed(); ok && (!areLines(lines.Text) || !lines.fit()) {
-		return false
-	}
+	lines, _, ok := v.Dressed()
+	return !ok || areLines(lines.Text) && lines.fit()
+}
+
+func (v View) hasSoundNames() bool {
 	names := v.nameBytes()
 	for len(names) > 0 {
 		if len(names) < 4 || uint64(len(names)-4) < uint64(binary.LittleEndian.Uint32(names)) {
@@ -74,11 +84,12 @@ func (v View) isSound() bool {
 		}
 		names = names[4+binary.LittleEndian.Uint32(names):]
 	}
-	part, isPart := v.Part()
-	if isPart && (part.First < 0 || part.Length < 0 || part.Total < 0 || part.First > math.MaxInt64-part.Length || part.First+part.Length > part.Total) {
-		return false
-	}
-	return v.Size() >= 0 && (!v.Away() || v.bodyAt() == len(v.b) && v.Size() > 0)
+	return true
+}
+
+func (v View) hasSoundPart() bool {
+	p, ok := v.Part()
+	return !ok || p.First >= 0 && p.Length >= 0 && p.Total >= 0 && p.First <= math.MaxInt64-p.Length && p.First+p.Length <= p.Total
 }
 
 func (v View) u16(at int) uint16 { return binary.LittleEndian.Uint16(v.b[at:]) }
@@ -101,7 +112,7 @@ func (v View) IsNone() bool { return v.b == nil }
 // Bytes is all of the entry.
 func (v View) Bytes() []byte { return v.b }
 
-// Site, URL and Variant are the key.
+// Site is of the key.
 func (v View) Site() uint32 { return v.u32(atSite) }
 
 // URL is of the key.
