@@ -207,7 +207,7 @@ func (b *bench) inTurns(ctx context.Context, all []*process, loads []load) ([][]
 				if i > 0 {
 					rounds[k][j] = append(rounds[k][j], one)
 				}
-				fmt.Fprintf(b.progress, "%s, %s: %.0f requests/s, %.2f us\n", l.name, p.name, one.perSecond, one.cpu)
+				fmt.Fprintf(b.progress, "%s, %s: %.0f requests/s, %.2f us, %.0f to the origin\n", l.name, p.name, one.perSecond, one.cpu, one.asked)
 			}
 		}
 	}
@@ -253,7 +253,9 @@ func (b *bench) write(chapters []chapter, titles []string) error {
 		c.text += "\n" + b.circumstances()
 		d.take(c)
 	}
-	d.take(chapter{title: versionsTitle, text: b.versions()})
+	if b.servers == "" {
+		d.take(chapter{title: versionsTitle, text: b.versions()})
+	}
 	d.arrange(append(slices.Clip(titles), versionsTitle))
 	if err := os.WriteFile(b.out, []byte(d.String()), 0o600); err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -46,11 +47,10 @@ func contenders() []contender {
 // ourName is what the edge goes by.
 const ourName = "freshet"
 
-// onDisk is our own program with its cache on a disk, too; none where it has no
-// such thing.
-func onDisk(own string) []contender {
-	help, _ := exec.Command(own, "up", "--help").CombinedOutput()
-	if !bytes.Contains(help, []byte("--disk")) {
+// onDisk is our own program with its cache on a disk, too, if it is measured at
+// all.
+func (b *bench) onDisk() []contender {
+	if !slices.ContainsFunc(b.contenders, func(c contender) bool { return c.name == ourName }) {
 		return nil
 	}
 	return []contender{{name: ourName + " --disk", command: func(s setting) ([]string, error) {
@@ -129,12 +129,12 @@ func nginx(s setting) ([]string, error) {
 	if s.purge {
 		remember = "1s"
 	}
-	const text = `worker_processes 1; daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log error; worker_rlimit_nofile 1048576; user root;
-events { worker_connections 16384; multi_accept on; }
+	const text = `worker_processes 1; daemon off; master_process off; pid %[1]s/nginx.pid; error_log %[1]s/error.log error; user root;
+events { worker_connections %[10]d; multi_accept on; }
 http {
 	%[2]s %[3]s
 	keepalive_requests 1000000000; keepalive_timeout 300s; tcp_nodelay on;
-	open_file_cache max=1030000 inactive=1h; open_file_cache_valid %[8]s; open_file_cache_min_uses 1;
+	open_file_cache max=%[9]d inactive=1h; open_file_cache_valid %[8]s; open_file_cache_min_uses 1;
 	proxy_cache_path %[1]s/cache levels=1:2 keys_zone=c:400m max_size=16g inactive=1h use_temp_path=off;
 	client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/temp; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	upstream o { server %[4]s; keepalive 64; }
@@ -150,8 +150,12 @@ http {
 }
 `
 	file := filepath.Join(s.dir, "nginx.conf")
-	return []string{"nginx", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")}, write(file, text, s.dir, sendfile, log, s.origin, s.port, secure, keys, remember)
+	return []string{"nginx", "-p", s.dir, "-c", file, "-e", filepath.Join(s.dir, "error.log")}, write(file, text, s.dir, sendfile, log, s.origin, s.port, secure, keys, remember, max(openFiles()-2*nginxConnections, 1000), nginxConnections)
 }
+
+// nginxConnections is for how many connections, to viewers and origins, nginx has
+// room.
+const nginxConnections = 8192
 
 // suite is how all encrypt: with AES of 128 bits, which the processor knows.
 const suite = "TLS_AES_128_GCM_SHA256"

@@ -24,7 +24,7 @@ const smallBody = 128
 // caches, since filling them takes longest.
 func (b *bench) largeTrial() trial {
 	return trial{[]string{distinctTitle, restartTitle}, func(ctx context.Context) ([]chapter, error) {
-		all, err := b.full(ctx, 1024, setting{origin: b.origin.addr, own: b.own}, onDisk(b.own)...)
+		all, err := b.full(ctx, 1024, setting{origin: b.origin.addr, own: b.own}, b.onDisk()...)
 		if err != nil {
 			return nil, err
 		}

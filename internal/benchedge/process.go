@@ -61,6 +61,26 @@ func (l *firstLine) String() string {
 	return string(line)
 }
 
+// mostFiles is as many files as Linux lets a process open, if nobody says
+// otherwise, and more than there are objects.
+const mostFiles = 1 << 20
+
+// openFiles raises how many files this process and those that it starts may open,
+// as far as it may, and returns how many that are.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1024
+	}
+	for _, most := range []uint64{mostFiles, limit.Max} {
+		raised := syscall.Rlimit{Cur: most, Max: max(most, limit.Max)}
+		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised) == nil {
+			return int(most)
+		}
+	}
+	return int(limit.Cur)
+}
+
 // startAll starts each contender on a port of its own, on one core unless cores
 // is empty.
 func startAll(all []contender, s setting, cores string) (running []*process, err error) {
