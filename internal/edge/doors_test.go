@@ -343,11 +343,17 @@ func (both *twoDoors) ask(t judge, text string, pieces ...int) {
 	if full != fast {
 		t.Fatalf("%q in pieces %v:\nnet/http: %.2000q\nquick:    %.2000q", text, pieces, full, fast)
 	}
+	both.compareTold(t, fmt.Sprintf("%q", text))
+}
+
+// compareTold wants both doors to have told and counted the same.
+func (both *twoDoors) compareTold(t judge, text string) {
+	t.Helper()
 	theirs := both.full.texts(0)
 	ours := both.quick.texts(len(theirs))
 	theirs = both.full.texts(len(ours))
 	if a, b := strings.Join(theirs, "\n"), strings.Join(ours, "\n"); a != b {
-		t.Fatalf("%q: told\nby net/http: %.3000s\nby quick:    %.3000s", text, a, b)
+		t.Fatalf("%s: told\nby net/http: %.3000s\nby quick:    %.3000s", text, a, b)
 	}
 	for _, d := range []*doorUnderTest{both.full, both.quick} {
 		d.mu.Lock()
@@ -357,7 +363,7 @@ func (both *twoDoors) ask(t judge, text string, pieces ...int) {
 	a, b := both.full.edge.Stats(), both.quick.edge.Stats()
 	a.Bytes, b.Bytes, a.Objects, b.Objects, a.Patterns, b.Patterns = 0, 0, 0, 0, 0, 0 // which follow a little later
 	if a != b {
-		t.Fatalf("%q: counted\nby net/http: %+v\nby quick:    %+v", text, a, b)
+		t.Fatalf("%s: counted\nby net/http: %+v\nby quick:    %+v", text, a, b)
 	}
 }
 

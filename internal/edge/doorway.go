@@ -32,6 +32,7 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 	c = c.Clone() // which a server of net/http changes when it begins to serve
 	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted), quick: &quick{e}, viewers: make(map[leaver]struct{}), desks: sync.Pool{New: newDesk}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.full = newFull(e, l)
 	d.running.Go(d.accept)
 	e.start(d.watch)
 	return d
@@ -74,6 +75,7 @@ type secureDoor struct {
 	ready  chan accepted
 	quick  loop.Handler
 	desks  sync.Pool // of *desk
+	full   *full     // for HTTP/2
 
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -143,6 +145,7 @@ func (d *secureDoor) Wait(ctx context.Context) {
 // watch has viewers leave once the door is closed, and cuts them off with the
 // edge.
 func (d *secureDoor) watch() {
+	defer d.full.run()()
 	select {
 	case <-d.ctx.Done():
 		for _, v := range d.all() {
@@ -210,8 +213,12 @@ func (d *secureDoor) shake(c net.Conn) {
 		return
 	}
 	state := secure.ConnectionState()
-	if state.NegotiatedProtocol == "h2" {
-		d.deliver(accepted{conn: secure}) // as net/http must see it
+	switch {
+	case state.NegotiatedProtocol == "h2" && !fitForHTTP2(&state):
+		d.deliver(accepted{conn: secure}) // net/http will refuse it
+		return
+	case state.NegotiatedProtocol == "h2":
+		d.multiplex(secure, below, &state)
 		return
 	}
 	v := &secureViewer{door: d, tls: secure, below: below, state: state, over: assuranceOf(&state, c.RemoteAddr(), "HTTP/1.1")}
@@ -316,8 +323,11 @@ type inConn struct{}
 // attend lets h answer, and the connection know while it does.
 func attend(h http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(inConn{}).(*viewerConn); ok {
+		switch c := r.Context().Value(inConn{}).(type) {
+		case *viewerConn:
 			c.answering.Store(true)
+		case *multiplexed:
+			r.TLS = c.state
 		}
 		h.ServeHTTP(w, r)
 	}
@@ -334,6 +344,9 @@ func viewerOf(c net.Conn) *viewerConn {
 }
 
 func connContext(ctx context.Context, c net.Conn) context.Context {
+	if b, ok := c.(*behind); ok {
+		return context.WithValue(ctx, inConn{}, b.viewer)
+	}
 	if v := viewerOf(c); v != nil {
 		return context.WithValue(ctx, inConn{}, v)
 	}

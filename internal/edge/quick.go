@@ -76,6 +76,15 @@ func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
 	return loop.Answered
 }
 
+// answerRead is Answer for a request that was read otherwise.
+func (d *quick) answerRead(q *plainQuery, a *loop.Answer) bool {
+	if !d.find(q, a) {
+		return false
+	}
+	d.answer(q, a)
+	return true
+}
+
 // find looks for the copy that answers q, and reports whether there is one that
 // net/http is not needed for. Then q.reader must leave.
 func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
