@@ -366,6 +366,7 @@ func (c *Conn) flush() (err error) {
 	c.desk.out = c.desk.out[:0]
 	if err != nil {
 		c.finish()
+		c.wake()
 	}
 	return err
 }

@@ -111,7 +111,7 @@ type viewer struct {
 
 // connected returns a viewer of a connection, which both end with the test. The
 // rest is answered by rest.
-func connected(t *testing.T, pair func() (net.Conn, net.Conn), rest http.HandlerFunc) *viewer {
+func connected(t *testing.T, pair func() (net.Conn, net.Conn), rest http.HandlerFunc, changes ...func(*Options)) *viewer {
 	t.Helper()
 	h := &answering{given: make(chan net.Conn)}
 	s := &http.Server{Handler: rest, Protocols: new(http.Protocols), HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100}, MaxHeaderBytes: 10_000 - 320}
@@ -119,7 +119,11 @@ func connected(t *testing.T, pair func() (net.Conn, net.Conn), rest http.Handler
 	served := make(chan struct{})
 	go func() { defer close(served); _ = s.Serve(h) }()
 	mine, theirs := pair()
-	v := &viewer{t: t, conn: mine, own: New(wire{theirs}, h, options(), Desks()), h: h, next: 1, over: make(chan struct{})}
+	o := options()
+	for _, change := range changes {
+		change(&o)
+	}
+	v := &viewer{t: t, conn: mine, own: New(wire{theirs}, h, o, Desks()), h: h, next: 1, over: make(chan struct{})}
 	go func() { defer close(v.over); v.own.Serve() }()
 	t.Cleanup(func() {
 		_ = mine.Close()
@@ -544,8 +548,7 @@ func TestStallsOfConnections(t *testing.T) {
 					return
 				}
 			}
-		})
-		v.own.options.Stall = 50 * time.Millisecond // it was told before it is asked
+		}, func(o *Options) { o.Stall = 50 * time.Millisecond })
 		v.greet(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
 		v.must(v.WriteWindowUpdate(0, 1<<31-1-65535))
 		v.open(true, "GET", path)
