@@ -27,7 +27,11 @@ func (t *explanationText) live(l *edge.Live) {
 		if c.Left <= 0 {
 			left = fmt.Sprintf("expired %v ago", time.Duration(-c.Left)*time.Second)
 		}
-		t.printf(3, "%d with %d bytes stored, fetched %s; %v old, %s: %s", c.Status, c.Bytes, c.Fetched, time.Duration(c.Age)*time.Second, left, c.Lifetime.Reason)
+		where := ""
+		if c.Disk {
+			where = " on disk"
+		}
+		t.printf(3, "%d with %d bytes stored%s, fetched %s; %v old, %s: %s", c.Status, c.Bytes, where, c.Fetched, time.Duration(c.Age)*time.Second, left, c.Lifetime.Reason)
 		for _, name := range slices.Sorted(maps.Keys(c.Header)) {
 			t.printf(3, "%s: %s", name, strings.Join(c.Header[name], ", "))
 		}

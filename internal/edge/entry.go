@@ -26,18 +26,19 @@ type key struct {
 type entry struct {
 	stamp
 
-	serial uint64 // of the copy in the store; 0 for none
-	ready  readyHeader
-	begun  uint64 // of the fill that brought it
-	key    key
-	names  []string // canonical spellings of the URL, each of which an invalidation may name
-	status int
-	header http.Header
-	body   []byte
-	piece  *offheap.Piece // in place of a large body; nil for a body
-	remote *disk.Body     // in place of one that is on disk alone
-	claim  *claim         // on the room beside the store; nil for a small body
-	part   *part          // nil: body is the whole
+	serial   uint64 // of the copy in the store; 0 for none
+	ready    readyHeader
+	begun    uint64 // of the fill that brought it
+	key      key
+	names    []string // canonical spellings of the URL, each of which an invalidation may name
+	status   int
+	header   http.Header
+	body     []byte
+	piece    *offheap.Piece // in place of a large body; nil for a body
+	remote   *disk.Body     // in place of one that is on disk alone
+	recalled bool           // from disk, and not in memory
+	claim    *claim         // on the room beside the store; nil for a small body
+	part     *part          // nil: body is the whole
 
 	received time.Time
 	age      time.Duration // it had when it was received

@@ -47,10 +47,13 @@ func (x *explaining) look(r *http.Request, q *query) *Live {
 
 // found is peek for what is a response.
 func (x *explaining) found(q *query) *entry {
-	if e := x.site.peek(q); e != nil && !e.isMark() {
+	if e := x.site.peek(q); e != nil {
+		if e.isMark() {
+			return nil
+		}
 		return e
 	}
-	return nil
+	return x.site.glance(q)
 }
 
 // partCourse is what a fill does with a stored part: it is served if it is fresh,
@@ -101,7 +104,7 @@ func (x *explaining) copy(r *http.Request, q *query, e *entry) *Copy {
 	addAge(h, answer{entry: e, outcome: hit})
 	since := x.now.Sub(e.received)
 	made := &Copy{
-		Status: e.status, Header: h, Bytes: e.size(), Part: e.part != nil, Fetched: e.received.UTC().Format(time.RFC3339),
+		Status: e.status, Header: h, Bytes: e.size(), Part: e.part != nil, Disk: e.remote != nil || e.recalled, Fetched: e.received.UTC().Format(time.RFC3339),
 		Age: int64((e.age + since) / time.Second), Left: int64((e.life.fresh - since) / time.Second),
 	}
 	if e.status == http.StatusOK && r.Method != http.MethodOptions {

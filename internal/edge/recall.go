@@ -108,6 +108,28 @@ func (t *tier) load(s *site, k key, hash uint64) *entry {
 	return made
 }
 
+// glance is peek for what is on disk, and leaves it there.
+func (s *site) glance(q *query) *entry {
+	if !s.tier.serves() {
+		return nil
+	}
+	now := s.epochs.counter.Load()
+	r := s.tier.store.Get(s.lineage.hashOf(&q.key))
+	if r == nil {
+		return nil
+	}
+	made, birth, err := s.tier.entryOf(s, q.key, r)
+	if err != nil || made == nil {
+		return nil
+	}
+	made.birth, made.recalled = birth, true
+	made.checked.Store(now)
+	if !s.epochs.admits(&made.stamp, made.names) || !s.answersAlias(made, q.alias) {
+		return nil
+	}
+	return made
+}
+
 // entryOf makes an entry of a record, or nothing of one that is another's, was
 // invalidated, or was damaged.
 func (t *tier) entryOf(s *site, k key, r *disk.Record) (_ *entry, birth uint64, _ error) {

@@ -542,3 +542,29 @@ func TestDiskHoldsWhatMemoryCannot(t *testing.T) {
 type breaks struct{}
 
 func (breaks) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// What is on disk alone is explained as what it is, and is not brought into memory
+// by that.
+func TestDiskIsExplained(t *testing.T) {
+	d, o := newDisk(t), &editions{version: map[string]int{}, control: "max-age=3600"}
+	e := d.edge(o, Config{})
+	fetched(t, e, "/a/1-50")
+	d.killed(e)
+	e = d.edge(o, Config{})
+	for range 2 {
+		way, err := e.Explain(Question{Distribution: "E1", Target: "/a/1-50"}, true)
+		if err != nil || way.Live == nil || way.Live.Copy == nil || !way.Live.Copy.Disk || way.Live.XCache != "Hit from cloudfront" {
+			t.Fatalf("%v, %+v", err, way.Live)
+		}
+	}
+	if n := e.Stats().Objects; n != 0 {
+		t.Errorf("%d objects in memory", n)
+	}
+	if w := get(e, "/a/1-50"); xcache(w) != "Hit" {
+		t.Error(xcache(w))
+	}
+	way, err := e.Explain(Question{Distribution: "E1", Target: "/a/1-50"}, true)
+	if err != nil || way.Live.Copy == nil || way.Live.Copy.Disk {
+		t.Errorf("%v, %+v", err, way.Live)
+	}
+}

@@ -187,7 +187,8 @@ type Copy struct {
 	Header   http.Header `json:"header"` // likewise
 	Bytes    int64       `json:"bytes"`  // of the stored body
 	Part     bool        `json:"part,omitempty"`
-	Fetched  string      `json:"fetched"` // time
+	Disk     bool        `json:"disk,omitempty"` // it is not in memory, or its body is not
+	Fetched  string      `json:"fetched"`        // time
 	Age      int64       `json:"age"`
 	Left     int64       `json:"left"` // until it expires; negative since
 	Lifetime Lifetime    `json:"lifetime"`

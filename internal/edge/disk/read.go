@@ -40,8 +40,8 @@ func (s *Store) Get(hash uint64) *Record {
 		return nil
 	}
 	p, ok := s.index.use(hash)
-	if !ok && s.awaitIndex() {
-		p, ok = s.index.use(hash)
+	if !ok && s.May(hash) {
+		p, ok = s.awaitIndex(hash)
 	}
 	if !ok {
 		return nil
@@ -72,20 +72,20 @@ func (s *Store) Get(hash uint64) *Record {
 	return nil
 }
 
-// awaitIndex waits for the index, and reports whether waiting has been of use.
-func (s *Store) awaitIndex() bool {
-	select {
-	case <-s.loaded:
-		return false
-	default:
+// awaitIndex waits until a record is in the index, which the latest are first, or
+// all is that there is, but not for long.
+func (s *Store) awaitIndex(hash uint64) (place, bool) {
+	for end := time.Now().Add(s.patience); time.Now().Before(end); {
+		select {
+		case <-s.loaded:
+			return s.index.use(hash)
+		case <-time.After(2 * time.Millisecond):
+		}
+		if p, ok := s.index.use(hash); ok {
+			return p, true
+		}
 	}
-	timer := time.NewTimer(s.patience)
-	defer timer.Stop()
-	select {
-	case <-s.loaded:
-	case <-timer.C:
-	}
-	return true
+	return nowhere, false
 }
 
 // Loaded is closed once all that is on disk is found.
