@@ -91,7 +91,7 @@ func (e *Edge) openTier(c *Disk) (*tier, error) {
 		return nil, err
 	}
 	if err := t.begin(); err != nil {
-		t.doubt("open it", err)
+		_ = t.doubt("open it", err) // nothing was invalidated yet that would depend on it
 	}
 	if c.Replayed == nil {
 		t.replayed.Store(true)

@@ -123,14 +123,14 @@ func (s *Store) loadSegment(g *segment) error {
 }
 
 // contentsOf is the table of contents of a segment that was found.
-func (g *segment) contentsOf(f File, length int64) (contents []byte, where span, sealed bool, err error) {
-	if g.alone {
-		contents, err = g.lone(f, length)
+func (s *segment) contentsOf(f File, length int64) (contents []byte, where span, sealed bool, err error) {
+	if s.alone {
+		contents, err = s.lone(f, length)
 		return contents, span{}, false, err
 	}
-	contents, where, sealed, err = g.readContents(f, length)
+	contents, where, sealed, err = s.readContents(f, length)
 	if err == nil && !sealed {
-		contents, err = g.scan(f, length)
+		contents, err = s.scan(f, length)
 		where = span{}
 	}
 	return contents, where, sealed, err

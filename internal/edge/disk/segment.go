@@ -199,19 +199,19 @@ func (s *Store) open(g *segment, flag int) (File, error) {
 }
 
 // seal writes the table of contents behind the records, and closes the file.
-func (g *segment) seal() error {
-	at := aligned(g.end)
-	out := append(g.entries, g.trailer(at, g.entries)...)
-	_, err := g.file.WriteAt(out, at)
+func (s *segment) seal() error {
+	at := aligned(s.end)
+	out := append(s.entries, s.trailer(at, s.entries)...)
+	_, err := s.file.WriteAt(out, at)
 	if err == nil {
-		g.contents = span{at, int64(len(g.entries))}
-		g.end = at + int64(len(out))
-		g.entries = nil
+		s.contents = span{at, int64(len(s.entries))}
+		s.end = at + int64(len(out))
+		s.entries = nil
 	}
-	if closing := g.file.Close(); err == nil {
+	if closing := s.file.Close(); err == nil {
 		err = closing
 	}
-	g.file = nil
+	s.file = nil
 	return err
 }
 

@@ -324,7 +324,7 @@ func (p *Spool) Write(b []byte) (int, error) {
 func (p *Spool) sum(b []byte) {
 	for len(b) > 0 {
 		n := min(int64(len(b)), blockSize-p.block.n)
-		_, _ = p.block.Digest.Write(b[:n])
+		_, _ = p.block.Write(b[:n])
 		if p.block.n += n; p.block.n == blockSize {
 			p.endBlock()
 		}
