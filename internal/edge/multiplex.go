@@ -110,12 +110,12 @@ func (d *secureDoor) multiplex(secure *tls.Conn, below *bundle, state *tls.Conne
 	}
 	d.edge.start(func() {
 		defer d.forget(m)
-		m.Conn.Serve()
+		m.Serve()
 	})
 }
 
 func (m *multiplexed) leave() { m.Leave() }
-func (m *multiplexed) cut()   { _ = m.wire.below.Conn.Close() }
+func (m *multiplexed) cut()   { _ = m.wire.below.Close() }
 
 // Request is of h2.Handler.
 func (m *multiplexed) Request(a *loop.Answer) *narrow.Request {

@@ -183,7 +183,7 @@ func (v *secureViewer) leave() {
 	}
 }
 
-func (v *secureViewer) cut() { _ = v.below.Conn.Close() }
+func (v *secureViewer) cut() { _ = v.below.Close() }
 
 func (v *secureViewer) end() {
 	_ = v.tls.SetWriteDeadline(time.Now().Add(time.Second)) // of the goodbye
