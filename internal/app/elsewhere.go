@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
+	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/verify"
 )
 
@@ -24,7 +24,7 @@ func (u *Up) statElsewhere(ctx context.Context, bucket, key string) (verify.Obje
 	}
 	ctx, cancel := context.WithTimeout(ctx, askElsewhere)
 	defer cancel()
-	at := strings.TrimSuffix(base, "/") + "/" + (&url.URL{Path: key}).EscapedPath()
+	at := strings.TrimSuffix(base, "/") + freshet.KeyPaths(key)[0] // S3 takes a plus sign for a space
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, at, http.NoBody)
 	if err != nil {
 		return verify.Object{}, false, fmt.Errorf("ask for %s of %s: %w", key, bucket, err)

@@ -58,6 +58,7 @@ type endpoints struct {
 	Edge         string `json:"edge"`
 	API          string `json:"api"`
 	Metrics      string `json:"metrics"`
+	Hooks        string `json:"hooks"`
 	AccessKey    string `json:"access_key"`
 	SecretKey    string `json:"secret_key"`
 	Region       string `json:"region"`

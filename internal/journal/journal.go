@@ -162,10 +162,11 @@ func (j *Journal) read(ctx context.Context, from uint64, each func(Record) error
 
 // waitFor returns when message seq exists.
 func (j *Journal) waitFor(ctx context.Context, seq uint64) error {
-	c, err := j.records.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(seq, 1)})
+	c, forget, err := reader(ctx, j.records, max(seq, 1))
 	if err != nil {
 		return fmt.Errorf("follow the journal: %w", err)
 	}
+	defer forget()
 	for {
 		_, err := c.Next(jetstream.FetchContext(ctx))
 		if err == nil {
@@ -179,6 +180,23 @@ func (j *Journal) waitFor(ctx context.Context, seq uint64) error {
 			return fmt.Errorf("follow the journal: %w", err)
 		}
 	}
+}
+
+// reader reads s from a sequence number on. The server keeps a reader for minutes
+// after its last question, and bears only so many: forget has it drop this one,
+// whatever has become of ctx. What the server has dropped itself is none.
+func reader(ctx context.Context, s jetstream.Stream, from uint64) (c jetstream.Consumer, forget func(), err error) {
+	c, err = s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, func() {
+		if known := c.CachedInfo(); known != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			_ = s.DeleteConsumer(ctx, known.Name)
+		}
+	}, nil
 }
 
 // scan calls each with the messages of s from sequence number from to the last
@@ -197,10 +215,11 @@ func scan(ctx context.Context, s jetstream.Stream, from uint64, each func([]byte
 	if _, err := s.GetMsg(ctx, last); err != nil {
 		return from, fmt.Errorf("read %s: its last message, %d, is missing or damaged: %w", info.Config.Name, last, err)
 	}
-	c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
+	c, forget, err := reader(ctx, s, from)
 	if err != nil {
 		return from, fmt.Errorf("read %s: %w", info.Config.Name, err)
 	}
+	defer forget()
 	messages, err := c.Messages(jetstream.PullMaxMessages(256))
 	if err != nil {
 		return from, fmt.Errorf("read %s: %w", info.Config.Name, err)

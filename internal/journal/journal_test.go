@@ -319,3 +319,57 @@ func TestADeadLetterIsNotItsPlan(t *testing.T) {
 		t.Errorf("unfinished: %v, want both that were revived", got)
 	}
 }
+
+// Whoever reads leaves nothing behind in the store, which bears only so many
+// readers.
+func TestReadersAreForgotten(t *testing.T) {
+	e, err := stream.Open(stream.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	j, err := journal.Open(t.Context(), e.JetStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen := make(chan string)
+	followed := make(chan error, 1)
+	go func() {
+		followed <- j.Follow(ctx, func(r journal.Record) error {
+			select {
+			case seen <- r.Key:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
+	for i := range 30 {
+		key := fmt.Sprint(i)
+		if err := j.Append(t.Context(), []journal.Record{record(key, journal.Received)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; got != key {
+			t.Fatalf("followed %s, want %s", got, key)
+		}
+		if err := j.Read(t.Context(), func(journal.Record) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Read(t.Context(), func(journal.Record) error { return errors.New("enough") }); err == nil {
+			t.Fatal("an error of each is lost")
+		}
+	}
+	cancel()
+	if err := <-followed; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	s, err := e.JetStream().Stream(t.Context(), "JOURNAL")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Info(t.Context())
+	if err != nil || info.State.Consumers > 0 {
+		t.Errorf("%d readers are left, %v", info.State.Consumers, err)
+	}
+}
