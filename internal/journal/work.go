@@ -104,8 +104,9 @@ type Seen struct {
 	Size      int64             `json:"size,omitempty"` // bytes
 	Served    string            `json:"served,omitempty"`
 	Sequencer freshet.Sequencer `json:"sequencer,omitempty"`
-	Tags      string            `json:"tags,omitempty"` // as the change had them
-	Era       string            `json:"era,omitempty"`  // how distributions were configured while the invalidation was made that removed all that is older; empty where there was none
+	Change    string            `json:"change,omitempty"` // ID of one without a sequencer
+	Tags      string            `json:"tags,omitempty"`   // as the change had them
+	Era       string            `json:"era,omitempty"`    // how distributions were configured while the invalidation was made that removed all that is older; empty where there was none
 	At        time.Time         `json:"at"`
 }
 

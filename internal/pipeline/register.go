@@ -86,7 +86,7 @@ type register struct {
 	underWay map[string]*change           // by change ID
 	newest   map[object]*change           // planned and not settled
 	verified map[object]freshet.Sequencer // the newest change verified
-	recent   recent                       // IDs settled by this run
+	recent   recent                       // IDs settled by this run, and of changes without sequencers the last of each object before it
 }
 
 func newRegister(inventory map[[2]string]journal.Seen) register {
@@ -98,6 +98,9 @@ func newRegister(inventory map[[2]string]journal.Seen) register {
 	}
 	for o, s := range inventory {
 		r.verified[o] = s.Sequencer
+		if s.Change != "" {
+			r.recent.add(s.Change)
+		}
 	}
 	return r
 }

@@ -265,7 +265,11 @@ func (p *Pipeline) remember(ctx context.Context, fresh []*change, now time.Time)
 		if newer := p.newest[o]; newer != nil {
 			p.live.begin(newer.Change)
 		}
-		seen = append(seen, journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Size: c.Size, Sequencer: c.Sequencer, Tags: c.Tags, Era: era, At: now})
+		s := journal.Seen{Origin: c.Origin, Key: c.Key, ETag: c.ETag, Served: c.Served, Gone: c.Op == freshet.OpDelete, Size: c.Size, Sequencer: c.Sequencer, Tags: c.Tags, Era: era, At: now}
+		if c.Sequencer == "" {
+			s.Change = c.ID()
+		}
+		seen = append(seen, s)
 	}
 	p.mu.Unlock()
 	return p.persist(ctx, "remember what was verified", func() error { return p.cfg.Journal.Remember(ctx, seen) })
