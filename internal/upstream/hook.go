@@ -21,9 +21,13 @@ const answerWithin = 9 * time.Second
 // costs no look.
 const mostDeliveries = 1024
 
-// mostBodies is how many deliveries are read at a time: before it is known who
-// sent them, each may take what the longest takes.
-const mostBodies = 4
+// mostBodies is how many long deliveries are read at a time: before it is known
+// who sent them, each may take what the longest takes. Those of up to shortBody
+// bytes, as most are, do not wait for them.
+const (
+	mostBodies = 4
+	shortBody  = 64 << 10
+)
 
 // Hook answers deliveries about a branch. It says 2xx once all changes are
 // queued. A look that takes longer than the sender waits goes on; the answer is
@@ -92,16 +96,25 @@ func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // read answers what is not about a branch, with ok false.
 func (h *Hook) read(w http.ResponseWriter, r *http.Request) (push webhook.Push, what string, ok bool) {
-	select {
-	case h.bodies <- struct{}{}:
-		defer func() { <-h.bodies }()
-	case <-r.Context().Done():
+	tooLongAnswer := func() {
+		answer(w, http.StatusRequestEntityTooLarge, map[string]string{"error": "the delivery is too long"})
+	}
+	switch {
+	case r.ContentLength > webhook.MaxBytes:
+		tooLongAnswer()
 		return push, "", false
+	case r.ContentLength < 0 || r.ContentLength > shortBody:
+		select {
+		case h.bodies <- struct{}{}:
+			defer func() { <-h.bodies }()
+		case <-r.Context().Done():
+			return push, "", false
+		}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, webhook.MaxBytes))
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
-		answer(w, http.StatusRequestEntityTooLarge, map[string]string{"error": "the delivery is too long"})
+		tooLongAnswer()
 		return push, "", false
 	}
 	if err != nil {
