@@ -125,11 +125,11 @@ func (p *pushed) deliver(t *testing.T, hooks string) {
 // file that a push has touched is invalidated and verified after it, each change
 // by its first plan, and the edge serves what is published.
 func TestPromiseNoPushIsLost(t *testing.T) {
-	rounds := 8
+	rounds := 3
 	if long() {
 		rounds = 100
 	} else if testing.Short() {
-		rounds = 4
+		rounds = 2
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
