@@ -125,12 +125,10 @@ func (p *pushed) deliver(t *testing.T, hooks string) {
 // file that a push has touched is invalidated and verified after it, each change
 // by its first plan, and the edge serves what is published.
 func TestPromiseNoPushIsLost(t *testing.T) {
-	rounds := 3
-	if long() {
-		rounds = 100
-	} else if testing.Short() {
-		rounds = 2
+	if !long() {
+		t.Skip("takes FRESHET_SOAK=1; what it found is held by tests of pipeline, journal and app")
 	}
+	const rounds = 100
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
