@@ -10,7 +10,7 @@ import (
 // named are places in HPACK's table of what everybody knows, by the names that
 // answers have.
 // https://www.rfc-editor.org/rfc/rfc7541#appendix-A
-func named(name []byte) byte {
+func named(name []byte) byte { //nolint:cyclop // it is a table
 	switch string(name) {
 	case "Accept-Ranges":
 		return 18
