@@ -7,6 +7,7 @@ import "net/netip"
 // Stance is how far inwards an address leads.
 type Stance int
 
+// The stances, the harmless first.
 const (
 	Outward Stance = iota
 	Inward         // this machine or a private network: only for hosts that are configured so
