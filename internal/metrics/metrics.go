@@ -79,6 +79,20 @@ func (r *Recorder) Ask(g Gauges) error {
 	if err := r.askDisk(g.Disk); err != nil {
 		return err
 	}
+	if err := r.askChanges(g); err != nil {
+		return err
+	}
+	if g.Quota == nil {
+		return nil
+	}
+	if err := r.registry.Register(&room{r, g.Quota}); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// askChanges adds what is asked for of changes, as far as there is somebody to ask.
+func (r *Recorder) askChanges(g Gauges) error {
 	if g.Overdue != nil {
 		overdue := prometheus.NewGaugeFunc(gauge("freshet_changes_overdue", "Changes under way that should have been seen fresh by now, see fresh_within."),
 			func() float64 { return float64(g.Overdue()) })
@@ -112,12 +126,6 @@ func (r *Recorder) Ask(g Gauges) error {
 		if err := r.registry.Register(held); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
-	}
-	if g.Quota == nil {
-		return nil
-	}
-	if err := r.registry.Register(&room{r, g.Quota}); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
 	}
 	return nil
 }

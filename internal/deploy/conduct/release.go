@@ -97,12 +97,18 @@ func (p *Prepared) release(ctx context.Context) error {
 		return nil
 	}
 	if len(p.Steps) == 0 && len(leads) == 1 && leads[0] == cfg.base() {
-		if last != nil && last.Over && len(last.Unproven) > 0 && last.Release == cfg.Atomic.Release && cfg.looks() {
-			p.Before = last
-		}
+		p.lookAgain()
 		return nil
 	}
 	return p.intendRelease(before, after, leads)
+}
+
+// lookAgain takes up what the last deploy of the release has not seen fresh.
+func (p *Prepared) lookAgain() {
+	last := p.state.last
+	if last != nil && last.Over && len(last.Unproven) > 0 && last.Release == p.cfg.Atomic.Release && p.cfg.looks() {
+		p.Before = last
+	}
 }
 
 // complete returns the manifest of a release all of whose objects are there.

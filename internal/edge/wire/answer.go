@@ -35,7 +35,7 @@ func (a *Answer) begin(r *Request) error {
 		return lost(err)
 	}
 	for !a.quick(r) {
-		resp, err := http.ReadResponse(in, &http.Request{Method: r.Method})
+		resp, err := http.ReadResponse(in, &http.Request{Method: r.Method}) //nolint:bodyclose // who reads the answer closes it; interim ones have none
 		switch {
 		case err != nil:
 			return err
@@ -110,7 +110,7 @@ func (a *Answer) read(p []byte) (int, error) {
 	switch {
 	case a.left == 0:
 		return n, io.EOF
-	case err == io.EOF: //nolint:errorlint // as a connection ends
+	case err == io.EOF: // as a connection ends
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
