@@ -265,6 +265,11 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	f.lead(s)
 	f.settle(head, s, miss, kept && head.life.fresh > 0)
 	err := e.takeIn(f, q, resp, s)
+	if err == nil && kept && q.site.tier == nil { // a disk may take its time, for which no viewer waits
+		e.keepWhole(f, q, f.copy(head), s)
+		s.finish(nil)
+		return
+	}
 	s.finish(err)
 	switch {
 	case err != nil && !errors.Is(err, errNoReaders):

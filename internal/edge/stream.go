@@ -304,7 +304,27 @@ func (r *reader) copyPart(ctx context.Context, w io.Writer, s span) error {
 		}
 		r.seek(r.offset + int64(len(p)))
 	}
+	r.awaitEnd(ctx, w)
 	return nil
+}
+
+// awaitEnd has a reader that has all of a body that is kept wait until that is
+// stored, so that whoever got a response finds it in the cache.
+func (r *reader) awaitEnd(ctx context.Context, w io.Writer) {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	for flushed := false; !r.s.done && !r.s.window && r.offset == r.s.length; {
+		if !flushed {
+			flushed = true
+			r.s.mu.Unlock()
+			flush(w)
+			r.s.mu.Lock()
+			continue
+		}
+		if r.s.wait(ctx) != nil {
+			return
+		}
+	}
 }
 
 // seek says which bytes the reader is done with.
