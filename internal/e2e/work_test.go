@@ -79,7 +79,7 @@ func TestWorkIsDoneWhateverIsKilledWhen(t *testing.T) {
 		f := start(t, options{data: data, config: config})
 		c := f.s3(t)
 		if n == 0 {
-			f.mustPut(t, c, "pages/waves.html", "a page with a poster")
+			f.putVerified(t, c, "pages/waves.html", "a page with a poster")
 			f.viewer(t).wantBody(t, "/pages/waves.html", "a page with a poster")
 		}
 		last = n % len(videos)
