@@ -308,8 +308,9 @@ func (r *reader) copyPart(ctx context.Context, w io.Writer, s span) error {
 	return nil
 }
 
-// awaitEnd has a reader that has all of a body that is kept wait until that is
-// stored, so that whoever got a response finds it in the cache.
+// awaitEnd has a reader that has all of a body that is kept wait until the stream
+// is finished. Without a disk the response is stored by then, so that whoever got
+// it finds it in the cache.
 func (r *reader) awaitEnd(ctx context.Context, w io.Writer) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
