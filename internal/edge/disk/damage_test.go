@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -320,10 +321,58 @@ func TestLedgerOnAFailingDisk(t *testing.T) {
 	}
 }
 
+// meanwhile is a file system on which something happens before a file is opened to
+// be read.
+type meanwhile struct {
+	System
+
+	happens func()
+}
+
+func (m *meanwhile) Open(name string, flag int) (File, error) {
+	if flag == read && m.happens != nil {
+		m.happens()
+	}
+	return m.System.Open(name, flag)
+}
+
+// What had to make room between being found and being opened is not there, and the
+// disk is as well as before.
+func TestMadeRoomBeforeItIsOpened(t *testing.T) {
+	disk := new(meanwhile)
+	s := openAt(t, Options{Dir: t.TempDir(), Limit: LeastLimit, FS: disk})
+	defer end(t, s, false)
+	const small, large = 100, 100_000
+	put(t, s, 1, small)
+	put(t, s, 2, large)
+	r := s.Get(hashOf(2))
+	if r == nil {
+		t.Fatal("the record is not there")
+	}
+	disk.happens = s.Empty
+	if _, err := r.Body.Bytes(); !errors.Is(err, ErrGone) {
+		t.Errorf("the body's error is %v, want %v", err, ErrGone)
+	}
+	disk.happens = nil
+	put(t, s, 1, small)
+	disk.happens = s.Empty
+	if s.Get(hashOf(1)) != nil {
+		t.Error("a record is there whose segment is not")
+	}
+	disk.happens = nil
+	put(t, s, 1, small)
+	if !look(t, s, 1, small) {
+		t.Error("a record was not kept after the disk was taken for a failing one")
+	}
+	if got := s.Stats(); got.Errors != 0 || got.Damaged != 0 || got.Failing {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Readers, writers, removals, sweeps and restarts at once: nobody sees another
 // record's bytes.
 func TestEverythingAtOnce(t *testing.T) {
-	o := Options{Dir: t.TempDir(), Limit: 3 << 20, Valid: func(l []byte) bool { return len(l)%5 != 0 || l[len(l)-1]%4 != 0 }}
+	o := Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Dir: t.TempDir(), Limit: 3 << 20, Valid: func(l []byte) bool { return len(l)%5 != 0 || l[len(l)-1]%4 != 0 }}
 	size := func(n int) int { return n * 997 % 50_000 }
 	for range 3 {
 		s := openAt(t, o)

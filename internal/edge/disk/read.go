@@ -67,7 +67,7 @@ func (s *Store) Get(hash uint64) *Record {
 		s.index.remove(hash, p)
 	default:
 		s.index.remove(hash, p)
-		s.failedToRead(g, err)
+		_ = s.failedToRead(g, err) // whatever it was, there is no record
 	}
 	return nil
 }
@@ -108,12 +108,19 @@ func (s *Store) May(hash uint64) bool {
 // Failed notes what somebody else has found out about the disk: that it fails.
 func (s *Store) Failed(doing string, err error) { s.trouble.failed(doing, err) }
 
-// failedToRead notes a failure. A file that somebody has removed is no more.
-func (s *Store) failedToRead(g *segment, err error) {
+// failedToRead notes a failure, and returns it. That a segment had to make room
+// after it was looked up is none: then it returns ErrGone. A file that somebody else
+// has removed is no more.
+func (s *Store) failedToRead(g *segment, err error) error {
+	missing := errors.Is(err, os.ErrNotExist)
+	if missing && !s.has(g) {
+		return ErrGone
+	}
 	s.trouble.failed("read "+g.name, err)
-	if errors.Is(err, os.ErrNotExist) {
+	if missing {
 		s.discard(g)
 	}
+	return err
 }
 
 // pin keeps the space of a segment from being used again, and the record at p from
@@ -259,8 +266,7 @@ func (b *Body) Each(from, length int64, each func([]byte) error) error {
 	began := time.Now()
 	f, err := b.store.open(g, read)
 	if err != nil {
-		b.store.failedToRead(g, err)
-		return err
+		return b.store.failedToRead(g, err)
 	}
 	defer func() { _ = f.Close() }() // nothing was written
 	return b.pieces(f, began, from, length, each)
@@ -285,8 +291,7 @@ func (b *Body) pieces(f File, began time.Time, from, length int64, each func([]b
 		}
 		if err != nil {
 			b.store.index.remove(b.hash, b.place)
-			b.store.failedToRead(b.segment, err)
-			return err
+			return b.store.failedToRead(b.segment, err)
 		}
 		b.store.trouble.fine(began)
 		if err := each(p[max(from-at, 0):min(end-at, n)]); err != nil {

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -233,7 +234,7 @@ func (s *Store) erase(p place) {
 	if f == nil {
 		var err error
 		if f, err = s.open(g, change); err != nil {
-			s.trouble.failed("write "+g.name, err)
+			_ = s.failedToRead(g, err) // either it is noted, or the record is gone
 			return
 		}
 		defer func() { _ = f.Close() }() // a failure was seen when it was written
@@ -348,8 +349,7 @@ func (s *Store) eraseAll(g *segment, dead []span) (all bool) {
 	defer g.reading.Unlock()
 	f, err := s.open(g, change)
 	if err != nil {
-		s.failedToRead(g, err)
-		return false
+		return errors.Is(s.failedToRead(g, err), ErrGone)
 	}
 	defer func() { _ = f.Close() }() // a failure was seen when it was written
 	for i := 0; i < len(dead); i++ {
