@@ -14,7 +14,48 @@ import (
 	"time"
 )
 
-// What wrk says of itself is read.
+// What the load generators say of themselves is read, and what failed is not taken
+// for an answer.
+func TestHeard(t *testing.T) {
+	wrk := func(last string) string {
+		return "Running 1s test @ http://127.0.0.1:8999/a\n  1 threads and 2 connections\n" +
+			"  Latency Distribution\n     50%   66.00us\n     75%  106.00us\n     90%    1.48ms\n     99%   10.24ms\n" + last
+	}
+	h2load := func(requests string) string {
+		return "progress: 100% done\n\nfinished in 48.44ms, 2064.45 req/s, 223.78KB/s\nrequests: 100 total, 100 started, " + requests + "\n"
+	}
+	plain := func(said string) (round, error) { return heardPlain([]byte(said), "nginx, any", time.Second, false) }
+	streams := func(said string) (round, error) { return heardStreams([]byte(said), "nginx, any", time.Second) }
+	for name, c := range map[string]struct {
+		heard func(string) (round, error)
+		said  string
+		want  round
+		fails string
+	}{
+		"wrk":                {plain, wrk("  20000 requests in 2.00s, 2.26MB read\n"), round{requests: 20000, perSecond: 10000, cpu: 50, p99: 10240}, ""},
+		"wrk, 404":           {plain, wrk("  23153 requests in 1.01s, 2.61MB read\n  Non-2xx or 3xx responses: 23153\n"), round{}, "Non-2xx or 3xx responses: 23153"},
+		"wrk, broken":        {plain, wrk("  10 requests in 1.01s, 2.61KB read\n  Socket errors: connect 0, read 3, write 0, timeout 0\n"), round{}, "read 3"},
+		"wrk, none":          {plain, wrk("  0 requests in 1.01s, 0.00B read\n"), round{}, "no request was answered"},
+		"wrk, unknown":       {plain, "unable to connect", round{}, "said no number of requests: unable to connect"},
+		"h2load":             {streams, h2load("100 done, 100 succeeded, 0 failed, 0 errored, 0 timeout"), round{perSecond: 100 / 0.04844, cpu: 10000}, ""},
+		"h2load, 404":        {streams, h2load("100 done, 0 succeeded, 100 failed, 0 errored, 0 timeout"), round{}, "nginx, any: requests:"},
+		"h2load, nobody":     {streams, h2load("0 done, 0 succeeded, 10 failed, 10 errored, 0 timeout"), round{}, "0 done"},
+		"h2load, unknown":    {streams, "Usage", round{}, "said no number of requests: Usage"},
+		"h2load, no figures": {streams, "finished in 1s\n", round{}, "said no number of requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := c.heard(c.said)
+			if got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+			if c.fails == "" && err != nil || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
+				t.Errorf("error %v, want %q", err, c.fails)
+			}
+		})
+	}
+}
+
+// The installed wrk is understood.
 func TestPlay(t *testing.T) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		t.Skip("wrk is not installed; make bench-edge installs it")
@@ -41,7 +82,7 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// What h2load says of itself is read.
+// The installed h2load is understood.
 func TestPlayStreams(t *testing.T) {
 	if _, err := exec.LookPath("h2load"); err != nil {
 		t.Skip("h2load is not installed; make bench-edge installs it")

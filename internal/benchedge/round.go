@@ -88,12 +88,18 @@ func playStreams(ctx context.Context, p *process, l load, length time.Duration, 
 	if err != nil {
 		return round{}, fmt.Errorf("h2load: %w: %s", err, said)
 	}
+	return heardStreams(said, p.name+", "+l.name, spent)
+}
+
+// heardStreams reads what h2load has said of requests that took so much of the
+// processor.
+func heardStreams(said []byte, whose string, spent time.Duration) (round, error) {
 	took, m := saidFinished.FindSubmatch(said), saidSucceeded.FindSubmatch(said)
 	if took == nil || m == nil {
 		return round{}, fmt.Errorf("h2load said no number of requests: %s", said)
 	}
 	if string(m[1]) != string(m[2]) || string(m[1]) == "0" {
-		return round{}, fmt.Errorf("%s, %s: %s", p.name, l.name, m[0])
+		return round{}, fmt.Errorf("%s: %s", whose, m[0])
 	}
 	n, _ := strconv.ParseFloat(string(m[1]), 64)
 	return round{perSecond: n / (microseconds(took[1], took[2]) / 1e6), cpu: float64(spent.Microseconds()) / n}, nil
@@ -129,8 +135,14 @@ func playPlain(ctx context.Context, p *process, l load, length time.Duration, co
 	if err != nil {
 		return round{}, fmt.Errorf("wrk: %w: %s", err, said)
 	}
-	if wrong := saidErrors.Find(said); wrong != nil && !l.lenient {
-		return round{}, fmt.Errorf("%s, %s: %s", p.name, l.name, wrong)
+	return heardPlain(said, p.name+", "+l.name, spent, l.lenient)
+}
+
+// heardPlain reads what wrk has said of requests that took so much of the
+// processor. Whoever is lenient counts failed ones, too.
+func heardPlain(said []byte, whose string, spent time.Duration, lenient bool) (round, error) {
+	if wrong := saidErrors.Find(said); wrong != nil && !lenient {
+		return round{}, fmt.Errorf("%s: %s", whose, wrong)
 	}
 	m := saidRequests.FindSubmatch(said)
 	if m == nil {
@@ -138,7 +150,7 @@ func playPlain(ctx context.Context, p *process, l load, length time.Duration, co
 	}
 	n, _ := strconv.ParseFloat(string(m[1]), 64)
 	if n == 0 {
-		return round{}, fmt.Errorf("%s, %s: no request was answered", p.name, l.name)
+		return round{}, fmt.Errorf("%s: no request was answered", whose)
 	}
 	r := round{requests: n, perSecond: n / (microseconds(m[2], m[3]) / 1e6), cpu: float64(spent.Microseconds()) / n}
 	if q := saidP99.FindSubmatch(said); q != nil {
