@@ -116,7 +116,7 @@ func sentBody(t *testing.T, a *loop.Answer) []byte {
 	body := bytes.Clone(a.Body)
 	if a.Length > 0 {
 		body = make([]byte, a.Length)
-		if err := readFile(a.File, body, a.At); err != nil {
+		if err := loop.ReadFile(a.File, body, a.At); err != nil {
 			t.Error(err)
 		}
 	}

@@ -287,5 +287,5 @@ func bodyAt(a *loop.Answer, p []byte, from int64) error {
 		copy(p, a.Body[from:])
 		return nil
 	}
-	return readFile(a.File, p, a.At+from)
+	return loop.ReadFile(a.File, p, a.At+from)
 }

@@ -119,7 +119,7 @@ func (c *Conn) send(f *flight, most int64) {
 		} else {
 			from := len(b)
 			b = grown(b, int(n))
-			if readFile(f.file, b[from:], f.at) != nil {
+			if loop.ReadFile(f.file, b[from:], f.at) != nil {
 				c.desk.out = appendReset(b[:from-frameHeader], f.stream, http2.ErrCodeInternal)
 				f.body, f.left, f.window = nil, 0, -1
 				return

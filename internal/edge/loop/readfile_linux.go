@@ -1,4 +1,4 @@
-package h2
+package loop
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readFile fills p with the bytes of a file from one on.
-func readFile(fd int, p []byte, at int64) error {
+// ReadFile fills p with the bytes of a file from one on, as of Answer.File.
+func ReadFile(fd int, p []byte, at int64) error {
 	for len(p) > 0 {
 		n, err := unix.Pread(fd, p, at)
 		switch {
