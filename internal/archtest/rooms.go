@@ -57,7 +57,7 @@ var House = []Room{
 	{Dir: "internal/release", May: []string{".", "internal/apply", "internal/barrier", "internal/cdn", "internal/warm"}},
 	{Dir: "internal/release/lambdatest"},
 	{Dir: "internal/stream", May: []string{"."}},
-	{Dir: "internal/queue", May: []string{"."}},
+	{Dir: "internal/queue", May: []string{".", "internal/stream"}},
 	{Dir: "internal/journal", May: []string{"."}},
 	{Dir: "internal/sigv4", May: []string{"."}},
 	{Dir: "internal/git", May: []string{"internal/source/gitdiff"}},
@@ -91,7 +91,7 @@ var House = []Room{
 	{Dir: "internal/quota/dynamo", May: []string{"internal/cdn", "internal/quota"}},
 	{Dir: "internal/verify", May: []string{".", "internal/probe"}},
 	{Dir: "internal/warm", May: []string{".", "internal/probe"}},
-	{Dir: "internal/work/worker", May: []string{".", "internal/journal", "internal/work"}},
+	{Dir: "internal/work/worker", May: []string{".", "internal/journal", "internal/stream", "internal/work"}},
 	{Dir: "internal/alarm", May: []string{".", "internal/journal"}},
 	{Dir: "internal/pipeline", May: []string{
 		".", "internal/cdn", "internal/queue", "internal/journal", "internal/route", "internal/plan",

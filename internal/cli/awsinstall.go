@@ -69,6 +69,30 @@ func (c *inAccount) open(ctx context.Context, code []byte, complete func(*awsset
 	return a, site, a.CheckBucket(ctx)
 }
 
+// looked is what an account has of what an installed site should have.
+type looked struct {
+	account *account.Account
+	site    awssetup.Site
+	want    []awssetup.Resource
+	seen    map[awssetup.Kind]awssetup.Seen
+}
+
+// look connects to the account, and looks at what is there of a site that is
+// installed already.
+func (c *inAccount) look(ctx context.Context) (l looked, err error) {
+	if l.account, l.site, err = c.open(ctx, nil, nil); err != nil {
+		return l, err
+	}
+	if l.site, err = l.account.Known(ctx, l.site); err != nil {
+		return l, err
+	}
+	if l.want, err = l.site.Resources(""); err != nil {
+		return l, err
+	}
+	l.seen, err = l.account.Look(ctx, l.want)
+	return l, err
+}
+
 // show prints the steps, one a line.
 func (c *inAccount) show(t terminal, steps []awssetup.Step) error {
 	for _, s := range steps {
@@ -264,27 +288,16 @@ type depths struct {
 
 // Run compares what is there with what should be.
 func (c *awsStatusCmd) Run(ctx context.Context, t terminal) error {
-	a, site, err := c.open(ctx, nil, nil)
+	l, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
-	if site, err = a.Known(ctx, site); err != nil {
-		return err
-	}
-	want, err := site.Resources("")
-	if err != nil {
-		return err
-	}
-	seen, err := a.Look(ctx, want)
-	if err != nil {
-		return err
-	}
-	steps := site.Compare(want, seen)
+	steps := l.site.Compare(l.want, l.seen)
 	if err := c.show(t, steps); err != nil {
 		return err
 	}
 	var d depths
-	if d.Waiting, d.DeadLetters, err = a.Depth(ctx); err != nil {
+	if d.Waiting, d.DeadLetters, err = l.account.Depth(ctx); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -316,29 +329,18 @@ Examples:
 
 // Run shows what would go, and takes it away.
 func (c *awsUninstallCmd) Run(ctx context.Context, t terminal) error {
-	a, site, err := c.open(ctx, nil, nil)
+	l, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
-	if site, err = a.Known(ctx, site); err != nil {
-		return err
-	}
-	want, err := site.Resources("")
-	if err != nil {
-		return err
-	}
-	seen, err := a.Look(ctx, want)
-	if err != nil {
-		return err
-	}
-	steps := site.Removal(want, seen)
+	steps := l.site.Removal(l.want, l.seen)
 	if err := c.show(t, steps); err != nil {
 		return err
 	}
-	if waiting, dead, err := a.Depth(ctx); err != nil {
+	if waiting, dead, err := l.account.Depth(ctx); err != nil {
 		return err
 	} else if waiting+dead > 0 {
 		_, _ = fmt.Fprintf(t.err, "freshet: %d waiting changes and %d dead letters go with the queues\n", waiting, dead)
 	}
-	return c.do(ctx, t, a, steps)
+	return c.do(ctx, t, l.account, steps)
 }

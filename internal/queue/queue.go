@@ -5,7 +5,6 @@ package queue
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/stream"
 )
 
 const (
@@ -163,14 +163,8 @@ func (d Delivery) Sequence() uint64 { return d.sequence }
 // runs. each is called from one goroutine and must not block for long. Consume
 // returns when ctx is done. There is one consumer at a time.
 func (q *Queue) Consume(ctx context.Context, each func(Delivery)) error {
-	consumer, err := q.takeOver(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	cc, err := consumer.Consume(func(m jetstream.Msg) {
+	run := stream.Consumer{Name: "pipeline", Config: jetstream.ConsumerConfig{AckWait: q.ackWait, MaxAckPending: -1}, Ahead: 4096}
+	err := stream.Deliver(ctx, q.stream, run, func(m jetstream.Msg) {
 		var c freshet.Change
 		if json.Unmarshal(m.Data(), &c) != nil {
 			// Only this package writes here, so this is a damaged message;
@@ -183,42 +177,9 @@ func (q *Queue) Consume(ctx context.Context, each func(Delivery)) error {
 			d.sequence = meta.Sequence.Stream
 		}
 		each(d)
-	}, jetstream.PullMaxMessages(4096))
-	if err != nil {
-		return fmt.Errorf("consume the queue: %w", err)
-	}
-	defer cc.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-cc.Closed():
-		return errors.New("consume the queue: the store has stopped")
-	}
-}
-
-// takeOver replaces the consumers of earlier runs, since what they held
-// unacknowledged would only be delivered again after ackWait. Every run's has a
-// name of its own: a process that is killed while it makes or removes one leaves
-// half of it on disk, and under the same name JetStream would go on where that
-// one was and deliver nothing.
-func (q *Queue) takeOver(ctx context.Context) (jetstream.Consumer, error) {
-	earlier := q.stream.ConsumerNames(ctx)
-	for name := range earlier.Name() {
-		if err := q.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return nil, fmt.Errorf("take over the queue: %w", err)
-		}
-	}
-	if err := earlier.Err(); err != nil {
-		return nil, fmt.Errorf("take over the queue: %w", err)
-	}
-	c, err := q.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable:       "pipeline-" + rand.Text(),
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       q.ackWait,
-		MaxAckPending: -1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("take over the queue: %w", err)
+		return fmt.Errorf("the queue: %w", err)
 	}
-	return c, nil
+	return nil
 }

@@ -2,15 +2,14 @@ package worker
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/stream"
 )
 
 const (
@@ -80,14 +79,8 @@ type delivery struct {
 // consume calls each for everything that is there, what an earlier run left
 // included, oldest first, and for what comes, until ctx is done.
 func (q *Tasks) consume(ctx context.Context, each func(delivery)) error {
-	consumer, err := q.takeOver(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	cc, err := consumer.Consume(func(m jetstream.Msg) {
+	run := stream.Consumer{Name: "worker", Config: jetstream.ConsumerConfig{AckWait: ackWait, MaxAckPending: maxTasks}}
+	err := stream.Deliver(ctx, q.stream, run, func(m jetstream.Msg) {
 		var t Task
 		if json.Unmarshal(m.Data(), &t) != nil {
 			_ = m.TermWithReason("not a task") // only this package writes here, so it is damaged for good
@@ -96,35 +89,7 @@ func (q *Tasks) consume(ctx context.Context, each func(delivery)) error {
 		each(delivery{t, m})
 	})
 	if err != nil {
-		return fmt.Errorf("consume the queue of work: %w", err)
+		return fmt.Errorf("the queue of work: %w", err)
 	}
-	defer cc.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-cc.Closed():
-		return errors.New("consume the queue of work: the store has stopped")
-	}
-}
-
-// takeOver replaces the consumers of earlier runs. Each run's has a name of its
-// own, since one that was half removed when its process was killed cannot be
-// gone on with.
-func (q *Tasks) takeOver(ctx context.Context) (jetstream.Consumer, error) {
-	earlier := q.stream.ConsumerNames(ctx)
-	for name := range earlier.Name() {
-		if err := q.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return nil, fmt.Errorf("take over the queue of work: %w", err)
-		}
-	}
-	if err := earlier.Err(); err != nil {
-		return nil, fmt.Errorf("take over the queue of work: %w", err)
-	}
-	c, err := q.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "worker-" + rand.Text(), AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: maxTasks,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("take over the queue of work: %w", err)
-	}
-	return c, nil
+	return nil
 }
