@@ -72,7 +72,7 @@ type hole struct {
 // than usual only where there would be less than sixteen.
 const (
 	usualSegment   = 64 << 10
-	largestSegment = 1 << 20
+	largestSegment = 2 << 20
 	segmentsPer    = 256
 	leastSegments  = 16
 )

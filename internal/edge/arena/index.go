@@ -29,7 +29,7 @@ type table struct {
 // alignment.
 const (
 	placeBits  = 40
-	offsetBits = 17
+	offsetBits = 18
 	tagBits    = 64 - placeBits
 	tagMask    = 1<<tagBits - 1
 
@@ -95,7 +95,7 @@ func (a *Arena[B]) lookup(k *packed.Key, h uint64) packed.View {
 			return packed.View{}
 		}
 		if s>>placeBits == tag && s != gone {
-			if v := a.view(s & (1<<placeBits - 1)); v.Is(k) {
+			if v := a.viewSoon(s & (1<<placeBits - 1)); v.Is(k) {
 				return v
 			}
 		}

@@ -44,6 +44,18 @@ func (a *Arena[B]) view(place uint64) packed.View {
 	return (*a.segments.Load())[number].view(offset)
 }
 
+// viewSoon is view for who reads nearly all of the entry: it is on its way when the
+// first of it is looked at.
+func (a *Arena[B]) viewSoon(place uint64) packed.View {
+	number, offset := split(place)
+	s := (*a.segments.Load())[number]
+	fetch(&s.data[offset], fetchedLines)
+	return s.view(offset)
+}
+
+// fetchedLines is about how many the processor brings at once.
+const fetchedLines = 12
+
 func (s *segment) view(offset int) packed.View {
 	b := s.data[offset:]
 	n := packed.SizeAt(b)
