@@ -13,7 +13,7 @@ variable "distributions" {
   type        = list(string)
 
   validation {
-    condition     = alltrue([for id in var.distributions : can(regex("^(E[A-Z0-9]{1,63}|dt_[A-Za-z0-9]{1,61})$", id))])
+    condition     = alltrue([for id in var.distributions : can(regex("^([A-Z0-9]{2,64}|dt_[A-Za-z0-9]{1,61})$", id))])
     error_message = "An ID is such as E2EXAMPLE1234, or dt_… for a tenant."
   }
 }

@@ -211,8 +211,13 @@ func TestSitesThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %v", tt.want, err)
 		}
 	}
-	if err := site(func(s *awssetup.Site) { s.Table, s.Concurrency = "quota", 2 }).Check(); err != nil {
-		t.Error(err)
+	for _, change := range []func(*awssetup.Site){
+		func(s *awssetup.Site) { s.Table, s.Concurrency = "quota", 2 },
+		func(s *awssetup.Site) { s.Distributions = []string{"4BOSKRU0RC80Z"} }, // as programs make them that play CloudFront
+	} {
+		if err := site(change).Check(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ const (
 var (
 	isName         = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString
 	isBucket       = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`).MatchString
-	isDistribution = regexp.MustCompile(`^(E[A-Z0-9]{1,63}|dt_[A-Za-z0-9]{1,61})$`).MatchString
+	isDistribution = regexp.MustCompile(`^([A-Z0-9]{2,64}|dt_[A-Za-z0-9]{1,61})$`).MatchString
 	isAccount      = regexp.MustCompile(`^[0-9]{12}$`).MatchString
 	isRegion       = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`).MatchString
 	isPartition    = regexp.MustCompile(`^aws(-[a-z]+)*$`).MatchString

@@ -88,7 +88,7 @@ func parameters() object {
 		"CreateBucket":   choice("Make the bucket, with its notification rule"),
 		"Prefix":         text("Of the keys that are followed, if CreateBucket is yes; as S3 wants it in a rule, which is with + for a space", "", ""),
 		"Suffix":         text("Of the keys that are followed, if CreateBucket is yes", "", ""),
-		"DistributionId": text("CloudFront distribution in front of the bucket", "-", "^E[A-Z0-9]+$"),
+		"DistributionId": text("CloudFront distribution in front of the bucket", "-", "^[A-Z0-9]+$"),
 		"CodeBucket":     text("Bucket in which the function's zip lies, in this region", "-", ""),
 		"CodeKey":        text("Key of the function's zip, which is built by make lambda", "-", ""),
 		"CreateTable":    choice("Make a DynamoDB table in which concurrent functions share CloudFront's quota"),

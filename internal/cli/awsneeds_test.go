@@ -61,7 +61,6 @@ func TestNeedsOfADocument(t *testing.T) {
 // TestInstallAllowsWhatTheDocumentNeeds: wherever the document is, what it waits
 // for may be read; what is installed again without it keeps that.
 func TestInstallAllowsWhatTheDocumentNeeds(t *testing.T) {
-	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", newAlarms(t).URL)
 	cfg := moto(t)
 	someAccount(t, cfg)
 	run := func(code int, args string) string {

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -168,8 +167,6 @@ func (p place) keep(ctx context.Context, s *deploySite, parallel int) error {
 	return nil
 }
 
-var idOfDistribution = regexp.MustCompile(`^E[0-9A-Z]{5,31}$`)
-
 // decide finds the distributions, and who is to invalidate.
 func (f freshening) decide(ctx context.Context, s *deploySite, p place, dry bool, atomic atomicFlag) error {
 	s.mode, s.because = f.Invalidate, "as told by --invalidate"
@@ -255,7 +252,7 @@ func (f freshening) api(ctx context.Context, s *deploySite, p place) (*sdkcloudf
 func (f freshening) find(ctx context.Context, s *deploySite, api survey.API) ([]distribution.Distribution, error) {
 	var ids, files []string
 	for _, given := range f.Distribution {
-		if _, err := os.Stat(given); err != nil && idOfDistribution.MatchString(given) {
+		if _, err := os.Stat(given); err != nil && accountID.MatchString(given) {
 			ids = append(ids, given)
 		} else {
 			files = append(files, given)

@@ -94,8 +94,9 @@ func (c *viewing) takeIDs() (ids []string) {
 	return ids
 }
 
-// accountID is an ID as CloudFront gives them.
-var accountID = regexp.MustCompile(`^E[0-9A-Z]{5,31}$`)
+// accountID is what an ID of a distribution looks like. CloudFront's begin with an
+// E; those of programs that play CloudFront need not.
+var accountID = regexp.MustCompile(`^[0-9A-Z]{6,32}$`)
 
 func (c *viewing) options(o app.ViewersOptions) (app.ViewersOptions, error) {
 	o.Live, o.Timeout = c.Live, c.Timeout

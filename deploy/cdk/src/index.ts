@@ -248,7 +248,7 @@ function check(props: FreshetProps) {
   demand(Number.isInteger(concurrency(props)) && concurrency(props) >= 1, 'concurrency: at least 1 is needed');
   demand(concurrency(props) === 1 || props.table !== undefined, "concurrency: functions at a time share CloudFront's quota only through a table");
   for (const d of props.distributions ?? []) {
-    demand(typeof d !== 'string' || matches(d, /^(E[A-Z0-9]{1,63}|dt_[A-Za-z0-9]{1,61})$/), `distribution: ${String(d)} is no ID such as E2EXAMPLE1234`);
+    demand(typeof d !== 'string' || matches(d, /^([A-Z0-9]{2,64}|dt_[A-Za-z0-9]{1,61})$/), `distribution: ${String(d)} is no ID such as E2EXAMPLE1234`);
   }
   for (const r of props.repositories ?? []) {
     demand(matches(r, /^[A-Za-z0-9_.-]{1,100}$/), `repository: ${r} is no name of a CodeCommit repository`);
