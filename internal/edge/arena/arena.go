@@ -69,16 +69,21 @@ type hole struct {
 }
 
 // Segments are as large as it takes for a limit to have some hundreds, and smaller
-// than usual only where there would be less than sixteen.
+// than usual only where there would be less than sixteen. They are huge pages where
+// there would be 512.
 const (
 	usualSegment   = 64 << 10
-	largestSegment = 2 << 20
+	largestSegment = 1 << 20
+	hugeSegment    = 2 << 20
 	segmentsPer    = 256
 	leastSegments  = 16
 )
 
 // segmentSize is a power of two.
 func segmentSize(limit int64) int {
+	if limit/hugeSegment >= 2*segmentsPer {
+		return hugeSegment
+	}
 	most := uint64(max(limit/leastSegments, pageSize))
 	want := min(max(uint64(limit/segmentsPer), usualSegment), largestSegment, most)
 	return 1 << (bits.Len64(want) - 1)

@@ -374,7 +374,7 @@ func TestMemoryComesBack(t *testing.T) {
 
 func TestSegmentSize(t *testing.T) {
 	for limit, want := range map[int64]int{
-		0: 4 << 10, 64 << 10: 4 << 10, 200 << 10: 8 << 10, 1 << 20: 64 << 10, 16 << 20: 64 << 10, 96 << 20: 256 << 10, 256 << 20: 1 << 20, 512 << 20: 2 << 20, 1 << 40: 2 << 20,
+		0: 4 << 10, 64 << 10: 4 << 10, 200 << 10: 8 << 10, 1 << 20: 64 << 10, 16 << 20: 64 << 10, 96 << 20: 256 << 10, 256 << 20: 1 << 20, 512 << 20: 1 << 20, 1 << 30: 2 << 20, 1 << 40: 2 << 20,
 	} {
 		if got := segmentSize(limit); got != want {
 			t.Errorf("%d: %d, want %d", limit, got, want)
