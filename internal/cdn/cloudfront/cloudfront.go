@@ -126,10 +126,16 @@ func receipt(distribution string, i *types.Invalidation) (freshet.Receipt, error
 	if i.InvalidationBatch != nil {
 		r.CallerReference = aws.ToString(i.InvalidationBatch.CallerReference)
 	}
-	if aws.ToString(i.Status) == "Completed" {
+	if completed(i.Status) {
 		r.State, r.At = freshet.Completed, time.Now()
 	}
 	return r, nil
+}
+
+// completed reports what a status says. Moto writes it in capitals, and whoever
+// tries freshet with it would wait for ever.
+func completed(status *string) bool {
+	return strings.EqualFold(aws.ToString(status), "Completed")
 }
 
 // Profiles pages through ListDistributions, which needs a permission of its own.

@@ -29,7 +29,7 @@ func (d *Driver) InProgress(ctx context.Context, distribution string, known map[
 		p := cdn.Progress{ID: aws.ToString(summary.Id), Since: aws.ToTime(summary.CreateTime)}
 		before, ok := known[p.ID]
 		switch {
-		case aws.ToString(summary.Status) == "Completed":
+		case completed(summary.Status):
 		case ok:
 			found = append(found, before)
 		default:

@@ -161,3 +161,24 @@ func TestTenants(t *testing.T) {
 		t.Errorf("asked %q, want %q", asked, want)
 	}
 }
+
+// Moto says COMPLETED.
+func TestCompletedInCapitals(t *testing.T) {
+	for _, status := range []string{"Completed", "COMPLETED"} {
+		s := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			summary := `<Id>I1</Id><CreateTime>2999-01-01T00:00:00Z</CreateTime><Status>` + status + `</Status>`
+			if strings.HasSuffix(r.URL.Path, "/I1") {
+				_, _ = io.WriteString(w, `<Invalidation>`+summary+`<InvalidationBatch><CallerReference>r</CallerReference></InvalidationBatch></Invalidation>`)
+				return
+			}
+			_, _ = io.WriteString(w, `<InvalidationList><Marker></Marker><MaxItems>100</MaxItems><IsTruncated>false</IsTruncated><Quantity>1</Quantity><Items><InvalidationSummary>`+summary+`</InvalidationSummary></Items></InvalidationList>`)
+		})
+		d := driver(t, s.URL, nil)
+		if r, err := d.Status(t.Context(), "E1", "I1"); err != nil || r.State != freshet.Completed {
+			t.Errorf("%s: %+v, %v", status, r, err)
+		}
+		if found, err := d.InProgress(t.Context(), "E1", nil); err != nil || len(found) > 0 {
+			t.Errorf("%s: in progress are %+v, %v", status, found, err)
+		}
+	}
+}
