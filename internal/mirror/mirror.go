@@ -171,6 +171,8 @@ type session struct {
 	queue    *queue
 	watch    *watch
 	happened atomic.Int64      // how often something has
+	missing  atomic.Int64      // how many paths are being waited for
+	back     bool              // the directory was away before
 	stored   map[string]Stored // of the first comparison, nil afterwards
 	counts   counts
 }
@@ -201,8 +203,8 @@ func (m *mirror) session(ctx context.Context) error {
 }
 
 func (m *mirror) newSession(identity os.FileInfo) *session {
-	s := &session{mirror: m, identity: identity, queue: newQueue()}
-	if m.resumed { // what is missing may be on its way back
+	s := &session{mirror: m, identity: identity, queue: newQueue(), back: m.resumed}
+	if m.resumed { // something has: the directory is another one
 		s.happened.Add(1)
 	}
 	m.resumed = true
@@ -258,7 +260,7 @@ func (s *session) compare(ctx context.Context) error {
 	if len(files) == 0 && s.manifest.len() > 0 {
 		return errVanished{s.root, "is empty, but held files when it was last mirrored"}
 	}
-	s.recheck(files, false)
+	s.begin(files)
 	s.queue.waitIdle(ctx)
 	s.queue.locked(func() { s.stored = nil })
 	if summary := s.counts.summary(len(files), time.Since(began)); !s.readied && ctx.Err() == nil {
@@ -283,7 +285,19 @@ func (s *session) list(ctx context.Context) (map[string]Stored, error) {
 
 // recheck puts all files on the queue and everything of ours that is no longer
 // a file.
-func (s *session) recheck(files []string, hash bool) {
+func (s *session) recheck(files []string, hash bool) { s.look(files, hash, s.queue.mark) }
+
+// begin is the first recheck of a session.
+func (s *session) begin(files []string) {
+	missing := s.queue.mark
+	if s.back {
+		missing = s.queue.expect
+	}
+	s.look(files, false, missing)
+}
+
+// look marks files, and has what is missing marked by another.
+func (s *session) look(files []string, hash bool, missing func(path string, hash bool)) {
 	present := make(map[string]bool, len(files))
 	for _, path := range files {
 		present[path] = true
@@ -291,7 +305,7 @@ func (s *session) recheck(files []string, hash bool) {
 	}
 	for _, key := range s.manifest.keys("") {
 		if path := s.pathOf(key); !present[path] {
-			s.queue.mark(path, hash)
+			missing(path, hash)
 		}
 	}
 }

@@ -69,6 +69,16 @@ func (q *queue) mark(path string, hash bool) {
 	q.enqueue(t)
 }
 
+// expect is mark for what is missing where a directory has come back.
+func (q *queue) expect(path string, hash bool) {
+	q.locked(func() {
+		if q.tasks[path] == nil {
+			q.tasks[path] = &task{path: path, absent: absence{back: true}}
+		}
+	})
+	q.mark(path, hash)
+}
+
 func (q *queue) enqueue(t *task) {
 	if t.queued || q.closed {
 		return

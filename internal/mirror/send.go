@@ -23,11 +23,15 @@ import (
 // moment: an editor may be about to put a new file in place, or the whole
 // directory may be going, which is no reason to empty the bucket. The moment is
 // counted in looks: where the machine stands still, so does whoever empties the
-// directory, and what the kernel has to tell of it is heard late.
+// directory, and what the kernel has to tell of it is heard late. The more is
+// missing at the same time the longer it takes, as does to remove it. A directory
+// that was away and is back may be filled for minutes, one file after another.
 const (
 	removalPause = 30 * time.Millisecond  // before the next look at what is missing
 	quietLooks   = 5                      // in a row, between which nothing has happened
 	mostLooks    = 170                    // although something happens all the time
+	longQuiet    = 100                    // quietLooks, however much is missing, and of what may be on its way back
+	longMost     = 10_000                 // mostLooks of those
 	writerPause  = 10 * time.Millisecond  // before the next look at a file that is being written
 	writerLimit  = 250 * time.Millisecond // for files that stay open for long
 )
@@ -36,17 +40,22 @@ const (
 type absence struct {
 	happened     int64 // of the session, at the last look
 	looks, quiet int
+	back         bool // it may be on its way back, with its directory
 }
 
 // sure reports, at one more look, whether the file has been missing for long
-// enough. Where nothing has ever happened it was missing before.
-func (a *absence) sure(happened int64) bool {
+// enough, as one of so many. Where nothing has ever happened it was missing before.
+func (a *absence) sure(happened, missing int64) bool {
 	if a.looks++; happened == a.happened && a.looks > 1 {
 		a.quiet++
 	} else {
 		a.happened, a.quiet = happened, 0
 	}
-	return happened == 0 || a.quiet >= quietLooks || a.looks > mostLooks
+	quiet, most := min(quietLooks+missing/2, longQuiet), min(mostLooks*(1+missing/4), longMost)
+	if a.back {
+		quiet, most = longQuiet, longMost
+	}
+	return happened == 0 || a.quiet >= int(quiet) || a.looks > int(most)
 }
 
 // counts is what a comparison has done so far.
@@ -87,7 +96,7 @@ func (s *session) settle(ctx context.Context, t *task) (wait time.Duration, err 
 	case !stat.Mode().IsRegular() || !s.wanted(t.path):
 		return s.remove(ctx, t)
 	}
-	t.absent = absence{}
+	s.found(t)
 	s.watch.follow(t.path)
 	key := s.keyOf(t.path)
 	known, _ := s.manifest.get(key)
@@ -104,9 +113,13 @@ func (s *session) remove(ctx context.Context, t *task) (wait time.Duration, err 
 	key := s.keyOf(t.path)
 	known, ours := s.manifest.get(key)
 	if !ours {
+		s.found(t)
 		return 0, nil
 	}
-	if !t.absent.sure(s.happened.Load()) {
+	if t.absent.looks == 0 {
+		s.missing.Add(1)
+	}
+	if !t.absent.sure(s.happened.Load(), s.missing.Load()-1) {
 		return removalPause, nil
 	}
 	if s.gone() {
@@ -120,7 +133,16 @@ func (s *session) remove(ctx context.Context, t *task) (wait time.Duration, err 
 	} else {
 		s.counts.add(&s.counts.deleted)
 	}
+	s.found(t)
 	return 0, s.manifest.put(record{Key: key, Gone: true})
+}
+
+// found has a path count as missing no more.
+func (s *session) found(t *task) {
+	if t.absent.looks > 0 {
+		s.missing.Add(-1)
+	}
+	t.absent = absence{}
 }
 
 // erase deletes the object if it is one that we may have put.
