@@ -31,6 +31,11 @@ const (
 	// stallWait bounds how long a write waits for those before it to be
 	// synced.
 	stallWait = 30 * time.Second
+
+	// readWithin bounds each question before something is read. Nobody waits for a
+	// read who could not wait longer, and a machine with other things to do takes
+	// its time.
+	readWithin = time.Minute
 )
 
 // Journal is open until the engine under it closes. Its methods may be called
@@ -186,7 +191,9 @@ func (j *Journal) waitFor(ctx context.Context, seq uint64) error {
 // after its last question, and bears only so many: forget has it drop this one,
 // whatever has become of ctx. What the server has dropped itself is none.
 func reader(ctx context.Context, s jetstream.Stream, from uint64) (c jetstream.Consumer, forget func(), err error) {
-	c, err = s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
+	asking, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	c, err = s.OrderedConsumer(asking, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -202,7 +209,9 @@ func reader(ctx context.Context, s jetstream.Stream, from uint64) (c jetstream.C
 // scan calls each with the messages of s from sequence number from to the last
 // one there was when it began, and returns the number after that.
 func scan(ctx context.Context, s jetstream.Stream, from uint64, each func([]byte) error) (next uint64, err error) {
-	info, err := s.Info(ctx)
+	asking, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	info, err := s.Info(asking)
 	if err != nil {
 		return from, fmt.Errorf("read %s: %w", s.CachedInfo().Config.Name, err)
 	}
@@ -212,7 +221,7 @@ func scan(ctx context.Context, s jetstream.Stream, from uint64, each func([]byte
 		return max(from, last+1), nil
 	}
 	// One that the store counts and cannot read would be waited for without end.
-	if _, err := s.GetMsg(ctx, last); err != nil {
+	if _, err := s.GetMsg(asking, last); err != nil {
 		return from, fmt.Errorf("read %s: its last message, %d, is missing or damaged: %w", info.Config.Name, last, err)
 	}
 	c, forget, err := reader(ctx, s, from)

@@ -54,6 +54,8 @@ func Deliver(ctx context.Context, s jetstream.Stream, c Consumer, each func(jets
 // half of it on disk, and under the same name JetStream would go on where that
 // one was and deliver nothing.
 func takeOver(ctx context.Context, s jetstream.Stream, c Consumer) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	earlier := s.ConsumerNames(ctx)
 	for name := range earlier.Name() {
 		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {

@@ -114,7 +114,9 @@ func (e *Engine) connect() (err error) {
 	if e.js, err = jetstream.New(e.conn); err != nil {
 		return fmt.Errorf("connect to the store: %w", err)
 	}
-	if _, err := e.js.AccountInfo(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := e.js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("open the store in %s: %w", e.cfg.Dir, err)
 	}
 	return nil
@@ -139,7 +141,24 @@ func (e *Engine) serving() *server.Server {
 }
 
 // JetStream returns the client to the engine, usable until Close.
-func (e *Engine) JetStream() jetstream.JetStream { return e.js }
+func (e *Engine) JetStream() jetstream.JetStream { return patient{e.js} }
+
+// patient waits for what is opened as long as for the engine itself, and not for
+// the five seconds of any other question: a machine with other things to do takes
+// its time to read what there is.
+type patient struct{ jetstream.JetStream }
+
+func (p patient) CreateOrUpdateStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.JetStream.CreateOrUpdateStream(ctx, c)
+}
+
+func (p patient) CreateOrUpdateKeyValue(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.JetStream.CreateOrUpdateKeyValue(ctx, c)
+}
 
 // Close stops the engine; what was acknowledged stays on disk. It may be called
 // twice.
