@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,8 @@ import (
 	"github.com/freshet/freshet/internal/source/webhook"
 )
 
-// answerWithin is how long a sender waits: GitHub gives up after ten seconds.
+// answerWithin is how long a sender waits, if nobody says otherwise: GitHub gives
+// up after ten seconds.
 // https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks
 const answerWithin = 9 * time.Second
 
@@ -38,6 +40,7 @@ type Hook struct {
 	Repository string // full name that deliveries must have; empty: any
 	Branch     *Branch
 	Name       string          // of the branch
+	Within     time.Duration   // for how long a sender waits; 0 for nine seconds
 	Serving    context.Context //nolint:containedctx // looks outlast the requests that ask for them
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -150,7 +153,7 @@ func (h *Hook) look(w http.ResponseWriter, r *http.Request, push webhook.Push) {
 		answer(w, http.StatusServiceUnavailable, map[string]string{"error": "the service ends"})
 		return
 	}
-	late := time.NewTimer(answerWithin)
+	late := time.NewTimer(cmp.Or(h.Within, answerWithin))
 	defer late.Stop()
 	select {
 	case f := <-looked:
