@@ -185,7 +185,11 @@ func TestChosenOriginsAreBounded(t *testing.T) {
 		group.Go(func() {
 			for j := range maxChosen {
 				at := fmt.Sprint(i*maxChosen + j)
-				if w := do(e, "GET", "/"+at); w.Body.String() != "x"+at+".example.net" {
+				w := do(e, "GET", "/"+at)
+				for tries := 0; w.Code == http.StatusServiceUnavailable && tries < 20; tries++ { // the machine had no time for the function
+					w = do(e, "GET", "/"+at)
+				}
+				if w.Body.String() != "x"+at+".example.net" {
 					t.Errorf("%s: %s", at, w.Body)
 				}
 			}

@@ -82,9 +82,10 @@ func TestPrivateContent(t *testing.T) {
 	}
 	before := o.count()
 
-	policy := fmt.Sprintf(`{"Statement":[{"Resource":"http://www.one.example:8080/private/a?x=1","Condition":{"DateLessThan":{"AWS:EpochTime":%d}}}]}`, time.Now().Add(time.Hour).Unix())
+	expires := time.Now().Add(time.Hour).Unix()
+	policy := fmt.Sprintf(`{"Statement":[{"Resource":"http://www.one.example:8080/private/a?x=1","Condition":{"DateLessThan":{"AWS:EpochTime":%d}}}]}`, expires)
 	cannedQuery := func(policy string) string {
-		return fmt.Sprintf("x=1&Expires=%d&", time.Now().Add(time.Hour).Unix()) + sign(policy)
+		return fmt.Sprintf("x=1&Expires=%d&", expires) + sign(policy)
 	}
 	cookies := "theme=dark; CloudFront-" + strings.ReplaceAll(forAll(sign), "&", "; CloudFront-")
 	for i, tt := range []struct {

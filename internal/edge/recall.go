@@ -70,7 +70,7 @@ func (e *Edge) recall(q *query) *entry {
 	defer func() { <-t.reading }()
 	site, k := q.site, key{q.key.site, strings.Clone(q.key.url), q.key.variant}
 	answered := t.reads.DoChan(keyOf(hash), func() (any, error) { return t.load(site, k, hash), nil })
-	patience := time.NewTimer(diskPatience)
+	patience := time.NewTimer(t.patience)
 	defer patience.Stop()
 	select {
 	case a := <-answered:

@@ -54,6 +54,7 @@ type tier struct {
 	replayed atomic.Bool
 	reads    singleflight.Group
 	reading  chan struct{} // holds one for each read under way
+	patience time.Duration // for how long a viewer waits for the disk
 	hits     atomic.Uint64
 	sweeps   chan struct{}
 	orders   orders
@@ -80,7 +81,7 @@ const indexShare = 8
 // openTier opens the directory, and finds out whether what is there may be served.
 func (e *Edge) openTier(c *Disk) (*tier, error) {
 	t := &tier{
-		edge: e, config: *c, log: e.log, sweeps: make(chan struct{}, 1), reading: make(chan struct{}, mostReads),
+		edge: e, config: *c, log: e.log, sweeps: make(chan struct{}, 1), reading: make(chan struct{}, mostReads), patience: diskPatience,
 		living: make(map[string]*lineage), byLine: make(map[uint64]*lineage),
 	}
 	var err error

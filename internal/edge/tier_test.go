@@ -119,7 +119,8 @@ func (d *aDisk) config() *Disk {
 	return &Disk{Dir: d.dir, Limit: d.limit, Known: d.known, Pair: func(token string) error { d.known = token; return nil }}
 }
 
-// edge opens an edge on the disk, with everything that is there indexed.
+// edge opens an edge on the disk, with everything that is there indexed. Viewers
+// wait for the disk for as long as a busy machine takes.
 func (d *aDisk) edge(rt http.RoundTripper, c Config) *Edge {
 	d.t.Helper()
 	if c.Distributions == nil {
@@ -129,6 +130,7 @@ func (d *aDisk) edge(rt http.RoundTripper, c Config) *Edge {
 		c.Disk = d.config()
 	}
 	e := open(d.t, rt, c)
+	e.tier.patience = 2 * time.Minute
 	<-e.tier.store.Loaded()
 	return e
 }

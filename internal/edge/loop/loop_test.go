@@ -252,15 +252,15 @@ func TestBrokenOff(t *testing.T) {
 
 // Connections on which nothing happens end, each in its time.
 func TestPatience(t *testing.T) {
-	d := open(t, Options{First: time.Millisecond, Idle: time.Millisecond, Stall: time.Millisecond}, nobody)
-	silent, begun, idle, stalled := d.dial(t), d.dial(t), d.dial(t), d.dial(t)
+	slow, later := open(t, Options{First: time.Millisecond}, nobody), open(t, Options{Idle: time.Millisecond, Stall: time.Millisecond}, nobody)
+	silent, begun, idle, stalled := slow.dial(t), slow.dial(t), later.dial(t), later.dial(t)
 	begun.ask(t, "ech", "")
 	idle.ask(t, "echo a\n", "a\n")
 	stalled.ask(t, "big 30000000\n", "big\n")
 	silent.ends(t)
 	begun.ends(t)
 	idle.ends(t)
-	until(t, "told that the body broke off", func() bool { return d.broken.Load() == 1 })
+	until(t, "told that the body broke off", func() bool { return later.broken.Load() == 1 })
 }
 
 // For whom there is no room is told so, and room comes back.
