@@ -133,7 +133,7 @@ func TestServeEndsAfterItsLastAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked, release, answered := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(asked)
 		<-release
 		close(answered)
@@ -180,7 +180,7 @@ func TestServeCutsOffWhatDoesNotEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()
 	})}
