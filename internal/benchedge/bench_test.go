@@ -55,6 +55,18 @@ func TestHeard(t *testing.T) {
 	}
 }
 
+// playPatiently plays for a second, and once more where the machine had so little
+// time that answers took seconds, or that there was none.
+func playPatiently(p *process, l load) (r round, err error) {
+	for range 60 {
+		r, err = play(context.Background(), p, l, time.Second, "")
+		if err == nil || !strings.Contains(err.Error(), "Socket errors: connect 0, read 0, write 0, timeout ") && !strings.Contains(err.Error(), "no request was answered") {
+			break
+		}
+	}
+	return r, err
+}
+
 // The installed wrk is understood.
 func TestPlay(t *testing.T) {
 	if _, err := exec.LookPath("wrk"); err != nil {
@@ -65,17 +77,17 @@ func TestPlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer o.Close()
-	p := &process{contender: contender{name: "origin"}, addr: o.addr, command: exec.Command("sleep", "60")}
+	p := &process{contender: contender{name: "origin"}, addr: o.addr, command: exec.Command("sleep", "3600")}
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.command.Process.Kill(); _ = p.command.Wait() }()
-	r, err := play(context.Background(), p, load{name: "any", path: "/1024/a", connections: 2, headers: browser()}, time.Second, "")
+	r, err := playPatiently(p, load{name: "any", path: "/1024/a", connections: 2, headers: browser()})
 	if err != nil || r.perSecond <= 0 || r.p99 <= 0 || r.cpu > 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if _, err := play(context.Background(), p, load{name: "none", path: "/none", connections: 2}, time.Second, ""); err == nil {
-		t.Error("answers of 404 count")
+	if _, err := playPatiently(p, load{name: "none", path: "/none", connections: 2}); err == nil || !strings.Contains(err.Error(), "Non-2xx") {
+		t.Errorf("answers of 404 count: %v", err)
 	}
 	if p.resident() <= 0 {
 		t.Errorf("%d bytes resident", p.resident())
@@ -106,7 +118,7 @@ func TestPlayStreams(t *testing.T) {
 	s.TLS, s.EnableHTTP2 = &tls.Config{Certificates: []tls.Certificate{pair}}, true
 	s.StartTLS()
 	defer s.Close()
-	p := &process{contender: contender{name: "origin"}, addr: s.Listener.Addr().String(), command: exec.Command("sleep", "60")}
+	p := &process{contender: contender{name: "origin"}, addr: s.Listener.Addr().String(), command: exec.Command("sleep", "3600")}
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +187,7 @@ func TestChapter(t *testing.T) {
 
 // What a process takes is known to the microsecond, of one that has threads, too.
 func TestProcessCPU(t *testing.T) {
-	p := &process{command: exec.Command("sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; exec sleep 60"), exited: make(chan struct{})}
+	p := &process{command: exec.Command("sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; exec sleep 3600"), exited: make(chan struct{})}
 	p.command.Stdout = &p.out
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)

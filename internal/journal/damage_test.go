@@ -60,7 +60,7 @@ func TestADamagedLogIsAnErrorAndNoEndlessWait(t *testing.T) {
 	if l, err = journal.OpenLog(t.Context(), e.JetStream(), "EVENTS"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	read := 0
 	err = l.Replay(ctx, func([]byte) error { read++; return nil })

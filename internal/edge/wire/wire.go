@@ -133,10 +133,15 @@ func (c *Client) dial(ctx context.Context, r *Request) (*conn, error) {
 		return newConn(c, made), nil
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case within.Err() != nil:
+	case within.Err() != nil, isTimeout(err) && !time.Now().Before(r.Deadline): // which a dialer may see before the context does
 		return nil, ErrSlow
 	}
 	return nil, fmt.Errorf("connect to %s: %w", c.Address, err)
+}
+
+func isTimeout(err error) bool {
+	late, ok := errors.AsType[net.Error](err)
+	return ok && late.Timeout()
 }
 
 // put keeps a connection for the next request, or closes it.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -409,10 +410,25 @@ func TestSlowOrigins(t *testing.T) {
 		}
 	}
 	connecting := &Client{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}
-	r := request("GET", "/")
-	r.Deadline = time.Now().Add(10 * time.Millisecond)
-	if _, _, err := ask(connecting, r); !errors.Is(err, ErrSlow) {
-		t.Error(err)
+	// A dialer has a clock of its own, which may be ahead of the context's.
+	punctual := &Client{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		deadline, _ := ctx.Deadline()
+		for time.Now().Before(deadline) { //nolint:revive // to be there at once
+		}
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}}
+	for _, c := range []*Client{connecting, punctual, punctual, punctual, punctual} {
+		r := request("GET", "/")
+		r.Deadline = time.Now().Add(10 * time.Millisecond)
+		if _, _, err := ask(c, r); !errors.Is(err, ErrSlow) {
+			t.Error(err)
+		}
+	}
+	given := &Client{Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}}
+	if _, _, err := ask(given, request("GET", "/")); err == nil || errors.Is(err, ErrSlow) {
+		t.Errorf("a dialer that gave up early: %v", err)
 	}
 }
 
