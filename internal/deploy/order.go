@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/freshet/freshet/internal/mediatype"
 )
 
 // Class says when an object is sent: what others refer to comes before them, so
@@ -50,8 +52,12 @@ func (e classError) Error() string {
 	return "order " + string(e) + ": it is assets, pages or last"
 }
 
-// classOf guesses by name and media type.
+// classOf guesses by name and media type. What a build has compressed beside a
+// file is of that file's class.
 func classOf(name, mediaType string) Class {
+	if plain, compressed := uncompressed(name); compressed {
+		return classOf(plain, mediatype.Of(plain))
+	}
 	kind, _, _ := strings.Cut(mediaType, ";")
 	base := strings.ToLower(path.Base(name))
 	switch {
@@ -63,6 +69,15 @@ func classOf(name, mediaType string) Class {
 		return Pages
 	}
 	return Assets
+}
+
+// uncompressed is the name of what a compressed file was made of.
+func uncompressed(name string) (plain string, compressed bool) {
+	switch ending := path.Ext(name); strings.ToLower(ending) {
+	case ".gz", ".br", ".zst":
+		return strings.TrimSuffix(name, ending), true
+	}
+	return name, false
 }
 
 // lasting are the names by which generators and frameworks know files that

@@ -210,7 +210,11 @@ type Treatment struct {
 
 // For applies the rules to the file at path below the site. The media type is
 // empty where neither a rule nor the name tells it.
-func (r Rules) For(path string) Treatment {
+func (r Rules) For(path string) Treatment { return r.treat(path, "") }
+
+// treat is For with the media type that the content looks like, which holds where
+// nothing else tells it.
+func (r Rules) treat(path, looks string) Treatment {
 	t := Treatment{Served: Served{Type: mediatype.Of(path)}}
 	order := ""
 	for i := range r.Rules {
@@ -237,7 +241,9 @@ func (r Rules) For(path string) Treatment {
 	if len(t.Precompress) > 0 && t.Precompress[0] == "none" {
 		t.Precompress = nil
 	}
-	t.Class = classOf(path, t.Served.Type)
+	set(&looks, t.Served.Type)
+	t.Served.Type = looks
+	t.Class = classOf(path, looks)
 	if order != "" {
 		_ = t.Class.UnmarshalText([]byte(order)) // Check has read it
 	}
@@ -276,12 +282,10 @@ type File struct {
 }
 
 // Objects returns what a file becomes below prefix: one object, and those beside
-// it. The first is the file's own.
+// it, which refer to what it refers to and are of its class. The first is the
+// file's own.
 func (r Rules) Objects(prefix string, f File) []Object {
-	t := r.For(f.Path)
-	if t.Served.Type == "" {
-		t.Served.Type = f.Type
-	}
+	t := r.treat(f.Path, f.Type)
 	own := Object{Key: prefix + f.Path, Size: f.Size, Hash: f.Hash, ETag: f.ETag, Served: t.Served, Class: t.Class}
 	if t.Encode != "" && f.Size > 0 {
 		own.Form, own.ETag, own.Served.Encoding = form(t.Encode), "", t.Encode
@@ -293,7 +297,6 @@ func (r Rules) Objects(prefix string, f File) []Object {
 	for _, e := range t.Precompress {
 		beside := own
 		beside.Key, beside.Form, beside.ETag, beside.Served.Encoding = own.Key+Suffix(e), form(e), "", e
-		beside.Class = Assets // before what may lead to it
 		all = append(all, beside)
 	}
 	return all

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,9 +41,38 @@ func TestClasses(t *testing.T) {
 	for path, want := range map[string]deploy.Class{
 		"a.css": deploy.Assets, "x/index.html": deploy.Pages, "feed.xml": deploy.Last, "x/atom.atom": deploy.Last, "sitemap-2.xml": deploy.Last,
 		"sitemap.xml.gz": deploy.Last, "sw.js": deploy.Last, "app.js": deploy.Assets, "site.webmanifest": deploy.Last, "data.xml": deploy.Assets, "LICENSE": deploy.Assets,
+		"x/INDEX.HTML": deploy.Pages, "a.shtml": deploy.Pages, "index.html.br": deploy.Pages, "index.html.gz": deploy.Pages, "index.html.zst": deploy.Pages,
+		"sw.js.br": deploy.Last, "feed.rss.gz": deploy.Last, "app.js.br": deploy.Assets, "backup.tar.gz": deploy.Assets, ".gz": deploy.Assets,
 	} {
 		if got := (deploy.Rules{}).For(path).Class; got != want {
 			t.Errorf("%s is among %v, want %v", path, got, want)
+		}
+	}
+}
+
+// TestClassesOfContent: a page whose name has no ending is one by its content, and
+// what is beside a page is sent with it, behind the assets that both refer to.
+func TestClassesOfContent(t *testing.T) {
+	page := deploy.File{Path: "about", Size: 3, Type: "text/html; charset=utf-8"}
+	for name, tt := range map[string]struct {
+		rules deploy.Rules
+		file  deploy.File
+		want  []deploy.Class
+	}{
+		"a page without an ending": {deploy.Rules{}, page, []deploy.Class{deploy.Pages}},
+		"its redirect":             {deploy.Rules{}, deploy.File{Path: "about"}, []deploy.Class{deploy.Assets}},
+		"a rule for its order":     {deploy.Rules{Rules: []deploy.Rule{{Match: deploy.Globs{"*"}, Order: "last"}}}, page, []deploy.Class{deploy.Last}},
+		"a rule for its type":      {deploy.Rules{Rules: []deploy.Rule{{Match: deploy.Globs{"*"}, Type: "application/json"}}}, page, []deploy.Class{deploy.Assets}},
+		"an ending tells more":     {deploy.Rules{}, deploy.File{Path: "a.txt", Size: 3, Type: page.Type}, []deploy.Class{deploy.Assets}},
+		"files beside a page": {deploy.Rules{Rules: []deploy.Rule{{Match: deploy.Globs{"*"}, Precompress: deploy.Globs{"br", "gzip"}}}}, page,
+			[]deploy.Class{deploy.Pages, deploy.Pages, deploy.Pages}},
+	} {
+		var got []deploy.Class
+		for _, o := range tt.rules.Objects("", tt.file) {
+			got = append(got, o.Class)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
 }

@@ -25,6 +25,7 @@ var byName = map[string]string{"apple-app-site-association": "application/json"}
 var byExtension = map[string]string{
 	".html":        "text/html; charset=utf-8",
 	".htm":         "text/html; charset=utf-8",
+	".shtml":       "text/html; charset=utf-8",
 	".css":         "text/css; charset=utf-8",
 	".js":          "text/javascript; charset=utf-8",
 	".mjs":         "text/javascript; charset=utf-8",
