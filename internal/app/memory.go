@@ -38,9 +38,12 @@ func (u *Up) boundGarbage(ctx context.Context) error {
 	}
 	before := debug.SetGCPercent(normalPercent)
 	defer debug.SetGCPercent(before)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	}
 	now := normalPercent
 	read := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(time.Second / 4)
 	defer tick.Stop()
 	metrics.Read(read)
 	r := returning{empty: inUse(read), bound: int64(u.cfg.Memory) * 6 / 5}
@@ -55,12 +58,23 @@ func (u *Up) boundGarbage(ctx context.Context) error {
 			debug.SetGCPercent(next)
 			now = next
 		}
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(heapLimit(r.empty+r.bound, u.edge.OffHeap(), int64(read[0].Value.Uint64())))
+		}
 		if r.due(time.Now(), inUse(read)+u.edge.OffHeap()) {
 			debug.FreeOSMemory()
 			metrics.Read(read)
 			r.done(time.Now(), inUse(read)+u.edge.OffHeap())
 		}
 	}
+}
+
+// heapLimit is what the runtime may have of the system where everything is to take
+// so much, so much of it is elsewhere, and so much is live. It is never so little
+// that the collector would run all the time.
+func heapLimit(all, elsewhere, live int64) int64 {
+	const least = 8 << 20
+	return max(all-elsewhere, live+live/8+least)
 }
 
 // inUse is what the runtime has of the system.

@@ -44,3 +44,16 @@ func TestReturning(t *testing.T) {
 		t.Error("not due any more")
 	}
 }
+
+// The more is elsewhere, the less is left to the heap, but always something.
+func TestHeapLimit(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct{ all, elsewhere, live, want int64 }{
+		{400 * mib, 0, 20 * mib, 400 * mib}, {400 * mib, 250 * mib, 20 * mib, 150 * mib},
+		{400 * mib, 390 * mib, 40 * mib, 53 * mib}, {400 * mib, 800 * mib, 0, 8 * mib}, {400 * mib, 100 * mib, 400 * mib, 458 * mib},
+	} {
+		if got := heapLimit(tt.all, tt.elsewhere, tt.live); got != tt.want {
+			t.Errorf("%d MiB, %d elsewhere, %d live: %d, want %d", tt.all/mib, tt.elsewhere/mib, tt.live/mib, got, tt.want)
+		}
+	}
+}

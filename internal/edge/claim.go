@@ -5,17 +5,32 @@ import (
 	"sync/atomic"
 )
 
-// room is the memory that bodies may take beside the store: those that are still
+// room is the memory that bodies take beside the store: those that are still
 // arriving, and those that were evicted or invalidated while somebody reads them.
-// What a small body takes is no more than what each viewer may take who shares
-// nothing, so only the large ones must fit; together with the store they are
-// never more than twice the limit.
+// The store makes room for it. What a small body takes is no more than what each
+// viewer may take who shares nothing, so only the large ones must fit; together with
+// the store they are never more than twice the limit.
 type room struct {
-	limit int64
-	over  int64        // what is larger than so many bytes is large
-	small atomic.Int64 // bytes of small bodies that are arriving
-	large atomic.Int64
+	limit  int64
+	over   int64        // what is larger than so many bytes is large
+	small  atomic.Int64 // bytes of small bodies, and of windows
+	large  atomic.Int64
+	charge func(bytes int64) // tells the store; nil for nobody
 }
+
+// told tells the store of so many bytes more.
+func (r *room) told(bytes int64) {
+	if r.charge != nil && bytes != 0 {
+		r.charge(bytes)
+	}
+}
+
+// taken is what is counted in all.
+func (r *room) taken() int64 { return r.small.Load() + r.large.Load() }
+
+// isTight reports whether so much is taken that nobody should take more than what
+// is needed.
+func (r *room) isTight() bool { return r.taken() > r.limit/8 }
 
 func (r *room) of(size int64) *atomic.Int64 {
 	if size > r.over {
@@ -28,9 +43,9 @@ func (r *room) of(size int64) *atomic.Int64 {
 // kept. Nothing is reserved for it: an announcement takes no memory.
 func (r *room) admits(length int64) bool {
 	if length > r.over {
-		return r.large.Load()+length <= r.limit
+		return r.taken()+length <= r.limit
 	}
-	return r.small.Load() < r.limit
+	return r.small.Load() < r.limit/2
 }
 
 // claim is what one body takes of the room. It takes nothing of it while it is in
@@ -56,7 +71,17 @@ func (c *claim) resize(size int64) bool {
 		return true
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	was := c.size
+	ok := c.resized(size)
+	c.mu.Unlock()
+	if ok {
+		c.room.told(size - was)
+	}
+	return ok
+}
+
+// resized is resize, of which the store is not told. c.mu is held.
+func (c *claim) resized(size int64) bool {
 	from, to := c.room.of(c.size), c.room.of(size)
 	more := size
 	if from == to {
@@ -79,32 +104,33 @@ func (c *claim) count(users, places int) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := c.outside()
+	before, more := c.outside(), int64(0)
 	c.users += users
 	c.places += places
 	switch after := c.outside(); {
 	case after && !before:
-		c.room.of(c.size).Add(c.size)
+		more = c.size
 	case before && !after:
-		c.room.of(c.size).Add(-c.size)
+		more = -c.size
 	}
+	c.room.of(c.size).Add(more)
+	c.mu.Unlock()
+	c.room.told(more)
 }
 
 // enter begins a use of the body, which must be ended.
 func (c *claim) enter() { c.count(1, 0) }
 func (c *claim) leave() { c.count(-1, 0) }
 
-// arrived ends the use of the fetch. A small body counts no longer.
-func (c *claim) arrived() {
-	c.mu.Lock()
-	small := c.size <= c.room.over
-	c.mu.Unlock()
-	if small {
-		c.resize(0)
-	}
-	c.leave()
+// affords reports whether the body may become so large although it is small: many
+// may have been admitted at once, of which nothing had arrived. What is no larger
+// than a window is in a time of need may always.
+func (c *claim) affords(size int64) bool {
+	return c == nil || size <= tightWindow || size > c.room.over || c.room.small.Load() < c.room.limit/2
 }
+
+// isTight is the room's.
+func (c *claim) isTight() bool { return c != nil && c.room.isTight() }
 
 // stored and removed say that an entry with the body is about to come into the
 // store, and that one has left it.

@@ -25,6 +25,7 @@ import (
 	"github.com/freshet/freshet"
 	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/edge/accesslog"
+	"github.com/freshet/freshet/internal/edge/compress"
 	"github.com/freshet/freshet/internal/edge/offheap"
 )
 
@@ -61,6 +62,7 @@ type Edge struct {
 	tier     *tier // nil without a disk
 	largest  int64
 	limit    int64
+	encoders compress.Encoders
 	multiple int64 // of bytes, to which ranges are widened
 	pop, via string
 	tlsPort  int
@@ -98,9 +100,10 @@ func New(c Config) (*Edge, error) {
 	c = c.withDefaults()
 	e := &Edge{
 		store: newStore(c.MemoryLimit), largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		room: room{limit: c.MemoryLimit, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
+		room: room{limit: c.MemoryLimit / 4 * 3, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
+	e.room.charge = e.store.arena.Charge
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.served.Store(new(served))
 	if c.Disk != nil {

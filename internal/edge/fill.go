@@ -249,13 +249,13 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	q.site.tag(f, q.site.tags(resp.Header))
 	head := f.entry(resp.StatusCode, q.behavior.keying.fromOrigin(resp.Header), resp)
 	if f.part == nil {
-		q.compress(head.header, resp)
+		e.compress(q, head.header, resp)
 	}
 	head.life = q.lifetime(head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.room.admits(resp.ContentLength)
 	s := newStream(resp.ContentLength, !kept)
 	s.claim = &claim{room: &e.room, users: 1}
-	defer s.claim.arrived()
+	defer s.claim.leave()
 	s.unread = func() { resp.abort(errNoReaders) }
 	if !kept {
 		q.supersede(f, head)
@@ -303,14 +303,13 @@ func (e *Edge) embody(whole *entry, s *stream) {
 	if len(body) >= largeBody {
 		whole.piece = e.bodies.Put(body)
 	}
-	large := int64(cap(body)) > e.room.over
 	switch {
 	case whole.piece == nil:
 		whole.body = body
-		if large {
+		if int64(cap(body)) > e.room.over {
 			whole.claim = s.claim
 		}
-	case large:
+	default:
 		whole.claim = &claim{room: &e.room, size: whole.piece.Size()}
 	}
 }

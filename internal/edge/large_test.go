@@ -402,6 +402,52 @@ func TestStuckViewersOfLargeObjects(t *testing.T) {
 	}
 }
 
+// Whoever asks for however many objects that are small enough for all to be kept,
+// and takes none of them, one after the other or all at once: what is live, and what
+// lies beside the heap, is no more than may be, but for what each viewer takes who
+// shares nothing.
+func TestStuckViewersOfSmallObjects(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		t.Run(fmt.Sprint("together ", together), func(t *testing.T) { stuckViewers(t, together) })
+	}
+}
+
+func stuckViewers(t *testing.T, together bool) {
+	const limit, size, viewers = 8 << 20, 900_000, 30
+	e := open(t, &warehouse{size: size}, Config{MemoryLimit: limit})
+	before := heap()
+	released := make(chan struct{})
+	var all []*stuck
+	var running sync.WaitGroup
+	for i := range viewers {
+		v := &stuck{header: make(http.Header), took: make(chan struct{}), released: released}
+		all = append(all, v)
+		running.Go(func() { e.ServeHTTP(v, httptest.NewRequest("GET", "/"+strconv.Itoa(i), nil)) })
+		if !together {
+			<-v.took
+			untilStill(t, e)
+		}
+	}
+	for _, v := range all {
+		<-v.took
+	}
+	untilStill(t, e)
+	const each = 4 * tightWindow
+	if taken := int64(heap()) - int64(before) + e.OffHeap(); taken > limit*13/10+viewers*each {
+		t.Errorf("%d bytes are taken, of which %d may be", taken, limit)
+	}
+	close(released)
+	running.Wait()
+	body := crateBody(0, size)
+	for i, v := range all {
+		if !bytes.Equal(v.got.Bytes(), body) {
+			t.Errorf("viewer %d got %d bytes", i, v.got.Len())
+		}
+	}
+	settle(t, e)
+	wantEmptyRoom(t, e)
+}
+
 // untilStill waits until no fetch is under way that could go on: what is passed
 // through to somebody who is stuck cannot.
 func untilStill(t *testing.T, e *Edge) {

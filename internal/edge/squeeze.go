@@ -10,13 +10,13 @@ import (
 // and the response are such, and changes its headers. A copy that was stored
 // uncompressed stays so; a 304 compresses nothing.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html
-func (q *query) compress(h http.Header, resp *response) {
-	e := q.encoding(resp)
-	if e == compress.None {
+func (e *Edge) compress(q *query, h http.Header, resp *response) {
+	coding := q.encoding(resp)
+	if coding == compress.None {
 		return
 	}
-	compress.Mark(h, e)
-	resp.encoded = compress.NewReader(e, resp)
+	compress.Mark(h, coding)
+	resp.encoded = e.encoders.NewReader(coding, resp)
 	resp.ContentLength = -1
 }
 

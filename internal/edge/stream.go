@@ -37,6 +37,17 @@ type stream struct {
 // response that is not kept.
 const windowSize = 1 << 20
 
+// tightWindow is the same where memory is scarce.
+const tightWindow = 32 << 10
+
+// mostAhead is how far that is now.
+func (s *stream) mostAhead() int {
+	if s.claim.isTight() {
+		return tightWindow
+	}
+	return windowSize
+}
+
 var errNoReaders = errors.New("all viewers have gone")
 
 func newStream(length int64, window bool) *stream {
@@ -103,7 +114,7 @@ func (s *stream) append(ctx context.Context, p []byte) error {
 			return s.err
 		}
 		s.slide()
-		if len(s.body) < windowSize {
+		if len(s.body) < s.mostAhead() {
 			s.shrink()
 			break
 		}
@@ -112,6 +123,9 @@ func (s *stream) append(ctx context.Context, p []byte) error {
 		}
 	}
 	s.body = append(s.body, p...)
+	if s.window && !s.bulky {
+		s.claim.resize(int64(min(cap(s.body), windowSize))) // which is small
+	}
 	s.wake()
 	return nil
 }
@@ -208,7 +222,7 @@ func (s *stream) reserve(n int, most int64) bool {
 		return false
 	}
 	size := min(s.roomy(need), most)
-	if !s.claim.resize(size) {
+	if !s.claim.affords(size) || !s.claim.resize(size) {
 		return false
 	}
 	bigger := make([]byte, len(s.body), size)

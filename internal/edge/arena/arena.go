@@ -41,6 +41,7 @@ type Arena[B any] struct {
 
 	objects atomic.Int64
 	taken   atomic.Int64 // bytes, of the segments in queues and what else counts
+	charged atomic.Int64 // bytes that others take
 	evicted atomic.Uint64
 
 	upkeep sync.Mutex // one pass over everything at a time; taken before mu
@@ -107,6 +108,17 @@ func (a *Arena[B]) Objects() int { return int(a.objects.Load()) }
 // Bytes is how many bytes of memory everything takes, entries that were removed and
 // what finds the others included.
 func (a *Arena[B]) Bytes() int64 { return a.taken.Load() }
+
+// Charge says that others take so many bytes more of the limit, or fewer, of which
+// Bytes does not tell. A quarter is left to the entries, whatever others take. Who takes more evicts what has to make room, unless somebody
+// is at that already, or stores something. It may be called from what New was
+// given.
+func (a *Arena[B]) Charge(bytes int64) {
+	if a.charged.Add(bytes); bytes > 0 && a.isFull(0) && a.mu.TryLock() {
+		a.makeRoom(0)
+		a.mu.Unlock()
+	}
+}
 
 // OffHeap is how many bytes of memory segments take beside the Go heap, in use or
 // not.

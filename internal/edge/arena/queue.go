@@ -120,8 +120,13 @@ func (a *Arena[B]) retire(s *segment) {
 
 // makeRoom evicts entries until so many bytes more may be taken. a.mu is held.
 func (a *Arena[B]) makeRoom(bytes int64) {
-	for a.taken.Load()+bytes > a.limit && a.evictOne() {
+	for a.isFull(bytes) && a.evictOne() {
 	}
+}
+
+// isFull reports whether there is no room for so many bytes more.
+func (a *Arena[B]) isFull(bytes int64) bool {
+	return a.taken.Load()+min(a.charged.Load(), a.limit/4*3)+bytes > a.limit
 }
 
 // evictOne goes on by one entry in the queue whose turn it is, and reports whether

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/andybalholm/brotli"
 )
@@ -151,25 +152,53 @@ func weakened(tag string) (string, bool) {
 // brotli's scale.
 const level = 5
 
+// largestWindow is how far back brotli looks at most, as a power of two: what it
+// remembers takes several times that.
+const largestWindow = 19
+
+// Encoders compress one body after the other, since each takes about a megabyte to
+// begin with. The zero value has none yet.
+type Encoders struct{ brotli, gzip sync.Pool }
+
+// encoder is what both codings have.
+type encoder interface {
+	io.WriteCloser
+	Reset(to io.Writer)
+}
+
+func (all *Encoders) of(e Encoding) (*sync.Pool, encoder) {
+	pool, made := &all.gzip, func() encoder { return gzip.NewWriter(nil) }
+	if e == Brotli {
+		pool, made = &all.brotli, func() encoder {
+			return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: level, LGWin: largestWindow})
+		}
+	}
+	if used, ok := pool.Get().(encoder); ok {
+		return pool, used
+	}
+	return pool, made()
+}
+
 // NewReader returns the compressed bytes of src, which it reads as far as needed
 // for the next of them. An error of src other than io.EOF is passed on, and what
 // came before it does not look complete.
-func NewReader(e Encoding, src io.Reader) io.Reader {
-	r := &reader{src: src, in: make([]byte, 32<<10)}
-	switch e {
-	case Brotli:
-		r.encoder = brotli.NewWriterLevel(&r.out, level)
-	case Gzip:
-		r.encoder = gzip.NewWriter(&r.out)
-	default:
+func (all *Encoders) NewReader(e Encoding, src io.Reader) io.Reader {
+	if e != Brotli && e != Gzip {
 		return src
 	}
+	r := &reader{src: src, in: make([]byte, 32<<10)}
+	r.pool, r.encoder = all.of(e)
+	r.encoder.Reset(&r.out)
 	return r
 }
 
+// NewReader is that of Encoders of which only one is needed.
+func NewReader(e Encoding, src io.Reader) io.Reader { return new(Encoders).NewReader(e, src) }
+
 type reader struct {
 	src     io.Reader
-	encoder io.WriteCloser
+	encoder encoder // nil once there is nothing more to compress
+	pool    *sync.Pool
 	in      []byte
 	out     bytes.Buffer
 	err     error // once there is nothing more to come
@@ -186,6 +215,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) fill() {
+	defer r.rest()
 	n, err := r.src.Read(r.in)
 	if n > 0 {
 		if _, bad := r.encoder.Write(r.in[:n]); bad != nil {
@@ -201,4 +231,14 @@ func (r *reader) fill() {
 	} else if err != nil {
 		r.err = err
 	}
+}
+
+// rest gives the encoder to others once nothing more is to be compressed.
+func (r *reader) rest() {
+	if r.err == nil || r.encoder == nil {
+		return
+	}
+	r.encoder.Reset(io.Discard) // and nothing of this body is kept alive by it
+	r.pool.Put(r.encoder)
+	r.encoder, r.in = nil, nil
 }

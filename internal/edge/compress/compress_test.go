@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -183,5 +184,27 @@ func TestReaderPassesErrorsOn(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// An encoder that was used before, and was left in the middle of a body or by a
+// failing source, makes of another body what a new one makes of it.
+func TestEncodersAreUsedAgain(t *testing.T) {
+	var all Encoders
+	for n := range 40 {
+		e := []Encoding{Gzip, Brotli}[n%2]
+		text := strings.Repeat(strconv.Itoa(n)+" bottles; ", 100+n*n*20)
+		if n%5 == 4 {
+			_, _ = io.CopyN(io.Discard, all.NewReader(e, io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrClosedPipe))), int64(n*10))
+			continue
+		}
+		got, err := io.ReadAll(all.NewReader(e, strings.NewReader(text)))
+		want, wantErr := io.ReadAll(NewReader(e, strings.NewReader(text)))
+		if err != nil || wantErr != nil || !bytes.Equal(got, want) {
+			t.Fatalf("body %d in %s: %d bytes, %v; of a new encoder %d, %v", n, e, len(got), err, len(want), wantErr)
+		}
+	}
+	if got, err := io.ReadAll(all.NewReader(None, strings.NewReader("as it is"))); string(got) != "as it is" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -8,6 +8,7 @@ package offheap
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
@@ -18,8 +19,9 @@ type Space struct {
 	held    atomic.Int64 // bytes of all pieces
 	garbage atomic.Int64 // bytes of those that nobody keeps any more
 
-	bound      int64 // of garbage, beyond which it is looked for
-	collecting atomic.Bool
+	bound      int64        // of garbage, beyond which it is looked for
+	left       atomic.Int64 // garbage that somebody still referred to when it was looked for last
+	collecting sync.Mutex
 }
 
 // Piece is the bytes of one body, which do not change.
@@ -62,6 +64,7 @@ func (s *Space) Put(b []byte) *Piece {
 	if s == nil || len(b) == 0 {
 		return nil
 	}
+	s.awaitRoom()
 	const align = 1 << 16 // of the largest pages of the systems that Go knows
 	p := place{size: int64(len(b))}
 	p.at = s.next.Add((p.size+align-1)/align*align) - (p.size+align-1)/align*align
@@ -75,7 +78,7 @@ func (s *Space) Put(b []byte) *Piece {
 	runtime.AddCleanup(made, func(p place) {
 		s.file.clear(p)
 		s.held.Add(-p.taken())
-		s.garbage.Add(-p.taken())
+		s.gone(p)
 	}, p)
 	return made
 }
@@ -115,18 +118,43 @@ func (p *Piece) Drop() {
 	if p == nil || p.kept.Add(-1) != 0 {
 		return
 	}
-	if p.space.garbage.Add(p.place.taken()) > p.space.bound {
+	if p.space.garbage.Add(p.place.taken()) > p.space.left.Load()+p.space.bound {
 		p.space.collect()
 	}
 }
 
 // collect has the garbage collector find out what nobody refers to any more.
 func (s *Space) collect() {
-	if s.collecting.Swap(true) {
+	if s.collecting.TryLock() {
+		go s.collected()
+	}
+}
+
+// collected is collect for who has locked collecting.
+func (s *Space) collected() {
+	defer s.collecting.Unlock()
+	runtime.GC()
+	s.left.Store(s.garbage.Load()) // and what of it is about to go is not for long
+}
+
+// gone says that one piece less is garbage.
+func (s *Space) gone(p place) {
+	garbage := s.garbage.Add(-p.taken())
+	if left := s.left.Load(); garbage < left {
+		s.left.CompareAndSwap(left, garbage)
+	}
+}
+
+// awaitRoom has those who bring more wait for the collector where garbage comes
+// faster than it goes.
+func (s *Space) awaitRoom() {
+	if s.garbage.Load() <= s.left.Load()+2*s.bound {
 		return
 	}
-	go func() {
-		defer s.collecting.Store(false)
-		runtime.GC()
-	}()
+	s.collecting.Lock()
+	if s.garbage.Load() <= s.left.Load()+2*s.bound {
+		s.collecting.Unlock()
+		return
+	}
+	s.collected()
 }
