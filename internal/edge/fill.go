@@ -303,14 +303,13 @@ func (e *Edge) embody(whole *entry, s *stream) {
 	if len(body) >= largeBody {
 		whole.piece = e.bodies.Put(body)
 	}
-	switch {
-	case whole.piece == nil:
-		whole.body = body
-		if int64(cap(body)) > e.room.over {
-			whole.claim = s.claim
-		}
-	default:
+	if whole.piece != nil {
 		whole.claim = &claim{room: &e.room, size: whole.piece.Size()}
+		return
+	}
+	whole.body = body
+	if int64(cap(body)) > e.room.over {
+		whole.claim = s.claim
 	}
 }
 
