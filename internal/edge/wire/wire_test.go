@@ -71,7 +71,7 @@ func answers(t testing.TB, text func(*http.Request) string) (c *Client, connecti
 }
 
 func request(method, target string) *Request {
-	return &Request{Method: method, Target: target, Host: "a.example", Header: http.Header{}, Deadline: time.Now().Add(time.Minute), Patience: time.Minute}
+	return &Request{Method: method, Target: target, Host: "a.example", Header: http.Header{}, Deadline: time.Now().Add(10 * time.Minute), Patience: 10 * time.Minute}
 }
 
 // ask returns a whole answer.
