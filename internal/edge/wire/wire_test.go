@@ -413,7 +413,7 @@ func TestSlowOrigins(t *testing.T) {
 	// A dialer has a clock of its own, which may be ahead of the context's.
 	punctual := &Client{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		deadline, _ := ctx.Deadline()
-		for time.Now().Before(deadline) { //nolint:revive // to be there at once
+		for time.Now().Before(deadline) {
 		}
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	}}
