@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,7 +82,7 @@ func readRules(file string) (r deploy.Rules, err error) {
 	if err != nil {
 		return r, fmt.Errorf("read the rules: %w", err)
 	}
-	if len(strings.TrimSpace(string(text))) == 0 {
+	if text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")); len(bytes.TrimSpace(text)) == 0 { // editors of Windows begin so
 		return r, nil
 	}
 	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {

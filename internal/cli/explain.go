@@ -191,6 +191,14 @@ func (a *asked) request(host, path string, secure bool) (subject, error) {
 	return subject{request: q}, q.Check()
 }
 
+// notInName and notInValue are what HTTP allows in neither.
+// https://www.rfc-editor.org/rfc/rfc9110#section-5.1
+func notInName(r rune) bool {
+	return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+}
+
+func notInValue(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
 // headers reads headers as curl takes them.
 func headers(flag string, lines []string) (http.Header, error) {
 	h := make(http.Header)
@@ -199,7 +207,11 @@ func headers(flag string, lines []string) (http.Header, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s=%q: write 'Name: value'", flag, line)
 		}
-		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if name == "" || strings.ContainsFunc(name, notInName) || strings.ContainsFunc(value, notInValue) {
+			return nil, fmt.Errorf("%s=%q: this is no header that can be sent", flag, line)
+		}
+		h.Add(name, value)
 	}
 	return h, nil
 }

@@ -251,6 +251,8 @@ func TestViewersAreNotSentElsewhere(t *testing.T) {
 			site + "/a --address fd00:ec2::254":                                   "never fetched from",
 			site + "/a --allow-host www.example.test:" + edge.port + " -H Host:x": "the host is that of the URL",
 			site + "/a --site " + site + "/x":                                     "and no path",
+			site + "/a --allow-host www.example.test -H A\x00B:x":                 "no header that can be sent",
+			site + "/a --allow-host www.example.test -H X:a\x01b":                 "no header that can be sent",
 		} {
 			code, out, problems := look(t, append([]string{command}, strings.Fields(args)...)...)
 			if code != exitUsage || !strings.Contains(problems, want) || out != "" {

@@ -215,10 +215,13 @@ func Load(path string, must bool) (Config, error) {
 	return c, nil
 }
 
+// byteOrder is what editors of Windows may write before a text.
+var byteOrder = []byte("\xef\xbb\xbf")
+
 // Parse reads the text of a configuration file.
 func Parse(text []byte) (Config, error) {
 	c := Default()
-	documents := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+	documents := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, byteOrder)), yaml.Strict())
 	switch err := documents.Decode(&c); {
 	case errors.Is(err, io.EOF): // nothing but comments
 		return Default(), nil

@@ -22,7 +22,10 @@ func TestParseOverlaysTheDefaults(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	for _, empty := range []string{"", "\n", "  \n\n", "# nothing but a comment\n"} {
+	if got, err := Parse([]byte("\xef\xbb\xbfbucket: assets\r\n")); err != nil || got.Bucket != "assets" {
+		t.Errorf("as an editor of Windows writes it: %+v, %v", got.Bucket, err)
+	}
+	for _, empty := range []string{"", "\n", "\xef\xbb\xbf", "  \n\n", "# nothing but a comment\n"} {
 		if got, err := Parse([]byte(empty)); err != nil || !reflect.DeepEqual(got, Default()) {
 			t.Errorf("%q: got %+v, %v", empty, got, err)
 		}

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,7 +101,7 @@ const (
 // ReadConfig reads a document, which may be empty, and then the environment.
 func ReadConfig(document []byte, getenv func(string) string) (Config, error) {
 	cfg := Config{Plan: plan.DefaultTerms(), Quota: "both", Wait: WaitAccepted, Remember: Duration(5 * time.Minute)}
-	if len(strings.TrimSpace(string(document))) > 0 {
+	if document = bytes.TrimPrefix(document, []byte("\xef\xbb\xbf")); len(bytes.TrimSpace(document)) > 0 { // editors of Windows begin so
 		if err := yaml.UnmarshalWithOptions(document, &cfg, yaml.Strict()); err != nil {
 			return Config{}, fmt.Errorf("read the configuration: %s", yaml.FormatError(err, false, true))
 		}

@@ -118,7 +118,12 @@ func readLines(in io.Reader) (s Sitemap, err error) {
 			return Sitemap{}, err
 		}
 	}
-	return s, lines.Err()
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return Sitemap{}, fmt.Errorf("it is neither XML nor a list of URLs: a line has more than %d bytes", maxLocation)
+	} else if err != nil {
+		return Sitemap{}, err
+	}
+	return s, nil
 }
 
 const defaultPriority = 0.5

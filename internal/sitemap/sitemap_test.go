@@ -102,6 +102,7 @@ func TestBombsAndRubbishAreRefused(t *testing.T) {
 		"too many ends":        {"<urlset></urlset></urlset>", "never began"},
 		"two roots":            {"<urlset></urlset><urlset></urlset>", "more than one root"},
 		"no list":              {"hello\n", "neither XML nor"},
+		"one long line":        {strings.Repeat("\x00", maxLocation+3), "a line has more than"},
 		"broken gzip":          {"\x1f\x8brubbish....", "gzip"},
 		"gzip that is cut off": {zipped(two)[:60], "unexpected EOF"},
 	} {

@@ -68,9 +68,10 @@ func (w *Worker) newer(d delivery) bool {
 	return q != nil && q.next != nil
 }
 
-// explained is what failed, and the last that the program said.
+// explained is what failed, and the last that the program said; not where the
+// program did its part, and what it said has nothing to do with it.
 func explained(err error, words string) string {
-	if words == "" {
+	if words == "" || errors.Is(err, errLasting) {
 		return err.Error()
 	}
 	lines := strings.Split(words, "\n")
