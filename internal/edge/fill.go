@@ -338,7 +338,7 @@ func (q *query) supersede(f *fill, head *entry) {
 // nobody else may join.
 func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 	buf := make([]byte, 32<<10)
-	for {
+	for left := s.length; ; {
 		n, err := resp.read(buf)
 		if n > 0 {
 			if !s.reserve(n, e.largest) {
@@ -351,10 +351,13 @@ func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
 				return err
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // the end of a body is io.EOF itself; wrapped, it is a failure
+		left -= int64(n)
+		switch {
+		case err == io.EOF: //nolint:errorlint // the end of a body is io.EOF itself; wrapped, it is a failure
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, errNoReaders) && left == 0:
+			return nil // who has had all has left before the end was seen, and it is all
+		case err != nil:
 			return err
 		}
 	}

@@ -60,7 +60,9 @@ func (l *lineage) noteBegin() []byte {
 
 func (l *lineage) noteEnd() []byte { return binary.AppendUvarint([]byte{noteEnd}, l.number) }
 
-func noteOfSession(n uint64) []byte { return binary.AppendUvarint([]byte{noteSession}, n) }
+func noteOfSession(n uint64, token, before string) []byte {
+	return appendText(appendText(binary.AppendUvarint([]byte{noteSession}, n), token), before)
+}
 
 // noteOf is the entry for patterns of one lineage.
 func (l *lineage) noteOf(patterns []struck) []byte {
@@ -80,6 +82,8 @@ func (l *lineage) noteOf(patterns []struck) []byte {
 // annals is what the ledger says.
 type annals struct {
 	session uint64 // the last one
+	token   string // of that
+	before  string // of the one that it went on from
 	last    uint64 // number of a lineage
 	living  map[string]*lineage
 	byLine  map[uint64]*lineage
@@ -111,7 +115,7 @@ func (c *annals) read(entry []byte) error {
 	number := u.number()
 	switch entry[0] {
 	case noteSession:
-		c.session = max(c.session, number)
+		c.session, c.token, c.before = max(c.session, number), u.text(), u.text()
 	case noteLineage:
 		l := &lineage{number: number, id: u.text(), print: u.text(), history: newEpochs(maxRecords)}
 		if before := c.living[l.id]; before != nil {
@@ -178,11 +182,13 @@ func (e *epochs) restore(patterns []struck) {
 	e.record(patterns)
 }
 
+// known is what is recorded now, of which nothing is forgotten later.
+func (e *epochs) known() *node { return e.records.Load().root }
+
 // covered reports whether something that covers one of the names was struck
 // after an epoch.
-func (e *epochs) covered(names []string, since uint64) bool {
-	root := e.records.Load().root
-	return slices.ContainsFunc(names, func(name string) bool { return root.invalidated(name) > since })
+func (n *node) covered(names []string, since uint64) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return n.invalidated(name) > since })
 }
 
 // all returns what is recorded.

@@ -81,21 +81,23 @@ func (e *Edge) recall(q *query) *entry {
 			return made // for which there was no room in memory
 		}
 	case <-patience.C:
-		t.store.Failed("read a record", errSlow)
+		if t.store.Reading() >= t.patience/2 { // and it is not we who are
+			t.store.Failed("read a record", errSlow)
+		}
 	}
 	return nil
 }
 
 // load brings a response from disk into memory.
 func (t *tier) load(s *site, k key, hash uint64) *entry {
-	// Before anything is asked about invalidations: what is found valid then was
-	// not invalidated up to this epoch.
-	now := s.epochs.counter.Load()
+	// In this order: what was invalidated up to now is known, and what a sweep has
+	// forgotten of it before that is not found any more.
+	now, known := s.epochs.counter.Load(), s.lineage.history.known()
 	r := t.store.Get(hash)
 	if r == nil {
 		return nil
 	}
-	made, birth, err := t.entryOf(s, k, r)
+	made, birth, err := t.entryOf(s, k, r, known)
 	if err != nil || made == nil {
 		return nil
 	}
@@ -113,12 +115,12 @@ func (s *site) glance(q *query) *entry {
 	if !s.tier.serves() {
 		return nil
 	}
-	now := s.epochs.counter.Load()
+	now, known := s.epochs.counter.Load(), s.lineage.history.known() // as in load
 	r := s.tier.store.Get(s.lineage.hashOf(&q.key))
 	if r == nil {
 		return nil
 	}
-	made, birth, err := s.tier.entryOf(s, q.key, r)
+	made, birth, err := s.tier.entryOf(s, q.key, r, known)
 	if err != nil || made == nil {
 		return nil
 	}
@@ -131,8 +133,9 @@ func (s *site) glance(q *query) *entry {
 }
 
 // entryOf makes an entry of a record, or nothing of one that is another's, was
-// invalidated, or was damaged.
-func (t *tier) entryOf(s *site, k key, r *disk.Record) (_ *entry, birth uint64, _ error) {
+// invalidated, or was damaged. What was known of the lineage's history before the
+// record was looked for decides: a sweep may have forgotten it since.
+func (t *tier) entryOf(s *site, k key, r *disk.Record, known *node) (_ *entry, birth uint64, _ error) {
 	l, err := readLabel(r.Label)
 	if err != nil {
 		return nil, 0, err
@@ -140,7 +143,7 @@ func (t *tier) entryOf(s *site, k key, r *disk.Record) (_ *entry, birth uint64, 
 	if l.line != s.lineage.number || l.url != k.url || l.variant != k.variant {
 		return nil, 0, nil
 	}
-	if !t.holds(&l) {
+	if known.covered(l.names, l.birth) || t.lineage(l.line) == nil {
 		r.Body.Drop()
 		return nil, 0, nil
 	}
@@ -181,10 +184,11 @@ func keepable(e *entry) bool {
 	return e.life.store && !e.life.each && !e.isMark() && !d.noStore && !d.private
 }
 
-// record is what is written of an entry with a body.
+// record is what is written of an entry with a body. Of what was invalidated while
+// it was fetched the disk's own history need know nothing any more, but the fetch does.
 func (t *tier) record(s *site, e *entry, body []byte) disk.Written {
 	l := onDisk{line: s.lineage.number, birth: e.birth, url: e.key.url, variant: e.key.variant, names: e.names}
-	return disk.Written{Hash: s.lineage.hashOf(&e.key), Label: l.append(nil), Head: appendHead(nil, e), Body: body}
+	return disk.Written{Hash: s.lineage.hashOf(&e.key), Label: l.append(nil), Head: appendHead(nil, e), Body: body, Valid: func() bool { return s.epochs.admits(&e.stamp, e.names) }}
 }
 
 // keepOnDisk has what a fill has brought, and is kept, on disk, too.

@@ -1,11 +1,11 @@
 package edge
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +49,8 @@ type tier struct {
 	ledger   *disk.Ledger
 	log      *slog.Logger
 	session  uint64
+	token    string      // by which the session is known, and nobody else
+	before   string      // that of the one that this one goes on from; empty for none
 	trusted  atomic.Bool // what is on disk is known to be valid or invalidated
 	given    atomic.Bool // what is on disk is given up, and nobody will take it for valid
 	replayed atomic.Bool
@@ -65,6 +67,7 @@ type tier struct {
 	byLine map[uint64]*lineage
 
 	doubting sync.Mutex // one at a time makes everything anew
+	shedding sync.Mutex // one at a time makes room for what is invalidated
 }
 
 // sessionBits are those of an epoch that count within one session, so that those of
@@ -81,7 +84,7 @@ const indexShare = 8
 // openTier opens the directory, and finds out whether what is there may be served.
 func (e *Edge) openTier(c *Disk) (*tier, error) {
 	t := &tier{
-		edge: e, config: *c, log: e.log, sweeps: make(chan struct{}, 1), reading: make(chan struct{}, mostReads), patience: diskPatience,
+		edge: e, config: *c, token: rand.Text(), patience: diskPatience, log: e.log, sweeps: make(chan struct{}, 1), reading: make(chan struct{}, mostReads),
 		living: make(map[string]*lineage), byLine: make(map[uint64]*lineage),
 	}
 	var err error
@@ -121,8 +124,8 @@ func (t *tier) begin() error {
 	if err = errors.Join(lost, err); err != nil {
 		c, _ = readLedger(nil)
 		err = fmt.Errorf("what was invalidated is not known: %w", err)
-	} else if !t.paired(c.session) {
-		err = errors.New("it was last used with another data directory, or freshet has run without it since")
+	} else if !t.paired(c) {
+		err = errors.New("it was last used with another data directory, was put back from a copy, or freshet has run without it since")
 	}
 	if err != nil {
 		if t.store.Stats().Records > 0 || len(entries) > 0 {
@@ -134,30 +137,35 @@ func (t *tier) begin() error {
 		c, _ = readLedger(nil)
 	}
 	t.session, t.last, t.living, t.byLine = c.session+1, c.last, c.living, c.byLine
+	if t.before = c.token; t.config.Pair != nil {
+		_, t.before, _ = strings.Cut(t.config.Known, "/")
+	}
 	return t.settle()
 }
 
-// paired reports whether the process before this one had the directory. It may have
-// been killed before it had written down in both places that it began.
-func (t *tier) paired(session uint64) bool {
+// paired reports whether the process before this one had the directory, as it is: the
+// ledger knows all that was invalidated then. That process may have been killed
+// before it had written down in both places that it began, and so may those after it;
+// then what is known is the session from which they went on.
+func (t *tier) paired(c *annals) bool {
 	if t.config.Pair == nil {
 		return true
 	}
 	id, known, _ := strings.Cut(t.config.Known, "/")
-	n, err := strconv.ParseUint(known, 10, 64)
-	return err == nil && id == t.store.ID() && (n == session || n == session+1)
+	return id == t.store.ID() && known != "" && (known == c.token || known == c.before)
 }
 
 // settle writes down in both places which session this is. From then on what is on
-// disk is trusted.
+// disk is trusted. The directory comes first: what is known elsewhere must never be
+// later than what is in it, since so it is in one that was put back from a copy.
 func (t *tier) settle() error {
-	if t.config.Pair != nil {
-		if err := t.config.Pair(t.store.ID() + "/" + strconv.FormatUint(t.session, 10)); err != nil {
-			return fmt.Errorf("write down which cache on disk is used: %w", err)
-		}
-	}
 	if err := t.ledger.Rewrite(t.notes); err != nil {
 		return err
+	}
+	if t.config.Pair != nil {
+		if err := t.config.Pair(t.store.ID() + "/" + t.token); err != nil {
+			return fmt.Errorf("write down which cache on disk is used: %w", err)
+		}
 	}
 	t.trusted.Store(true)
 	return nil
@@ -169,7 +177,7 @@ func (t *tier) notes() [][]byte {
 	defer t.mu.RUnlock()
 	most := t.ledger.Share() / 2
 	for {
-		notes, size := [][]byte{noteOfSession(t.session)}, int64(0)
+		notes, size := [][]byte{noteOfSession(t.session, t.token, t.before)}, int64(0)
 		for _, l := range t.living {
 			begun, told := l.noteBegin(), l.noteOf(l.history.all())
 			notes = append(notes, begun, told)
@@ -188,12 +196,30 @@ func (t *tier) notes() [][]byte {
 	}
 }
 
-// note writes an entry down.
+// note writes an entry down. Where others have filled the disk, what is cached makes
+// room for that.
 func (t *tier) note(entry []byte) error {
-	if !t.ledger.Fits(len(entry)) {
-		return t.ledger.Rewrite(t.notes)
+	var err error
+	if t.ledger.Fits(len(entry)) {
+		err = t.ledger.Append(entry)
+	} else {
+		err = t.ledger.Rewrite(t.notes)
 	}
-	return t.ledger.Append(entry)
+	if disk.IsFull(err) {
+		return t.noteAll()
+	}
+	return err
+}
+
+// noteAll is note, with room made, for all that is known.
+func (t *tier) noteAll() error {
+	t.shedding.Lock()
+	defer t.shedding.Unlock()
+	err := t.ledger.Rewrite(t.notes) // somebody else may have made room already
+	for disk.IsFull(err) && t.store.Shed() {
+		err = t.ledger.Rewrite(t.notes)
+	}
+	return err
 }
 
 // invalidate has the edge, and those that have its directory later, serve nothing
@@ -268,7 +294,7 @@ func (t *tier) attend() {
 		case <-t.edge.ctx.Done():
 			return
 		}
-		if t.trusted.Load() && t.store.Stats().Failing && t.store.Missing() {
+		if t.trusted.Load() && t.store.Missing() {
 			_ = t.doubt("find the directory", errors.New("it was removed, or replaced"))
 		}
 		if !t.trusted.Load() {
@@ -370,7 +396,7 @@ func (t *tier) valid(label []byte) bool {
 // holds reports whether what a label speaks of was not invalidated.
 func (t *tier) holds(l *onDisk) bool {
 	line := t.lineage(l.line)
-	return line != nil && !line.history.covered(l.names, l.birth)
+	return line != nil && !line.history.known().covered(l.names, l.birth)
 }
 
 // hot is of disk.Options.

@@ -217,7 +217,7 @@ func (f *failingFile) Sync() error {
 // rested waits until the store uses its disk again.
 func rested(t *testing.T, s *Store) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); s.trouble.resting(); <-time.After(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); s.reads.resting() || s.writes.resting(); <-time.After(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the disk is never used again")
 		}

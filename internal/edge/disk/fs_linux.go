@@ -15,6 +15,12 @@ func (f systemFile) Erase(at, length int64) error {
 	return err
 }
 
+// Reserve has so many bytes of the disk for the beginning of the file, which stays as
+// long as it is.
+func (f systemFile) Reserve(length int64) error {
+	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, length)
+}
+
 // Size is of File.
 func (f systemFile) Size() (length, taken int64, err error) {
 	var st unix.Stat_t

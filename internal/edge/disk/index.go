@@ -89,17 +89,27 @@ func (x *index) put(hash uint64, p place) (before place) {
 }
 
 // add is put for what is older than all that is there, but for what is in the same
-// segment. It does nothing if there is something else, or was.
-func (x *index) add(hash uint64, p place) {
+// segment. It does nothing, and returns false, if there is something else, or was.
+func (x *index) add(hash uint64, p place) bool {
 	places, unlock := x.shard(hash)
 	defer unlock()
 	before, was := places[hash]
 	if !was {
 		x.count.Add(1)
 	}
-	if !was || before.id() == p.id() {
-		places[hash] = p
+	if was && (before == nowhere || before.id() != p.id()) {
+		return false
 	}
+	places[hash] = p
+	return true
+}
+
+// isBarred reports whether a record was removed before the index knew where it was.
+func (x *index) isBarred(hash uint64) bool {
+	places, unlock := x.shard(hash)
+	defer unlock()
+	p, was := places[hash]
+	return was && p == nowhere
 }
 
 // move reports whether the record was still at from, and is at to now.

@@ -24,6 +24,7 @@ type Ledger struct {
 	size   int64
 	broken error
 
+	reserved   int64      // bytes of the disk that each file has for what will be appended
 	writing    sync.Mutex // one write of both files at a time
 	files      [2]File
 	end        int64
@@ -169,8 +170,24 @@ func (l *Ledger) replace(text []byte) error {
 			return err
 		}
 		l.files[i] = f
+		l.reserve(f)
 	}
 	return nil
+}
+
+// ahead is how many bytes a file of the ledger has reserved of the disk, so that what
+// is invalidated can be written down when others have filled it.
+const ahead = 256 << 10
+
+// reserve has room for what will be appended, where the system has such a thing.
+// l.writing is held.
+func (l *Ledger) reserve(f File) {
+	r, ok := f.(interface{ Reserve(length int64) error })
+	if n := min(ahead, l.Share()/page*page); ok && r.Reserve(n) == nil {
+		l.mu.Lock()
+		l.reserved = n
+		l.mu.Unlock()
+	}
 }
 
 func (l *Ledger) shut() {
@@ -263,7 +280,7 @@ func (l *Ledger) Share() int64 { return l.room / 4 }
 func (l *Ledger) taken() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return 2 * taking(l.size)
+	return 2 * taking(max(l.size, l.reserved))
 }
 
 func (l *Ledger) close() error {

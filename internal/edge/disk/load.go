@@ -38,7 +38,7 @@ func (s *Store) find() (found []*segment, err error) {
 			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
-			s.trouble.failed("look at "+g.name, err)
+			s.reads.failed("look at "+g.name, err)
 		}
 		s.adopt(g)
 	}
@@ -67,18 +67,36 @@ func (s *Store) load(found []*segment) {
 	defer close(s.loaded)
 	began := time.Now()
 	for _, g := range found {
-		if s.closed.Load() {
-			return
-		}
-		if err := s.loadSegment(g); err != nil {
-			s.trouble.failed("read "+g.name, err)
-			s.discard(g)
+		for attempt := 1; ; attempt++ {
+			err := s.loadSegment(g)
+			if s.closed.Load() {
+				return
+			}
+			if err == nil {
+				break
+			}
+			if s.reads.failed("read "+g.name, err); attempt == mostAttempts {
+				s.discard(g)
+				break
+			}
+			s.awaitRest()
 		}
 	}
 	s.writing.Lock()
 	s.index.unbar()
 	s.writing.Unlock()
 	s.log.Debug("the cache on disk is indexed", slog.String("dir", s.dir), slog.Int64("records", s.index.len()), slog.Duration("took", time.Since(began)))
+}
+
+// mostAttempts is how often it is tried to read a segment, with rests in between,
+// before it is given up: what cannot be read now may be as well as ever.
+const mostAttempts = 4
+
+// awaitRest returns when the disk is not left alone any more.
+func (s *Store) awaitRest() {
+	for s.reads.resting() && !s.closed.Load() {
+		<-time.After(20 * time.Millisecond)
+	}
 }
 
 // loadSegment adds the records of a segment to the index, and seals it if it was
@@ -102,8 +120,9 @@ func (s *Store) loadSegment(g *segment) error {
 	}
 	records := 0
 	eachContent(contents, func(c content) {
-		records++
-		s.index.add(c.hash, placeAt(g.id, c.at))
+		if s.index.add(c.hash, placeAt(g.id, c.at)) || !g.alone { // a later one stands in its place
+			records++
+		}
 	})
 	s.commits.RLock() // since to make room is to write anew what is in use
 	defer s.commits.RUnlock()
@@ -111,6 +130,8 @@ func (s *Store) loadSegment(g *segment) error {
 	defer s.writing.Unlock()
 	g.end, g.contents = length, where
 	switch {
+	case !s.has(g): // it had to make room meanwhile
+		eachContent(contents, func(c content) { s.index.remove(c.hash, placeAt(g.id, c.at)) })
 	case records == 0:
 		s.discard(g)
 	case !sealed && !g.alone:
@@ -178,8 +199,8 @@ func (s *Store) resize(g *segment, taken int64) {
 // discard removes a segment with all its records, which the index may still know.
 func (s *Store) discard(g *segment) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if g.removed {
+		s.mu.Unlock()
 		return
 	}
 	g.removed = true
@@ -187,12 +208,49 @@ func (s *Store) discard(g *segment) {
 	if i := slices.Index(s.order, g); i >= 0 {
 		s.order = slices.Delete(s.order, i, i+1)
 	}
-	g.gone = true
-	if err := s.fs.Remove(filepath.Join(s.dir, g.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		g.gone = false // its space is not ours again
-		s.trouble.failed("remove "+g.name, err)
+	s.mu.Unlock()
+	s.unlink(g) // without the lock, which who reads waits for: a large file takes its time
+}
+
+// unlink removes the file of a segment that was removed. If that fails its space is
+// not ours again, and it is tried later.
+func (s *Store) unlink(g *segment) {
+	err := s.fs.Remove(filepath.Join(s.dir, g.name))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
 	}
+	if err != nil {
+		s.writes.failed("remove "+g.name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.left = append(s.left, g)
+		return
+	}
+	g.gone = true
 	s.release(g)
+}
+
+// removeLeft removes what could not be removed before.
+func (s *Store) removeLeft() {
+	if s.writes.resting() {
+		return
+	}
+	s.mu.Lock()
+	left := s.left
+	s.left = nil
+	s.mu.Unlock()
+	for _, g := range left {
+		s.unlink(g)
+	}
+}
+
+// isLeft reports whether there is something that could not be removed.
+func (s *Store) isLeft() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.left) > 0
 }
 
 // release gives the space of a removed segment back once nobody reads it. s.mu is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -36,7 +37,7 @@ const firstRead = 4096
 // Get returns the record with a hash, and nil if there is none. As long as the
 // index is not complete it waits for a moment.
 func (s *Store) Get(hash uint64) *Record {
-	if s.closed.Load() || s.trouble.resting() {
+	if s.closed.Load() || s.reads.resting() {
 		return nil
 	}
 	p, ok := s.index.use(hash)
@@ -56,7 +57,7 @@ func (s *Store) Get(hash uint64) *Record {
 	r, err := s.read(g, hash, p)
 	switch {
 	case err == nil:
-		s.trouble.fine(began)
+		s.reads.fine(began)
 		s.counts.reads.Add(1)
 		return r
 	case errors.Is(err, errDamaged):
@@ -101,12 +102,12 @@ func (s *Store) May(hash uint64) bool {
 	case <-s.loaded:
 		return false
 	default:
-		return true
+		return !s.index.isBarred(hash)
 	}
 }
 
 // Failed notes what somebody else has found out about the disk: that it fails.
-func (s *Store) Failed(doing string, err error) { s.trouble.failed(doing, err) }
+func (s *Store) Failed(doing string, err error) { s.reads.failed(doing, err) }
 
 // failedToRead notes a failure, and returns it. That a segment had to make room
 // after it was looked up is none: then it returns ErrGone. A file that somebody else
@@ -116,7 +117,7 @@ func (s *Store) failedToRead(g *segment, err error) error {
 	if missing && !s.has(g) {
 		return ErrGone
 	}
-	s.trouble.failed("read "+g.name, err)
+	s.reads.failed("read "+g.name, err)
 	if missing {
 		s.discard(g)
 	}
@@ -173,12 +174,15 @@ func (s *Store) read(g *segment, hash uint64, p place) (*Record, error) {
 	defer func() { _ = f.Close() }() // nothing was written
 	at := p.at()
 	first := make([]byte, firstRead)
-	n, err := f.ReadAt(first, at)
+	n, err := s.readAt(f, first, at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	h, ok := readHeader(first[:n], g, at)
-	if !ok || h.hash != hash || h.flags&erased != 0 {
+	switch {
+	case ok && h.flags&erased != 0:
+		return nil, ErrGone
+	case !ok || h.hash != hash:
 		return nil, errDamaged
 	}
 	around, body := h.places()
@@ -187,7 +191,7 @@ func (s *Store) read(g *segment, hash uint64, p place) (*Record, error) {
 			return first[from : from+length : from+length], nil
 		}
 		b := make([]byte, length)
-		if _, err := f.ReadAt(b, at+from); err != nil {
+		if _, err := s.readAt(f, b, at+from); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil, errDamaged
 			}
@@ -212,6 +216,45 @@ func (s *Store) read(g *segment, hash uint64, p place) (*Record, error) {
 	return &Record{Label: text[:h.label:h.label], Head: text[h.label : h.label+h.head : h.label+h.head], Body: b}, nil
 }
 
+// readAt is that of a file, watched.
+func (s *Store) readAt(f File, p []byte, at int64) (int, error) {
+	defer s.ask()()
+	return f.ReadAt(p, at)
+}
+
+// ask has Reading count until the disk has answered.
+func (s *Store) ask() (answered func()) {
+	began := time.Now()
+	s.asked.Lock()
+	defer s.asked.Unlock()
+	s.asked.last++
+	number := s.asked.last
+	s.asked.began[number] = began
+	return func() {
+		s.asked.Lock()
+		defer s.asked.Unlock()
+		delete(s.asked.began, number)
+	}
+}
+
+// asked are the reads that the disk has not answered yet.
+type asked struct {
+	sync.Mutex
+
+	last  uint64
+	began map[uint64]time.Time
+}
+
+// Reading is for how long the disk has owed an answer to somebody who reads.
+func (s *Store) Reading() (longest time.Duration) {
+	s.asked.Lock()
+	defer s.asked.Unlock()
+	for _, began := range s.asked.began {
+		longest = max(longest, time.Since(began))
+	}
+	return longest
+}
+
 // Size is the number of bytes. Nil has none.
 func (b *Body) Size() int64 {
 	if b == nil {
@@ -229,8 +272,16 @@ func (b *Body) Overhead() int64 {
 	return 128 + int64(len(b.sums)+len(b.have))
 }
 
-// Alive reports whether the body can still be read.
-func (b *Body) Alive() bool { return b.have != nil || b.store.has(b.segment) && !b.store.closed.Load() }
+// Alive reports whether the body can still be read, as far as is known: its record is
+// the one with its hash, and the disk is not left alone.
+func (b *Body) Alive() bool {
+	if b.have != nil {
+		return true
+	}
+	s := b.store
+	p, ok := s.index.get(b.hash)
+	return ok && p.bare() == b.place.bare() && s.has(b.segment) && !s.reads.resting() && !s.closed.Load()
+}
 
 // Bytes reads all of the body.
 func (b *Body) Bytes() ([]byte, error) {
@@ -281,7 +332,7 @@ func (b *Body) pieces(f File, began time.Time, from, length int64, each func([]b
 		n := min(int64(len(buf)), b.size-at)
 		p := buf[:n]
 		b.segment.reading.RLock()
-		_, err := f.ReadAt(p, b.at+at)
+		_, err := b.store.readAt(f, p, b.at+at)
 		b.segment.reading.RUnlock()
 		if err == nil || errors.Is(err, io.EOF) {
 			if bad := checkBlocks(p, b.sums, at/blockSize); err != nil || bad != nil {
@@ -293,7 +344,7 @@ func (b *Body) pieces(f File, began time.Time, from, length int64, each func([]b
 			b.store.index.remove(b.hash, b.place)
 			return b.store.failedToRead(b.segment, err)
 		}
-		b.store.trouble.fine(began)
+		b.store.reads.fine(began)
 		if err := each(p[max(from-at, 0):min(end-at, n)]); err != nil {
 			return err
 		}

@@ -52,14 +52,15 @@ type kept struct {
 // returns those of their records that are in use: the index still has them where
 // they were. s.commits and s.writing are held.
 func (s *Store) reclaim(n int64) (again []kept, ok bool) {
+	s.removeLeft()
 	spared, size := s.segments(), int64(0)
 	for {
 		if s.isFree(n) {
 			return again, true
 		}
 		g := s.oldest()
-		if g == nil {
-			return again, false
+		if g == nil || s.isLeft() {
+			return again, false // or nothing would be there any more, and no more room than before
 		}
 		if g.alone && spared > 0 && s.isHot(g) {
 			spared--
@@ -75,6 +76,26 @@ func (s *Store) reclaim(n int64) (again []kept, ok bool) {
 		}
 		s.drop(g, again[before:])
 	}
+}
+
+// Shed removes the oldest segment although there is room, since somebody else has
+// filled the disk, and reports whether there was one.
+func (s *Store) Shed() bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	g := s.oldest()
+	if g == nil && s.active != nil {
+		if g = s.active; g.file != nil {
+			_ = g.file.Close() // it goes
+			g.file = nil
+		}
+		s.active = nil
+	}
+	if g == nil {
+		return false
+	}
+	s.drop(g, nil)
+	return !s.isLeft()
 }
 
 // isFree reports whether so many bytes, and a place in the index, are free.
@@ -219,7 +240,7 @@ func (s *Store) erase(p place) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	g, ok := s.pin(p)
-	if !ok || s.trouble.resting() {
+	if !ok || s.writes.resting() {
 		if ok {
 			s.unpin(g, p)
 		}
@@ -248,7 +269,7 @@ func (s *Store) bury(g *segment, f File, at, size int64) {
 	if size == 0 {
 		b := make([]byte, headerSize)
 		if _, err := f.ReadAt(b, at); err != nil {
-			s.trouble.failed("read "+g.name, err)
+			s.reads.failed("read "+g.name, err)
 			return
 		}
 		h, ok := readHeader(b, g, at)
@@ -259,7 +280,7 @@ func (s *Store) bury(g *segment, f File, at, size int64) {
 	}
 	h := header{body: size - headerSize, flags: erased, segment: g.number, at: at}
 	if _, err := f.WriteAt(h.append(nil, g.seed), at); err != nil {
-		s.trouble.failed("write "+g.name, err)
+		s.writes.failed("write "+g.name, err)
 	}
 }
 
@@ -365,7 +386,7 @@ func (s *Store) eraseAll(g *segment, dead []span) (all bool) {
 			err = f.Erase(d.at+headerSize, d.length-headerSize)
 		}
 		if err != nil {
-			s.trouble.failed("erase parts of "+g.name, err)
+			s.writes.failed("erase parts of "+g.name, err)
 			return false
 		}
 	}

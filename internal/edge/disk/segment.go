@@ -195,6 +195,7 @@ func (s *segment) lone(f File, length int64) (contents []byte, err error) {
 }
 
 func (s *Store) open(g *segment, flag int) (File, error) {
+	defer s.ask()()
 	return s.fs.Open(filepath.Join(s.dir, g.name), flag)
 }
 

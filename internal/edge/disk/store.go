@@ -63,12 +63,15 @@ type Store struct {
 	log      *slog.Logger
 	patience time.Duration
 	unlock   func() error
+	locked   os.FileInfo // the file that is
 	ledger   *Ledger
 	written  [][]byte // entries of the ledger, as they were found
 	lost     error    // why there are none
 
 	index   *index
-	trouble trouble
+	asked   asked
+	reads   *trouble
+	writes  *trouble
 	counts  counts
 	loaded  chan struct{} // closed once the index is complete
 	queued  atomic.Int64  // bytes that wait to be written
@@ -82,6 +85,7 @@ type Store struct {
 	mu    sync.Mutex
 	byID  map[uint32]*segment
 	order []*segment // the oldest first
+	left  []*segment // that were removed, but whose files could not be
 	taken int64      // bytes of the disk, removed segments that are still read included
 	id    string
 	era   int // counts how often everything was removed
@@ -133,6 +137,7 @@ func open(o Options) (*Store, error) {
 	s := &Store{
 		fs: o.FS, dir: o.Dir, limit: o.Limit, most: o.Records, valid: o.Valid, hot: o.Hot, log: o.Log, patience: o.Few,
 		index: newIndex(), byID: make(map[uint32]*segment), loaded: make(chan struct{}),
+		asked: asked{began: make(map[uint64]time.Time)},
 	}
 	if o.Limit < LeastLimit {
 		return nil, fmt.Errorf("%d bytes are too few, at least %d are needed", o.Limit, LeastLimit)
@@ -153,7 +158,7 @@ func open(o Options) (*Store, error) {
 		s.patience = 200 * time.Millisecond
 	}
 	s.full = min(max(o.Limit/64, 64<<10), 32<<20)
-	s.trouble.store = s
+	s.reads, s.writes = newTroubles(s)
 	if err := s.take(); err != nil {
 		return nil, err
 	}
@@ -175,21 +180,51 @@ func (s *Store) take() error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(names, formatFile) && slices.ContainsFunc(names, func(name string) bool {
-		return name != lockFile && name != "lost+found" && name != formatFile+newSuffix
-	}) {
+	if !slices.Contains(names, formatFile) && slices.ContainsFunc(names, isForeign) {
 		return ErrForeign
 	}
-	lock := flock.New(filepath.Join(s.dir, lockFile), flock.SetPermissions(0o600))
+	if err := s.lock(); err != nil {
+		return err
+	}
+	if err := s.readFormat(); err != nil {
+		return errors.Join(err, s.unlock())
+	}
+	return nil
+}
+
+// isForeign reports whether a file is none of a store's.
+func isForeign(name string) bool {
+	if _, _, ok := segmentOf(name); ok {
+		return false
+	}
+	ledgers := ledgerFiles()
+	return !slices.Contains(append(ledgers[:], formatFile, lockFile, "lost+found"), strings.TrimSuffix(name, newSuffix))
+}
+
+// lock keeps others out of the directory. If the lock is held already, but on one that
+// was in its place before, the other is let go.
+func (s *Store) lock() error {
+	path := filepath.Join(s.dir, lockFile)
+	if held, err := os.Stat(path); err == nil && s.locked != nil && os.SameFile(held, s.locked) {
+		return nil
+	}
+	lock := flock.New(path, flock.SetPermissions(0o600))
 	switch ours, err := lock.TryLock(); {
 	case err != nil:
 		return fmt.Errorf("lock it: %w", err)
 	case !ours:
 		return ErrInUse
 	}
-	s.unlock = lock.Unlock
-	if err := s.readFormat(); err != nil {
-		return errors.Join(err, lock.Unlock())
+	held, err := os.Stat(path)
+	if err != nil {
+		return errors.Join(fmt.Errorf("lock it: %w", err), lock.Unlock())
+	}
+	s.mu.Lock()
+	before := s.unlock
+	s.locked, s.unlock = held, lock.Unlock
+	s.mu.Unlock()
+	if before != nil {
+		return before() // of a directory that is another's now, or nobody's
 	}
 	return nil
 }
@@ -242,16 +277,35 @@ func (s *Store) Ledger() (l *Ledger, entries [][]byte, lost error) {
 
 // Renew removes everything, and gives the directory another identity, by which it
 // is known that it holds nothing of what it did. A directory that was removed is
-// made again.
+// made again; one that another has taken the place of is used only if Open would have
+// used that. It must not be called twice at once.
 func (s *Store) Renew() error {
-	s.Empty()
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("make the cache on disk anew: %w", err)
 	}
+	if err := s.regain(); err != nil {
+		return fmt.Errorf("make the cache on disk anew in %s: %w", s.dir, err)
+	}
+	s.Empty()
 	if err := s.writeFormat(); err != nil {
 		return fmt.Errorf("make the cache on disk anew in %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// regain makes the directory ours that is there now, if it is not.
+func (s *Store) regain() error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, formatFile) && slices.ContainsFunc(names, isForeign) {
+		return ErrForeign
+	}
+	return s.lock()
 }
 
 // Missing reports whether the directory is not there any more, or another one is.
@@ -316,7 +370,10 @@ func (s *Store) Close() error {
 		err = s.active.seal()
 		s.active = nil
 	}
-	return errors.Join(err, s.ledger.close(), s.unlock())
+	s.mu.Lock()
+	unlock := s.unlock
+	s.mu.Unlock()
+	return errors.Join(err, s.ledger.close(), unlock())
 }
 
 // Stats returns what there is to count.
@@ -327,7 +384,7 @@ func (s *Store) Stats() Stats {
 	c := &s.counts
 	return Stats{
 		Records: s.index.len(), Bytes: taken + s.fixed(), Limit: s.limit, Reads: c.reads.Load(), Writes: c.writes.Load(), Refused: c.refused.Load(),
-		Damaged: c.damaged.Load(), Reclaimed: c.reclaimed.Load(), Errors: c.errors.Load(), Failing: s.trouble.resting(),
+		Damaged: c.damaged.Load(), Reclaimed: c.reclaimed.Load(), Errors: c.errors.Load(), Failing: s.reads.resting() || s.writes.resting(),
 	}
 }
 

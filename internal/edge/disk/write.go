@@ -3,7 +3,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -26,6 +25,17 @@ type Written struct {
 	Hash        uint64
 	Label, Head []byte
 	Body        []byte
+
+	// Valid reports, where it is not nil, whether the record may be kept as far as
+	// its writer knows; see Options.Valid, too.
+	Valid func() bool
+}
+
+// stands reports whether a record may be kept. That is asked before it is written, so
+// that nobody finds it whenever the process is killed, and again before it can be
+// found here. s.commits is held.
+func (s *Store) stands(w *Written) bool {
+	return s.valid(w.Label) && (w.Valid == nil || w.Valid())
 }
 
 func (w *Written) header() header {
@@ -56,7 +66,7 @@ func (s *Store) refuse(w *Written) error {
 		return ErrClosed
 	case len(w.Label) > maxLabel || len(w.Head) > maxHead || int64(len(w.Body)) > s.Largest():
 		return ErrTooLarge
-	case s.trouble.resting():
+	case s.writes.resting():
 		return ErrResting
 	}
 	return nil
@@ -95,11 +105,14 @@ func (s *Store) put(w *Written) (*Body, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
+	if !s.stands(w) {
+		return nil, ErrInvalid
+	}
 	b, err := s.append(h, w)
 	if err != nil {
 		return nil, err
 	}
-	if !s.valid(w.Label) {
+	if !s.stands(w) {
 		s.bury(b.segment, b.segment.file, b.place.at(), h.size())
 		return nil, ErrInvalid
 	}
@@ -120,7 +133,7 @@ func (s *Store) append(h header, w *Written) (*Body, error) {
 		s.failedToWrite(g, err)
 		return nil, err
 	}
-	s.trouble.fine(began)
+	s.writes.fine(began)
 	c := content{hash: w.Hash, at: g.end, size: h.size(), label: w.Label}
 	g.entries = c.append(g.entries)
 	g.end += h.size()
@@ -206,7 +219,7 @@ func (s *Store) newSegment(alone bool) (*segment, error) {
 	s.mu.Unlock()
 	f, err := s.open(g, create)
 	if err != nil {
-		s.trouble.failed("make "+g.name, err)
+		s.writes.failed("make "+g.name, err)
 		return nil, fmt.Errorf("make a segment: %w", err)
 	}
 	g.file = f
@@ -216,7 +229,7 @@ func (s *Store) newSegment(alone bool) (*segment, error) {
 // failedToWrite ends a segment that could not be written to. What is in it stays.
 // s.writing is held.
 func (s *Store) failedToWrite(g *segment, err error) {
-	s.trouble.failed("write "+g.name, err)
+	s.writes.failed("write "+g.name, err)
 	if g.file != nil {
 		_ = g.file.Close()
 		g.file = nil
@@ -309,7 +322,7 @@ func (p *Spool) Write(b []byte) (int, error) {
 	}
 	if p.err == nil {
 		if _, err := p.g.file.WriteAt(b, headerSize+p.size); err != nil {
-			p.store.trouble.failed("write "+p.g.name, err)
+			p.store.writes.failed("write "+p.g.name, err)
 			p.err = err
 		}
 	}
@@ -371,6 +384,9 @@ func (p *Spool) commit(w *Written) (*Body, error) {
 	h.sum = checksum(around)
 	s.commits.RLock()
 	defer s.commits.RUnlock()
+	if !s.stands(w) {
+		return nil, ErrInvalid
+	}
 	began := time.Now()
 	place, body := h.places()
 	around = append(around, make([]byte, h.size()-headerSize-h.body-int64(len(around)))...)
@@ -379,14 +395,14 @@ func (p *Spool) commit(w *Written) (*Body, error) {
 		_, err = p.g.file.WriteAt(h.append(nil, p.g.seed), 0) // last, since from now on it is a record
 	}
 	if err != nil {
-		s.trouble.failed("write "+p.g.name, err)
+		s.writes.failed("write "+p.g.name, err)
 		return nil, err
 	}
-	if !s.valid(w.Label) {
+	if !s.stands(w) {
 		p.GiveUp() // before a sweep can begin
 		return nil, ErrInvalid
 	}
-	s.trouble.fine(began)
+	s.writes.fine(began)
 	return p.adopted(&h, w, body)
 }
 
@@ -401,7 +417,7 @@ func (p *Spool) adopted(h *header, w *Written, body int64) (*Body, error) {
 	err := g.file.Close()
 	g.file = nil
 	if err != nil {
-		s.trouble.failed("write "+g.name, err)
+		s.writes.failed("write "+g.name, err)
 		return nil, err
 	}
 	c := content{hash: w.Hash, size: h.size(), label: w.Label}
@@ -433,12 +449,10 @@ func (p *Spool) GiveUp() {
 	if p.g.file != nil {
 		_ = p.g.file.Close() // and nobody will read it
 	}
-	if err := s.fs.Remove(filepath.Join(s.dir, p.g.name)); err != nil {
-		s.trouble.failed("remove "+p.g.name, err)
-	}
 	s.mu.Lock()
-	s.taken -= p.room
+	p.g.removed, p.g.taken = true, p.room
 	s.mu.Unlock()
+	s.unlink(p.g)
 	p.g, p.room = nil, 0
 	p.err = errors.Join(p.err, ErrGone)
 }
