@@ -347,12 +347,12 @@ func (u *Up) openAPI(ctx context.Context) error {
 	if err := u.setChaos(u.cfg.Chaos); err != nil {
 		return err
 	}
-	entries, err := journal.OpenLog(ctx, u.store.JetStream(), "INVALIDATIONS")
+	entries, err := u.openRegisterLog()
 	if err != nil {
 		return err
 	}
 	u.register, err = api.Open(ctx, api.RegisterConfig{
-		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: registerLog{entries}, Retain: journal.KeepFor, Logger: u.opts.Log,
+		Distributions: u.catalog.Distributions, Invalidator: u.edge, Log: entries, Retain: journal.KeepFor, Logger: u.opts.Log,
 		Quota: api.Quota(u.cfg.Quota), Hold: u.hold, AtOnce: true, Changed: u.recorder.Invalidation, Resumed: u.replay,
 	})
 	if err != nil {

@@ -31,6 +31,7 @@ import (
 	"github.com/freshet/freshet/internal/route"
 	"github.com/freshet/freshet/internal/server"
 	"github.com/freshet/freshet/internal/verify"
+	"github.com/freshet/freshet/internal/wal"
 )
 
 // known is what is on record when a run begins.
@@ -251,19 +252,35 @@ func (u *Up) openPipeline(ctx context.Context) error {
 // dontFollow has verification see a redirect as what it is.
 func dontFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// registerLog keeps the register of invalidations in a log of the journal.
-type registerLog struct{ log *journal.Log }
+// registerLog keeps the register of invalidations in a log of its own: of all that
+// is written down here nothing comes as often, or is waited for as such.
+type registerLog struct{ *wal.Log }
 
-func (l registerLog) Append(ctx context.Context, e api.Entry) error {
-	text, err := json.Marshal(e)
+// registerRoom is how many bytes of the disk that takes at most: some half a million
+// invalidations of a path each, which are read again at every start.
+const registerRoom = 256 << 20
+
+func (u *Up) openRegisterLog() (registerLog, error) {
+	l, err := wal.Open(wal.Config{Dir: u.data.path("invalidations"), Keep: journal.KeepFor, Room: registerRoom, Log: u.opts.Log})
 	if err != nil {
-		return fmt.Errorf("write the register: %w", err)
+		return registerLog{}, fmt.Errorf("open the register of invalidations: %w", err)
 	}
-	return l.log.Append(ctx, text)
+	u.onClose(l.Close)
+	return registerLog{l}, nil
 }
 
+// Append implements api.Log.
+func (l registerLog) Append(ctx context.Context, entries ...api.Entry) error {
+	texts := make([][]byte, len(entries))
+	for i, e := range entries {
+		texts[i] = e.AppendJSON(make([]byte, 0, 256))
+	}
+	return l.Log.Append(ctx, texts...)
+}
+
+// Replay implements api.Log.
 func (l registerLog) Replay(ctx context.Context, apply func(api.Entry) error) error {
-	return l.log.Replay(ctx, func(text []byte) error {
+	return l.Log.Replay(ctx, func(text []byte) error {
 		var e api.Entry
 		if err := json.Unmarshal(text, &e); err != nil {
 			return fmt.Errorf("read the register: %w", err)

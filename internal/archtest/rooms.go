@@ -57,6 +57,7 @@ var House = []Room{
 	{Dir: "internal/release", May: []string{".", "internal/apply", "internal/barrier", "internal/cdn", "internal/warm"}},
 	{Dir: "internal/release/lambdatest"},
 	{Dir: "internal/stream", May: []string{"."}},
+	{Dir: "internal/wal"},
 	{Dir: "internal/queue", May: []string{".", "internal/stream"}},
 	{Dir: "internal/journal", May: []string{"."}},
 	{Dir: "internal/sigv4", May: []string{"."}},

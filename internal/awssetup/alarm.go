@@ -2,7 +2,6 @@ package awssetup
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 )
 
@@ -24,7 +23,7 @@ const AlarmSeconds = 300
 // defaultFreshWithin is in seconds.
 const defaultFreshWithin = 60
 
-var isTopic = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`).MatchString
+var isTopic = matching(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
 
 // alarms are what tells people that changes do not get through: some lie in the
 // dead-letter queue, some wait for long, or CloudFront accepts them late.

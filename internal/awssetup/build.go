@@ -3,7 +3,6 @@ package awssetup
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -39,13 +38,13 @@ const (
 )
 
 var (
-	isGitHubRepository = regexp.MustCompile(`^[A-Za-z0-9-]{1,39}(@[0-9]+)?/[A-Za-z0-9_.-]{1,100}(@[0-9]+)?$`).MatchString
-	isGitLabProject    = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$`).MatchString
-	isRef              = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./+#=@-]{0,254}$`).MatchString
-	isRefPattern       = regexp.MustCompile(`^[A-Za-z0-9*][A-Za-z0-9_./+#=@*-]{0,254}$`).MatchString
-	isEnvironment      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _.-]{0,254}$`).MatchString
-	isHost             = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`).MatchString
-	isPlainPrefix      = regexp.MustCompile(`^[A-Za-z0-9!_.()=-]+(/[A-Za-z0-9!_.()=-]+)*$`).MatchString
+	isGitHubRepository = matching(`^[A-Za-z0-9-]{1,39}(@[0-9]+)?/[A-Za-z0-9_.-]{1,100}(@[0-9]+)?$`)
+	isGitLabProject    = matching(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$`)
+	isRef              = matching(`^[A-Za-z0-9][A-Za-z0-9_./+#=@-]{0,254}$`)
+	isRefPattern       = matching(`^[A-Za-z0-9*][A-Za-z0-9_./+#=@*-]{0,254}$`)
+	isEnvironment      = matching(`^[A-Za-z0-9][A-Za-z0-9 _.-]{0,254}$`)
+	isHost             = matching(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`)
+	isPlainPrefix      = matching(`^[A-Za-z0-9!_.()=-]+(/[A-Za-z0-9!_.()=-]+)*$`)
 )
 
 // DeployPolicy is all that a deploy may do: what it does to the objects below the

@@ -3,7 +3,6 @@ package awssetup
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -97,8 +96,8 @@ func (s Site) functionARN(name string) string {
 }
 
 var (
-	isFunction = regexp.MustCompile(`^(arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:|[0-9]{12}:function:|)[A-Za-z0-9_-]{1,64}$`).MatchString
-	isPlace    = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$]+$`).MatchString
+	isFunction = matching(`^(arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:|[0-9]{12}:function:|)[A-Za-z0-9_-]{1,64}$`)
+	isPlace    = matching(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$]+$`)
 )
 
 // check refuses what would allow more than was meant, such as names with a *.

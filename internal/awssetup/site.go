@@ -6,7 +6,6 @@ package awssetup
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -63,16 +62,16 @@ const (
 )
 
 var (
-	isName         = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString
-	isBucket       = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`).MatchString
-	isDistribution = regexp.MustCompile(`^([A-Z0-9]{2,64}|dt_[A-Za-z0-9]{1,61})$`).MatchString
-	isAccount      = regexp.MustCompile(`^[0-9]{12}$`).MatchString
-	isRegion       = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`).MatchString
-	isPartition    = regexp.MustCompile(`^aws(-[a-z]+)*$`).MatchString
-	isTable        = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`).MatchString
-	isRepository   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`).MatchString
-	isParameter    = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`).MatchString
-	isPlainKey     = regexp.MustCompile(`^[A-Za-z0-9!_.()/=-]+$`).MatchString
+	isName         = matching(`^[A-Za-z0-9_-]{1,64}$`)
+	isBucket       = matching(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	isDistribution = matching(`^([A-Z0-9]{2,64}|dt_[A-Za-z0-9]{1,61})$`)
+	isAccount      = matching(`^[0-9]{12}$`)
+	isRegion       = matching(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`)
+	isPartition    = matching(`^aws(-[a-z]+)*$`)
+	isTable        = matching(`^[A-Za-z0-9_.-]{3,255}$`)
+	isRepository   = matching(`^[A-Za-z0-9_.-]{1,100}$`)
+	isParameter    = matching(`^[A-Za-z0-9_./-]+$`)
+	isPlainKey     = matching(`^[A-Za-z0-9!_.()/=-]+$`)
 )
 
 // longestFilter is S3's limit for a prefix or suffix.

@@ -33,18 +33,18 @@ func cutShort(t *testing.T, dir string) (blocks int) {
 	return blocks
 }
 
-func TestADamagedLogIsAnErrorAndNoEndlessWait(t *testing.T) {
+func TestADamagedJournalIsAnErrorAndNoEndlessWait(t *testing.T) {
 	dir := t.TempDir()
 	e, err := stream.Open(stream.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := journal.OpenLog(t.Context(), e.JetStream(), "EVENTS")
+	j, err := journal.Open(t.Context(), e.JetStream())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := l.Append(t.Context(), []byte("some entry")); err != nil {
+		if err := j.Append(t.Context(), []journal.Record{{Key: "some"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,13 +57,13 @@ func TestADamagedLogIsAnErrorAndNoEndlessWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	if l, err = journal.OpenLog(t.Context(), e.JetStream(), "EVENTS"); err != nil {
+	if j, err = journal.Open(t.Context(), e.JetStream()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	read := 0
-	err = l.Replay(ctx, func([]byte) error { read++; return nil })
+	err = j.Read(ctx, func(journal.Record) error { read++; return nil })
 	if err == nil && read == 3 {
 		t.Fatal("the damage went unnoticed: nothing was tested")
 	}

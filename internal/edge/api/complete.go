@@ -24,10 +24,10 @@ func (r *Register) begin(started *record, applied bool, told func()) {
 	}
 }
 
-// complete tells the edge, then the log, then everybody. Whatever fails is done
+// complete tells the edge, and has the completion recorded. Whatever fails is done
 // again until the register is closed.
 func (r *Register) complete(i Invalidation, applied bool, told func()) {
-	if !applied && !r.repeat(i, "apply the invalidation to the edge", func() error { return r.apply(i) }) {
+	if !applied && !r.repeat("apply the invalidation to the edge", i.ID, func() error { return r.apply(i) }) {
 		return
 	}
 	if told != nil {
@@ -36,22 +36,64 @@ func (r *Register) complete(i Invalidation, applied bool, told func()) {
 	if r.cfg.Hold != nil {
 		r.cfg.Hold(r.closed, i)
 	}
-	// Not visible before it is durable: nobody shall see Completed become
-	// InProgress again by a restart.
-	done := Entry{Kind: Completed, Distribution: i.Distribution, ID: i.ID, At: r.cfg.Now().UTC().Truncate(time.Millisecond)}
-	if !r.repeat(i, "record the completion", func() error {
+	r.end(Entry{Kind: Completed, Distribution: i.Distribution, ID: i.ID, At: r.cfg.Now().UTC().Truncate(time.Millisecond)})
+}
+
+// gathered is from one record of completions to the next at least: what is
+// completed meanwhile is recorded together. Nobody waits for a completion as for an
+// answer.
+const gathered = 5 * time.Millisecond
+
+// end has a completion recorded soon, at once if none was of late.
+func (r *Register) end(done Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(r.ended, done)
+	if !r.ending && r.closed.Err() == nil {
+		r.ending = true
+		r.work.Go(r.recordEnded)
+	}
+}
+
+// recordEnded records completions until there are none, then tells everybody.
+func (r *Register) recordEnded() {
+	for {
+		r.mu.Lock()
+		ended := r.ended
+		r.ended, r.ending = nil, len(ended) > 0
+		r.mu.Unlock()
+		if len(ended) == 0 || !r.record(ended) {
+			return
+		}
+		pause := time.NewTimer(gathered)
+		select {
+		case <-pause.C:
+		case <-r.closed.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// record makes completions durable, then visible, in this order: nobody shall see
+// Completed become InProgress again by a restart. It reports false after Close.
+func (r *Register) record(ended []Entry) bool {
+	if !r.repeat("record completions", ended[0].ID, func() error {
 		ctx, cancel := context.WithTimeout(r.closed, appendWithin)
 		defer cancel()
-		return r.cfg.Log.Append(ctx, done)
+		return r.cfg.Log.Append(ctx, ended...)
 	}) {
-		return
+		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if finished := r.finish(done); finished != nil {
-		r.changed(finished)
+	for _, done := range ended {
+		if finished := r.finish(done); finished != nil {
+			r.changed(finished)
+		}
 	}
 	r.dropPaths()
+	return true
 }
 
 // apply tells the edge of an invalidation.
@@ -78,7 +120,7 @@ func (r *Register) changed(i *record) {
 }
 
 // repeat calls do until it succeeds and reports whether it did before Close.
-func (r *Register) repeat(i Invalidation, doing string, do func() error) bool {
+func (r *Register) repeat(doing, id string, do func() error) bool {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if r.closed.Err() != nil {
 			return false
@@ -87,7 +129,7 @@ func (r *Register) repeat(i Invalidation, doing string, do func() error) bool {
 		if err == nil {
 			return true
 		}
-		r.cfg.Logger.Warn(doing, "distribution", i.Distribution, "invalidation", i.ID, "error", err, "retry_in", wait)
+		r.cfg.Logger.Warn(doing, "invalidation", id, "error", err, "retry_in", wait)
 		select {
 		case <-time.After(wait):
 		case <-r.closed.Done():

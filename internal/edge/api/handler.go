@@ -80,7 +80,7 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 	}
 	return &handler{
 		HandlerConfig:  cfg,
-		verifier:       sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront", MaxBody: MaxBody, Now: cfg.Now},
+		verifier:       sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront", MaxBody: MaxBody, Now: cfg.Now, Derived: new(sigv4.Derived)},
 		pairVerifier:   sigv4.Verifier{Credentials: cfg.Credentials, Service: "cloudfront-keyvaluestore", MaxBody: MaxBody, Now: cfg.Now, Asymmetric: true},
 		operations:     operations(),
 		pairOperations: pairOperations(),

@@ -19,7 +19,7 @@ func (h *handler) createInvalidation(c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusCreated, header: map[string]string{"Location": c.location("distribution/" + id + "/invalidation/" + created.ID)}, body: invalidationDocument(created)}, nil
+	return reply{status: http.StatusCreated, header: map[string]string{"Location": c.location("distribution/" + id + "/invalidation/" + created.ID)}, body: encoded(invalidationText(created))}, nil
 }
 
 func (h *handler) getInvalidation(c call) (reply, error) {
@@ -27,7 +27,7 @@ func (h *handler) getInvalidation(c call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: invalidationDocument(found)}, nil
+	return reply{body: encoded(invalidationText(found))}, nil
 }
 
 func (h *handler) listInvalidations(c call) (reply, error) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -9,10 +10,10 @@ import (
 
 // Log keeps a register's entries. Both methods may be called concurrently.
 type Log interface {
-	// Append adds an entry and returns when it is durable. After an error the
-	// entry may be in the log or not: the register appends it again or never
-	// speaks of it.
-	Append(ctx context.Context, e Entry) error
+	// Append adds entries and returns when they are durable. After an error they
+	// may be in the log or not: the register appends them again or never speaks of
+	// them.
+	Append(ctx context.Context, entries ...Entry) error
 
 	// Replay calls apply for each entry in the order of their appending and
 	// stops at its first error, which it returns.
@@ -39,6 +40,41 @@ type Entry struct {
 	Paths           []string  `json:"paths,omitempty"`            // of Created, as the client sent them
 }
 
+// AppendJSON appends the entry as json.Marshal encodes it, if not to the byte. It
+// takes a tenth of the time.
+func (e Entry) AppendJSON(b []byte) []byte {
+	b = appendString(append(b, `{"kind":`...), string(e.Kind))
+	b = appendString(append(b, `,"distribution":`...), e.Distribution)
+	b = appendString(append(b, `,"id":`...), e.ID)
+	b = append(b, `,"at":"`...)
+	b = append(e.At.AppendFormat(b, time.RFC3339Nano), '"')
+	if e.CallerReference != "" {
+		b = appendString(append(b, `,"caller_reference":`...), e.CallerReference)
+	}
+	for i, path := range e.Paths {
+		if i == 0 {
+			b = append(b, `,"paths":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendString(b, path)
+	}
+	if len(e.Paths) > 0 {
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // a string always encodes
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
 // MemoryLog is a Log that ends with the process, for an edge whose
 // invalidations need not outlive it. The zero value is empty and ready.
 type MemoryLog struct {
@@ -47,11 +83,13 @@ type MemoryLog struct {
 }
 
 // Append never fails, whatever became of ctx.
-func (l *MemoryLog) Append(_ context.Context, e Entry) error {
+func (l *MemoryLog) Append(_ context.Context, entries ...Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.Paths = slices.Clone(e.Paths)
-	l.entries = append(l.entries, e)
+	for _, e := range entries {
+		e.Paths = slices.Clone(e.Paths)
+		l.entries = append(l.entries, e)
+	}
 	return nil
 }
 

@@ -13,7 +13,7 @@ import (
 // nowhere is a log and an edge that keep nothing, so that what is measured is the register.
 type nowhere struct{}
 
-func (nowhere) Append(context.Context, api.Entry) error             { return nil }
+func (nowhere) Append(context.Context, ...api.Entry) error          { return nil }
 func (nowhere) Replay(context.Context, func(api.Entry) error) error { return nil }
 
 func (nowhere) Invalidate(string, []freshet.Pattern) error { return nil }

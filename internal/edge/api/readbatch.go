@@ -33,6 +33,13 @@ type strangerXML struct{ XMLName xml.Name }
 // order; the namespace may be missing. What the values say is judged by
 // Register.Create, except for the Quantity, which only the XML has.
 func readBatch(body []byte) (Batch, error) {
+	if batch, ok := readPlainBatch(body); ok {
+		return batch, nil
+	}
+	return readAnyBatch(body)
+}
+
+func readAnyBatch(body []byte) (Batch, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return Batch{}, missingBody()
 	}

@@ -12,10 +12,14 @@ import (
 
 func FuzzReadBatch(f *testing.F) {
 	f.Add([]byte(`<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><CallerReference>r</CallerReference><Paths><Items><Path>/a</Path></Items><Quantity>1</Quantity></Paths></InvalidationBatch>`))
+	f.Add([]byte("<InvalidationBatch>\n  <Paths>\n    <Quantity>2</Quantity> <Items><Path>/ a</Path><Path></Path></Items></Paths><CallerReference> r </CallerReference></InvalidationBatch>\n"))
 	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "c">]><InvalidationBatch><Paths><Quantity>-1</Quantity></Paths></InvalidationBatch>`))
 	f.Add([]byte(`<InvalidationBatch><CallerReference>a<b/>c</CallerReference><Paths><Quantity>0</Quantity><Items/></Paths></InvalidationBatch>x`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		batch, err := readBatch(body)
+		batch, err := readAnyBatch(body)
+		if plain, ok := readPlainBatch(body); ok && (err != nil || plain.CallerReference != batch.CallerReference || !slices.Equal(plain.Paths, batch.Paths)) {
+			t.Fatalf("read as %+v, but it is %+v, %v", plain, batch, err)
+		}
 		if err != nil {
 			var refused *Error
 			if !errors.As(err, &refused) || refused.Status != 400 || len(refused.Message) > 400 {

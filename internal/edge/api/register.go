@@ -86,6 +86,8 @@ type Register struct {
 	mu        sync.Mutex
 	rate      *rate // nil where the quota has none
 	histories map[string]*history
+	ended     []Entry   // completions that are not recorded yet
+	ending    bool      // somebody records them
 	kept      []*record // completed, with their paths, in the order of completion
 	keptBytes int
 }

@@ -281,7 +281,7 @@ type failingLog struct {
 	kept     bool
 }
 
-func (l *failingLog) Append(ctx context.Context, e api.Entry) error {
+func (l *failingLog) Append(ctx context.Context, e ...api.Entry) error {
 	l.mu.Lock()
 	fails, keeps := l.failures > 0, l.failures == 0 || l.kept
 	if fails {
@@ -289,7 +289,7 @@ func (l *failingLog) Append(ctx context.Context, e api.Entry) error {
 	}
 	l.mu.Unlock()
 	if keeps {
-		if err := l.MemoryLog.Append(ctx, e); err != nil {
+		if err := l.MemoryLog.Append(ctx, e...); err != nil {
 			return err
 		}
 	}
@@ -530,14 +530,14 @@ type slowLog struct {
 	gate    chan struct{}
 }
 
-func (l *slowLog) Append(ctx context.Context, e api.Entry) error {
+func (l *slowLog) Append(ctx context.Context, e ...api.Entry) error {
 	select {
 	case l.entered <- struct{}{}:
 	default:
 	}
 	select {
 	case <-l.gate:
-		return l.MemoryLog.Append(ctx, e)
+		return l.MemoryLog.Append(ctx, e...)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -15,8 +15,11 @@ const namespace = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 type reply struct {
 	status int // 0 is 200
 	header map[string]string
-	body   any // an XML document, or bytes as they are; nil for none
+	body   any // an XML document, maybe encoded by now, or bytes as they are; nil for none
 }
+
+// encoded is the text of an XML document.
+type encoded []byte
 
 // encode returns the XML text of a document.
 func encode(document any) ([]byte, error) {
@@ -35,12 +38,14 @@ func write(w http.ResponseWriter, r reply) error {
 	case nil:
 	case []byte:
 		text = body
+	case encoded:
+		text = body
+		w.Header().Set("Content-Type", "text/xml")
 	default:
-		encoded, err := encode(body)
-		if err != nil {
+		var err error
+		if text, err = encode(body); err != nil {
 			return err
 		}
-		text = encoded
 		w.Header().Set("Content-Type", "text/xml")
 	}
 	for name, value := range r.header {
@@ -76,7 +81,9 @@ func writeError(w http.ResponseWriter, e *Error, requestID string) {
 }
 
 // timestamp is a time as CloudFront writes it.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func timestamp(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // some returns list, or nil when it is empty: an encoder leaves out a nil
 // pointer together with the Items around it, but not an empty list.
@@ -90,20 +97,6 @@ func some[T any](list []T) *[]T {
 type pathsXML struct {
 	Quantity int       `xml:"Quantity"`
 	Items    *[]string `xml:"Items>Path"`
-}
-
-type invalidationXML struct {
-	XMLName         xml.Name `xml:"http://cloudfront.amazonaws.com/doc/2020-05-31/ Invalidation"`
-	ID              string   `xml:"Id"`
-	Status          string   `xml:"Status"`
-	CreateTime      string   `xml:"CreateTime"`
-	Paths           pathsXML `xml:"InvalidationBatch>Paths"`
-	CallerReference string   `xml:"InvalidationBatch>CallerReference"`
-}
-
-func invalidationDocument(i Invalidation) invalidationXML {
-	return invalidationXML{ID: i.ID, Status: i.Status(), CreateTime: timestamp(i.Created),
-		Paths: pathsXML{Quantity: len(i.Paths), Items: some(i.Paths)}, CallerReference: i.CallerReference}
 }
 
 // pageXML is what all lists have in common, but for their elements.
