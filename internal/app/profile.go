@@ -7,6 +7,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"runtime"
+	"runtime/metrics"
 	"time"
 )
 
@@ -47,6 +48,7 @@ func onlyHere(next http.Handler) http.Handler {
 type collected struct {
 	Took  time.Duration `json:"took_ns"`  // from the beginning to the end, while the program goes on
 	Pause time.Duration `json:"pause_ns"` // for which everything stood still
+	CPU   time.Duration `json:"cpu_ns"`   // that it took of the processor
 	Heap  uint64        `json:"heap_bytes"`
 }
 
@@ -54,10 +56,23 @@ type collected struct {
 func collectGarbage(w http.ResponseWriter, _ *http.Request) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	spent := garbageCPU()
 	began := time.Now()
 	runtime.GC()
 	took := time.Since(began)
+	spent = garbageCPU() - spent
 	runtime.ReadMemStats(&after)
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(collected{took, time.Duration(after.PauseTotalNs - before.PauseTotalNs), after.HeapAlloc}) // whoever asked is gone, or not
+	_ = json.NewEncoder(w).Encode(collected{took, time.Duration(after.PauseTotalNs - before.PauseTotalNs), spent, after.HeapAlloc}) // whoever asked is gone, or not
+}
+
+// garbageCPU is what the processor has spent on garbage up to the end of the last
+// collection.
+func garbageCPU() time.Duration {
+	sample := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindFloat64 {
+		return 0
+	}
+	return time.Duration(sample[0].Value.Float64() * float64(time.Second))
 }

@@ -34,8 +34,10 @@ func (b *bench) memory(ctx context.Context, all []*process) (c chapter, err erro
 		if err != nil {
 			return c, err
 		}
-		fmt.Fprintf(&text, "\nA forced garbage collection with that takes %s ms, %d times.\n", spreadOf(took), len(took))
-		c.rows = append(c.rows, row{memoryTitle + ": a forced garbage collection", short(spreadOf(took).median) + " ms", ""})
+		pause, whole := spreadOf(each(took, func(c collection) float64 { return c.Pause })), spreadOf(each(took, func(c collection) float64 { return c.Took }))
+		fmt.Fprintf(&text, "\nA forced garbage collection with that stops the program for %s ms and takes %s ms from beginning to end, in which requests are answered,\nand %s ms of the processor. The heap has %.0f MB then.\n",
+			pause, whole, spreadOf(each(took, func(c collection) float64 { return c.CPU })), spreadOf(each(took, func(c collection) float64 { return c.Heap })).median)
+		c.rows = append(c.rows, row{memoryTitle + ": a forced garbage collection", fmt.Sprintf("stops for %s ms, over after %s ms", short(pause.median), short(whole.median)), ""})
 	}
 	c.text = text.String()
 	return c, nil
@@ -52,9 +54,12 @@ func (b *bench) found(ctx context.Context, p *process, size, some int) (int, err
 	return some - int(b.origin.asked.Load()-before), nil
 }
 
-// collect has our own program collect its garbage, and returns how long each time
-// took, in milliseconds.
-func (p *process) collect(ctx context.Context) (took []float64, err error) {
+// collection is what a forced garbage collection took, in milliseconds, and left,
+// in MB.
+type collection struct{ Took, Pause, CPU, Heap float64 }
+
+// collect has our own program collect its garbage some times.
+func (p *process) collect(ctx context.Context) (all []collection, err error) {
 	e, err := p.endpoints()
 	if err != nil {
 		return nil, err
@@ -65,14 +70,17 @@ func (p *process) collect(ctx context.Context) (took []float64, err error) {
 			return nil, err
 		}
 		var said struct {
-			Took time.Duration `json:"took_ns"`
+			Took  time.Duration `json:"took_ns"`
+			Pause time.Duration `json:"pause_ns"`
+			CPU   time.Duration `json:"cpu_ns"`
+			Heap  uint64        `json:"heap_bytes"`
 		}
 		err = json.NewDecoder(resp.Body).Decode(&said)
 		_ = resp.Body.Close()
 		if err != nil {
 			return nil, fmt.Errorf("read how long a garbage collection took: %w", err)
 		}
-		took = append(took, said.Took.Seconds()*1e3)
+		all = append(all, collection{said.Took.Seconds() * 1e3, said.Pause.Seconds() * 1e3, said.CPU.Seconds() * 1e3, float64(said.Heap) / (1 << 20)})
 	}
-	return took, nil
+	return all, nil
 }

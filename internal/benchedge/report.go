@@ -98,7 +98,7 @@ func (s spread) String() string {
 	return fmt.Sprintf("%s (%s-%s)", short(s.median), short(s.low), short(s.high))
 }
 
-func each(rounds []round, of func(round) float64) (values []float64) {
+func each[T any](rounds []T, of func(T) float64) (values []float64) {
 	for _, r := range rounds {
 		values = append(values, of(r))
 	}

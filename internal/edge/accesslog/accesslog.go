@@ -49,6 +49,25 @@ type Record struct {
 	// Protocol, ProtocolVersion and ContentType are known to be written as they are:
 	// Plain says so of each.
 	Plain bool
+
+	line  []byte // of the last Log, whose room is used again
+	agent escaped
+}
+
+// escaped is a text of the last line and how it was written: viewers say the same
+// again and again, and comparing takes less than escaping.
+type escaped struct{ text, as []byte }
+
+// agentField is field for what viewers say they are.
+func (r *Record) agentField(b []byte) []byte {
+	if len(r.UserAgent) == 0 {
+		return append(b, '\t', '-')
+	}
+	if string(r.agent.text) != r.UserAgent {
+		r.agent.text = append(r.agent.text[:0], r.UserAgent...)
+		r.agent.as = field(r.agent.as[:0], r.UserAgent)
+	}
+	return append(b, r.agent.as...)
 }
 
 // Plain reports whether a text that is not empty is written as it is.
@@ -59,8 +78,6 @@ func Append(b []byte, r *Record) []byte { return appendRest(moment(b, r.End), r)
 
 // appendRest appends what follows the time.
 func appendRest(b []byte, r *Record) []byte {
-	response := or(r.ResponseResult, r.Result)
-	detail := or(r.Detail, response)
 	b = r.known(b, r.Location)
 	b = count(b, r.SentBytes)
 	b = field(b, r.ViewerIP)
@@ -69,7 +86,7 @@ func appendRest(b []byte, r *Record) []byte {
 	b = r.known(b, r.Path)
 	b = append(b, '\t', digit(r.Status/100%10), digit(r.Status/10%10), digit(r.Status%10))
 	b = field(b, r.Referer)
-	b = field(b, r.UserAgent)
+	b = r.agentField(b)
 	b = field(b, r.Query)
 	b = field(b, r.Cookie)
 	b = r.known(b, r.Result)
@@ -81,17 +98,34 @@ func appendRest(b []byte, r *Record) []byte {
 	b = field(b, r.ForwardedFor)
 	b = field(b, r.TLSProtocol)
 	b = field(b, r.TLSSuite)
-	b = field(b, response)
+	b = r.response(b)
 	b = r.known(b, r.ProtocolVersion)
 	b = append(b, "\t-\t-"...) // fields that are encrypted one by one, of which there are none
 	b = r.known(b, r.ViewerPort)
 	b = seconds(b, r.FirstByte)
-	b = field(b, detail)
+	b = r.detail(b)
 	b = r.known(b, r.ContentType)
 	b = count(b, r.ContentLength)
+	if r.RangeStart < 0 && r.RangeEnd < 0 {
+		return append(b, "\t-\t-\n"...)
+	}
 	b = count(b, r.RangeStart)
 	b = count(b, r.RangeEnd)
 	return append(b, '\n')
+}
+
+func (r *Record) response(b []byte) []byte {
+	if r.ResponseResult == "" {
+		return r.known(b, r.Result)
+	}
+	return field(b, r.ResponseResult)
+}
+
+func (r *Record) detail(b []byte) []byte {
+	if r.Detail == "" {
+		return r.response(b)
+	}
+	return field(b, r.Detail)
 }
 
 // known is field for what is Plain if the record is.
@@ -115,13 +149,6 @@ func moment(b []byte, at time.Time) []byte {
 func two(b []byte, n int) []byte { return append(b, digit(n/10), digit(n%10)) }
 
 func digit(n int) byte { return byte('0' + n) }
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
 
 // seconds appends a tab and so many seconds, to the millisecond.
 func seconds(b []byte, d time.Duration) []byte {

@@ -25,3 +25,26 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+type nowhere struct{}
+
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) Close() error                { return nil }
+
+// What one loop pays for a line, whose viewer says what it is.
+func BenchmarkLog(b *testing.B) {
+	r := record()
+	r.Path, r.Query, r.Referer, r.TLSProtocol, r.TLSSuite, r.Plain = "/1024/a", "", "", "", "", true
+	r.ContentType, r.Protocol, r.ProtocolVersion, r.RangeStart, r.RangeEnd = "text/html", "http", "HTTP/1.1", -1, -1
+	r.RequestID, r.UserAgent = "Vp9eHLyUP2NKnZ0qXzJxpEo5-tYjz5gqM6FZ5xAwS0Ux0pQ8cVvzZQ==", "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"
+	r.End = time.Now()
+	w := accesslog.NewWriter(nowhere{}, nil)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if w.Log(&r); n%180 == 0 {
+			_ = w.Flush()
+		}
+		n++
+	}
+}

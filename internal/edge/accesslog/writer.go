@@ -41,11 +41,14 @@ func NewWriter(to io.WriteCloser, due func()) *Writer {
 	return &Writer{due: due, to: to, lines: []byte(Header)}
 }
 
-// Log adds a line, and keeps nothing of r. It reports false, and does nothing,
-// after Close.
+// Log adds a line, and keeps nothing of r, which is the less work the more often one
+// and the same is logged. It reports false, and does nothing, after Close.
 func (w *Writer) Log(r *Record) bool {
-	var room [1024]byte // a longer line is put elsewhere
-	line := appendRest(room[:0], r)
+	if r.line == nil {
+		r.line = make([]byte, 0, 512)
+	}
+	r.line = appendRest(r.line[:0], r)
+	line := r.line
 	second := r.End.Unix()
 	w.mu.Lock()
 	if second != w.second || len(w.moment) == 0 {
