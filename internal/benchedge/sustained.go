@@ -125,7 +125,7 @@ func sustainedChapter(manners []*manner) (c chapter) {
 	r := row{what: sustainedTitle + ": CPU per hit"}
 	var ours, others []string
 	for _, m := range manners {
-		fmt.Fprintf(&text, "| %s | %.0f | %.2f | %.2f | %s | %s | %s | %.0f | %.0f | %.0f | %.0f |\n", m.name, spreadOf(m.sent).median, spreadOf(m.took).median, share(m.took, 0.99), cpuSpread(m.without), cpuSpread(m.with),
+		fmt.Fprintf(&text, "| %s | %.0f | %.2f | %.2f | %s | %s | %s | %.0f | %.0f | %.0f | %.0f |\n", m.name, spreadOf(m.sent).median, spreadOf(m.took).median, most(m.took), cpuSpread(m.without), cpuSpread(m.with),
 			dearer(cpuOf(m.without), cpuOf(m.with)), median(m.without, perSecond), median(m.with, perSecond), median(m.without, p99), median(m.with, p99))
 		name, how, _ := strings.Cut(m.name, ", ")
 		figure := dearer(cpuOf(m.without), cpuOf(m.with))
@@ -140,10 +140,10 @@ func sustainedChapter(manners []*manner) (c chapter) {
 	return c
 }
 
-// share is the value that so much of all values are at most.
-func share(values []float64, part float64) float64 {
+// most is the value that 99 of 100 are at most.
+func most(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
-	return slices.Sorted(slices.Values(values))[min(int(part*float64(len(values))), len(values)-1)]
+	return slices.Sorted(slices.Values(values))[len(values)*99/100]
 }

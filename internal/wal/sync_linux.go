@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -15,7 +16,7 @@ func syncData(f *os.File) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		for failed = unix.EINTR; failed == unix.EINTR; { //nolint:errorlint // a number
+		for failed = unix.EINTR; errors.Is(failed, unix.EINTR); {
 			failed = unix.Fdatasync(int(fd))
 		}
 	})

@@ -194,7 +194,7 @@ func (l *Log) write(entries [][]byte) error {
 		return ErrClosed
 	}
 	if l.file != nil && l.end >= l.fileSize {
-		l.leave(l.end)
+		l.leave()
 	}
 	if l.file == nil {
 		if err := l.begin(); err != nil {
@@ -205,7 +205,7 @@ func (l *Log) write(entries [][]byte) error {
 	if err := l.put(frame); err != nil {
 		// What reached the disk is not known. The next attempt begins with a file of
 		// its own; this one is cut if it can be.
-		l.leave(l.end)
+		l.leave()
 		return err
 	}
 	l.end += int64(len(frame))
@@ -255,8 +255,8 @@ func (l *Log) begin() error {
 }
 
 // leave ends the file, behind which nothing is written any more.
-func (l *Log) leave(end int64) {
-	_ = errors.Join(l.file.Truncate(end), l.file.Close()) // what is acknowledged is synced
+func (l *Log) leave() {
+	_ = errors.Join(l.file.Truncate(l.end), l.file.Close()) // what is acknowledged is synced
 	l.file = nil
 }
 
@@ -329,7 +329,7 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	if l.file != nil {
-		l.leave(l.end)
+		l.leave()
 	}
 	return nil
 }

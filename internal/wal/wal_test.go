@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,56 +41,67 @@ func TestWhatWasAcknowledgedIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		l := open(t, Config{Dir: dir})
-		var acknowledged []string
-		maybe := make(map[string]bool)
-		n := 0
-		actions := map[string]func(*rapid.T){
-			"append": func(t *rapid.T) {
-				var some []string
-				var bytes [][]byte
-				for range rapid.IntRange(1, 4).Draw(t, "entries") {
-					n++
-					e := fmt.Sprintf("%d %s", n, strings.Repeat("x", rapid.SampledFrom([]int{0, 1, 300, 1 << 10, 5 << 10}).Draw(t, "size")))
-					some, bytes = append(some, e), append(bytes, []byte(e))
-				}
-				if err := l.Append(context.Background(), bytes...); err == nil {
-					acknowledged = append(acknowledged, some...)
-					return
-				}
-				for _, e := range some {
-					maybe[e] = true
-				}
-			},
-			"the file fails": func(t *rapid.T) {
-				if l.file != nil {
-					_ = l.file.Close()
-				}
-			},
-			"end":  func(t *rapid.T) { _ = l.Close(); l = open(t, Config{Dir: dir}) },
-			"kill": func(t *rapid.T) { kill(l); l = open(t, Config{Dir: dir}) },
-			"kill in a write": func(t *rapid.T) {
-				n++
-				e := fmt.Sprintf("%d torn", n)
-				frame := appendFrame(nil, l.next, [][]byte{[]byte(e)})
-				if l.file != nil {
-					_, _ = l.file.WriteAt(frame[:rapid.IntRange(0, len(frame)).Draw(t, "written")], l.end)
-				}
-				maybe[e] = true
-				kill(l)
-				l = open(t, Config{Dir: dir})
-			},
-		}
-		names := slices.Sorted(maps.Keys(actions))
+		m := &model{Log: open(t, Config{Dir: dir}), dir: dir, maybe: make(map[string]bool)}
 		for range rapid.IntRange(1, 12).Draw(t, "actions") {
-			actions[rapid.SampledFrom(names).Draw(t, "action")](t)
+			rapid.SampledFrom([]func(*model, *rapid.T){(*model).append, (*model).fail, (*model).restart, (*model).die, (*model).tear}).Draw(t, "action")(m, t)
 		}
-		got := slices.DeleteFunc(entries(t, l), func(e string) bool { return maybe[e] })
-		if !slices.Equal(got, acknowledged) {
-			t.Fatalf("%d entries are there, %d were acknowledged", len(got), len(acknowledged))
+		got := slices.DeleteFunc(entries(t, m.Log), func(e string) bool { return m.maybe[e] })
+		if !slices.Equal(got, m.acknowledged) {
+			t.Fatalf("%d entries are there, %d were acknowledged", len(got), len(m.acknowledged))
 		}
-		_ = l.Close()
+		_ = m.Close()
 	})
+}
+
+// model is a log and what it must hold.
+type model struct {
+	*Log
+	dir          string
+	n            int
+	acknowledged []string
+	maybe        map[string]bool // of appends that failed, or never returned
+}
+
+func (m *model) append(t *rapid.T) {
+	var some []string
+	var texts [][]byte
+	for range rapid.IntRange(1, 4).Draw(t, "entries") {
+		m.n++
+		e := fmt.Sprintf("%d %s", m.n, strings.Repeat("x", rapid.SampledFrom([]int{0, 1, 300, 1 << 10, 5 << 10}).Draw(t, "size")))
+		some, texts = append(some, e), append(texts, []byte(e))
+	}
+	if err := m.Append(context.Background(), texts...); err == nil {
+		m.acknowledged = append(m.acknowledged, some...)
+		return
+	}
+	for _, e := range some {
+		m.maybe[e] = true
+	}
+}
+
+// fail has the next write fail.
+func (m *model) fail(*rapid.T) { kill(m.Log) }
+
+func (m *model) restart(t *rapid.T) {
+	_ = m.Close()
+	m.Log = open(t, Config{Dir: m.dir})
+}
+
+func (m *model) die(t *rapid.T) {
+	kill(m.Log)
+	m.Log = open(t, Config{Dir: m.dir})
+}
+
+// tear ends the process in the midst of a write.
+func (m *model) tear(t *rapid.T) {
+	m.n++
+	e := fmt.Sprintf("%d torn", m.n)
+	frame := appendFrame(nil, m.next, [][]byte{[]byte(e)})
+	if m.file != nil {
+		_, _ = m.file.WriteAt(frame[:rapid.IntRange(0, len(frame)).Draw(t, "written")], m.end)
+	}
+	m.maybe[e] = true
+	m.die(t)
 }
 
 // kill ends a log as the end of its process does.
