@@ -45,10 +45,10 @@ func TestWaitingChapter(t *testing.T) {
 func TestSustainedChapter(t *testing.T) {
 	c := sustainedChapter([]*manner{
 		{name: "Varnish, one ban in each request", in: 1, without: []round{{cpu: 20, perSecond: 100}}, with: []round{{cpu: 200, perSecond: 2}}, sent: []float64{999}},
-		{name: "freshet, 50 in each request", in: 50, without: []round{{cpu: 5, p99: 7}}, with: []round{{cpu: 5.5, p99: 8}}, sent: []float64{1000}},
+		{name: "freshet, 50 in each request", in: 50, without: []round{{cpu: 5, p99: 7}}, with: []round{{cpu: 5.5, p99: 8}}, took: []float64{0.25, 0.5, 0.75}, sent: []float64{1000}},
 	})
 	wants(t, c, row{sustainedTitle + ": CPU per hit", "+10 % (50 in each request)", "Varnish +900 %, hits/s -98 %"},
-		"| freshet, 50 in each request | 1000 | 5.00 (5.00-5.00) | 5.50 (5.50-5.50) | +10 % | 0 | 0 | 7 | 8 |")
+		"| freshet, 50 in each request | 1000 | 0.50 | 0.75 | 5.00 (5.00-5.00) | 5.50 (5.50-5.50) | +10 % | 0 | 0 | 7 | 8 |")
 }
 
 func TestPurgeChapter(t *testing.T) {
