@@ -272,6 +272,7 @@ func (u *Up) openEdge(context.Context) (err error) {
 		Distributions: u.catalog.Distributions(), First: cmp.Or(u.First, u.distribution.ID), Resolve: u.resolve, Origins: u.origins(),
 		TLSPort: portOf(u.tlsListener), Log: u.opts.Log, AccessLog: accessLog, Observer: u.recorder,
 		Function: u.scripts.find, MemoryLimit: int64(u.cfg.Memory), Disk: onDisk,
+		Connections: u.cfg.Connections, Requests: u.cfg.Requests,
 	})
 	if err != nil {
 		return fmt.Errorf("open the edge: %w", err)

@@ -28,6 +28,8 @@ type upCmd struct {
 	Drain     time.Duration `placeholder:"TIME" help:"For how long answers that are under way go on when it ends (default 10s)."`
 	Memory    config.Size   `placeholder:"SIZE" help:"What the responses take at most that the edge holds, such as 64MiB (default 256MiB)."`
 	Disk      config.Disk   `placeholder:"DIR,SIZE" help:"Directory for what the edge has cached, beside memory, and what it may take of the disk, such as /var/cache/freshet,10GiB (default none): large responses need no memory then, and a restart loses nothing."`
+	Conns     int           `name:"connections" placeholder:"N" help:"How many connections viewers may have at the edge, over all its addresses (default: as many as the process may open files for). Before there are so many, those end on which nothing has come for the longest."`
+	Requests  int           `placeholder:"N" help:"How many requests the edge works on at once that are no plain hits (default 10000, or a quarter of the files that the process may open). Those beyond get a 503."`
 	API       string        `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string        `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string        `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`
@@ -79,6 +81,12 @@ func (c *upCmd) apply(cfg *config.Config) {
 	c.describe(cfg)
 	if c.Memory != 0 {
 		cfg.Memory = c.Memory
+	}
+	if c.Conns != 0 {
+		cfg.Connections = c.Conns
+	}
+	if c.Requests != 0 {
+		cfg.Requests = c.Requests
 	}
 	if c.Disk.Dir != "" {
 		cfg.Disk = c.Disk

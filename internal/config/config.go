@@ -52,6 +52,8 @@ type Config struct {
 	Alarm        Alarm         `yaml:"alarm,omitempty" json:"alarm,omitzero"`               // who is told when it is not
 	Drain        Duration      `yaml:"drain" json:"drain"`                                  // for how long answers that are under way go on when everything stops
 	Memory       Size          `yaml:"memory" json:"memory"`                                // that responses take at most which the edge holds
+	Connections  int           `yaml:"connections,omitempty" json:"connections,omitempty"`  // of the edge's viewers, at most; 0: as many as the process may open files for
+	Requests     int           `yaml:"requests,omitempty" json:"requests,omitempty"`        // that are no plain hits, at the edge at once; 0: 10,000, or what the process may open files for
 	Disk         Disk          `yaml:"disk,omitempty" json:"disk,omitzero"`                 // where the edge keeps what it has cached, beside memory; nothing for nowhere
 	WaitFor      []string      `yaml:"wait_for,omitempty" json:"wait_for,omitempty"`        // facts without which nothing is invalidated, such as: lambda site:live updated within 5m
 	Deploy       Duration      `yaml:"deploy" json:"deploy"`                                // for how long a changed distribution's status is InProgress
@@ -255,6 +257,9 @@ func (c Config) Check() error {
 	}
 	if c.Retry < 0 || c.Patience < 0 || c.Drain < 0 || c.Deploy < 0 || c.Complete < 0 {
 		complain("retry, patience, drain, deploy, complete: must not be negative")
+	}
+	if c.Connections < 0 || c.Requests < 0 {
+		complain("connections, requests: must not be negative")
 	}
 	if c.Memory < leastMemory {
 		complain("memory: %s is too little, at least %s are needed", c.Memory, Size(leastMemory))

@@ -10,6 +10,9 @@ import (
 type bundle struct {
 	net.Conn
 
+	left func() // called once it is closed; nil for nothing
+	once sync.Once
+
 	mu      sync.Mutex
 	holding bool
 	held    []byte
@@ -42,6 +45,14 @@ func (b *bundle) together(buf []byte, write func() error) ([]byte, error) {
 		}
 	}
 	return buf, err
+}
+
+// Close may be called twice.
+func (b *bundle) Close() error {
+	if b.left != nil {
+		b.once.Do(b.left)
+	}
+	return b.Conn.Close()
 }
 
 // CloseWrite tells the other end that there is no more to come.

@@ -30,8 +30,9 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 		return e.plainDoor(l)
 	}
 	c = c.Clone() // which a server of net/http changes when it begins to serve
-	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted), quick: &quick{e}, viewers: make(map[leaver]struct{}), desks: sync.Pool{New: newDesk}}
+	d := &secureDoor{Listener: l, edge: e, config: c, ready: make(chan accepted), quick: &quick{e}, viewers: make(map[leaver]struct{}), shakers: make(map[*bundle]time.Time), desks: sync.Pool{New: newDesk}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	e.connections.Hold(d.press)
 	d.full = newFull(e, l)
 	d.running.Go(d.accept)
 	e.start(d.watch)
@@ -41,7 +42,7 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 // plainDoor has hits answered by event loops, where there are any.
 func (e *Edge) plainDoor(l net.Listener) net.Listener {
 	d := loop.Listen(l, &quick{e}, loop.Options{
-		Loops: runtime.GOMAXPROCS(0), First: headerPatience, Idle: idlePatience, Stall: viewerPatience,
+		Loops: runtime.GOMAXPROCS(0), First: headerPatience, Idle: idlePatience, Stall: viewerPatience, Room: e.connections,
 	})
 	if d == nil {
 		return &plainDoor{Listener: l, edge: e}
@@ -62,7 +63,15 @@ func (d *plainDoor) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &viewerConn{Conn: c, edge: d.edge, idle: &d.idle}, nil
+	return d.edge.newViewerConn(c, &d.idle), nil
+}
+
+// newViewerConn is for a connection that net/http is about to have.
+func (e *Edge) newViewerConn(c net.Conn, idle *atomic.Int64) *viewerConn {
+	v := &viewerConn{Conn: c, edge: e, idle: idle, guest: &guest{end: func() { _ = c.Close() }}}
+	v.guest.await(loop.Overstayed)
+	e.guests.enter(v.guest)
+	return v
 }
 
 // secureDoor does the handshakes itself, and answers itself what it can. The rest
@@ -84,14 +93,23 @@ type secureDoor struct {
 	idle    atomic.Int64 // connections that net/http has, without a request
 
 	mu      sync.Mutex
-	viewers map[leaver]struct{} // those that are lent included
-	gone    chan struct{}       // closed when there are none any more; nil while nobody asks
+	viewers map[leaver]struct{}   // those that are lent included
+	shakers map[*bundle]time.Time // who have not shaken hands yet, and since when they are here
+	pressed bool                  // to make room
+	gone    chan struct{}         // closed when there are none any more; nil while nobody asks
 }
 
 // leaver is a viewer's connection.
 type leaver interface {
 	leave() // as soon as its answers are out
 	cut()   // at once
+
+	// part has the viewer leave if it is idle.
+	part()
+
+	// idle is since when nothing, or not all of a request, has come; zero if there
+	// is something to do for the viewer.
+	idle() time.Time
 }
 
 // enter counts a viewer in, and reports whether the door is open.
@@ -165,22 +183,63 @@ type accepted struct {
 	err  error
 }
 
+// accept does not tell net/http of what goes wrong, such as too many open files:
+// it would accept nothing for a while, be it lent or new.
 func (d *secureDoor) accept() {
 	for {
 		c, err := d.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			d.shaking.Wait()
 			<-d.ctx.Done() // nobody would accept after an error
 			return
-		}
-		if err != nil {
-			d.deliver(accepted{err: err})
+		case err != nil:
+			pause(d.ctx, 10*time.Millisecond)
 			if d.ctx.Err() != nil {
 				return
 			}
-			continue
+		case !d.edge.connections.Enter():
+			_ = c.Close() // an answer would take a handshake
+		default:
+			d.shaking.Go(func() { d.shake(&bundle{Conn: c, left: d.edge.connections.Leave}) })
 		}
-		d.shaking.Go(func() { d.shake(c) })
+	}
+}
+
+// press has some viewers leave soon from whom nothing has come for the longest.
+func (d *secureDoor) press() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.pressed {
+		d.pressed = true
+		d.edge.start(d.shed)
+	}
+}
+
+func (d *secureDoor) shed() {
+	type late struct {
+		since time.Time
+		end   func()
+	}
+	var over []late
+	now := time.Now()
+	d.mu.Lock()
+	d.pressed = false
+	for v := range d.viewers {
+		if since := v.idle(); !since.IsZero() && now.Sub(since) >= loop.Overstayed {
+			over = append(over, late{since, v.part})
+		}
+	}
+	for b, since := range d.shakers {
+		if now.Sub(since) >= loop.Overstayed {
+			over = append(over, late{since, func() { _ = b.Close() }})
+		}
+	}
+	most := loop.Share(len(d.viewers) + len(d.shakers))
+	d.mu.Unlock()
+	slices.SortFunc(over, func(a, b late) int { return a.since.Compare(b.since) })
+	for _, l := range over[:min(len(over), most)] {
+		l.end()
 	}
 }
 
@@ -196,20 +255,20 @@ func (d *secureDoor) deliver(a accepted) {
 }
 
 // shake delivers a connection once it is secure.
-func (d *secureDoor) shake(c net.Conn) {
+func (d *secureDoor) shake(below *bundle) {
 	ctx, cancel := context.WithTimeout(d.ctx, headerPatience)
 	defer cancel()
-	below := &bundle{Conn: c}
+	defer d.shaken(below)()
 	secure := tls.Server(below, d.config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		d.edge.log.Debug("TLS handshake", slog.String("viewer", c.RemoteAddr().String()), slog.Any("error", err))
+		d.edge.log.Debug("TLS handshake", slog.String("viewer", below.RemoteAddr().String()), slog.Any("error", err))
 		var strange tls.RecordHeaderError
 		if errors.As(err, &strange) && strange.Conn != nil && speaksHTTP(strange.RecordHeader) {
-			v := &viewerConn{Conn: c, edge: d.edge}
+			v := &viewerConn{Conn: below, edge: d.edge}
 			_ = v.refuse(http.StatusBadRequest, "The plain HTTP request was sent to the port for HTTPS.") // the viewer is gone, or not
 			_ = v.Close()
 		}
-		c.Close()
+		_ = below.Close()
 		return
 	}
 	state := secure.ConnectionState()
@@ -221,12 +280,24 @@ func (d *secureDoor) shake(c net.Conn) {
 		d.multiplex(secure, below, &state)
 		return
 	}
-	v := &secureViewer{door: d, tls: secure, below: below, state: state, over: assuranceOf(&state, c.RemoteAddr(), "HTTP/1.1")}
+	v := &secureViewer{door: d, tls: secure, below: below, state: state, over: assuranceOf(&state, below.RemoteAddr(), "HTTP/1.1")}
 	if !d.enter(v) {
 		_ = secure.Close()
 		return
 	}
 	d.edge.start(func() { v.serve(nil) })
+}
+
+// shaken counts a viewer in who is shaking hands, and returns what counts him out.
+func (d *secureDoor) shaken(below *bundle) (over func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shakers[below] = time.Now()
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.shakers, below)
+	}
 }
 
 // speaksHTTP reports whether a connection begins like a request in place of a
@@ -240,7 +311,11 @@ func speaksHTTP(record [5]byte) bool {
 // did, or when ctx is done.
 func (d *secureDoor) finish(ctx context.Context) {
 	for _, c := range loop.Waiting(d.Listener) {
-		d.shaking.Go(func() { d.shake(c) })
+		if d.edge.connections.Enter() {
+			d.shaking.Go(func() { d.shake(&bundle{Conn: c, left: d.edge.connections.Leave}) })
+		} else {
+			_ = c.Close()
+		}
 	}
 	_ = d.Listener.Close()
 	done := make(chan struct{})
@@ -289,6 +364,7 @@ type viewerConn struct {
 	net.Conn
 
 	edge      *Edge
+	guest     *guest
 	answering atomic.Bool // from when a request is with the edge until its answer is out
 	refused   atomic.Bool
 
@@ -310,7 +386,7 @@ func (c *viewerConn) rest(is bool) {
 
 // secureConn tells net/http of the TLS below it.
 type secureConn struct {
-	viewerConn
+	*viewerConn
 
 	state tls.ConnectionState
 }
@@ -326,8 +402,20 @@ func attend(h http.Handler) http.HandlerFunc {
 		switch c := r.Context().Value(inConn{}).(type) {
 		case *viewerConn:
 			c.answering.Store(true)
+			c.guest.came()
 		case *multiplexed:
 			r.TLS = c.state
+			e := c.door.edge
+			if !e.connections.Lend() {
+				e.refuseRequest(w)
+				return
+			}
+			defer e.connections.Return()
+			s := newStreamed(c, w)
+			e.guests.enter(&s.guest)
+			defer e.guests.leave(&s.guest)
+			defer s.finish()
+			r = r.WithContext(context.WithValue(r.Context(), inConn{}, s))
 		}
 		h.ServeHTTP(w, r)
 	}
@@ -338,7 +426,7 @@ func viewerOf(c net.Conn) *viewerConn {
 	case *viewerConn:
 		return c
 	case *secureConn:
-		return &c.viewerConn
+		return c.viewerConn
 	}
 	return nil
 }
@@ -361,6 +449,7 @@ func connState(c net.Conn, state http.ConnState) {
 	v.rest(state == http.StateIdle || state == http.StateHijacked) // whom nobody waits for
 	if state == http.StateIdle {
 		v.answering.Store(false)
+		v.guest.await(loop.Overstayed)
 		if lent, ok := v.Conn.(interface{ Rest() }); ok {
 			lent.Rest()
 		}
@@ -431,6 +520,9 @@ const (
 
 func (c *viewerConn) Close() error {
 	defer c.rest(false)
+	if c.guest != nil {
+		c.edge.guests.leave(c.guest)
+	}
 	if c.refused.Swap(false) && closeWrite(c.Conn) == nil {
 		_ = c.SetReadDeadline(time.Now().Add(lastWords))
 		_, _ = io.CopyN(io.Discard, c.Conn, lastWordsSize)

@@ -26,6 +26,7 @@ import (
 	"github.com/freshet/freshet/internal/distribution"
 	"github.com/freshet/freshet/internal/edge/accesslog"
 	"github.com/freshet/freshet/internal/edge/compress"
+	"github.com/freshet/freshet/internal/edge/loop"
 	"github.com/freshet/freshet/internal/edge/offheap"
 )
 
@@ -50,6 +51,9 @@ type Config struct {
 	// goroutines and must not keep the record. Nil for none.
 	AccessLog func(distributionID string, r *accesslog.Record)
 
+	Connections int // of viewers, at most, over all doors; 0 for as many as the process may open files for
+	Requests    int // that are not answered by loops, at most at once; 0 for 10,000, or a quarter of the files that the process may open
+
 	Observer Observer // nil for none
 	Disk     *Disk    // for what was cached, beside memory; nil for none
 }
@@ -70,6 +74,9 @@ type Edge struct {
 	accessLog func(string, *accesslog.Record) // nil for none
 	observer  Observer                        // nil for none
 	log       *slog.Logger
+
+	connections *loop.Room // for viewers
+	guests      guests
 
 	orphans orphans // fills that nobody waits for
 	room    room    // beside the store
@@ -104,6 +111,11 @@ func New(c Config) (*Edge, error) {
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
 	e.room.charge = e.store.arena.Charge
+	e.connections = loop.NewRoom(c.Connections, c.Requests)
+	if !e.connections.Fits() {
+		e.log.Warn("the process may open too few files for that", slog.Int("connections", e.connections.Connections()), slog.Int("requests", e.connections.Requests()))
+	}
+	e.connections.HoldLent(e.makeRoom)
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.served.Store(new(served))
 	if c.Disk != nil {
@@ -185,7 +197,7 @@ func (e *Edge) Close() error {
 // ServeHTTP answers a viewer. It ends with http.ErrAbortHandler, which a server
 // knows, when a response breaks off after it began.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, r: r, began: time.Now(), logged: e.accessLog != nil}
+	x := &exchange{ResponseWriter: w, r: r, began: time.Now(), logged: e.accessLog != nil, moving: moving{guest: guestOf(r)}}
 	if x.logged || e.observer != nil {
 		var complete bool
 		defer func() { e.over(x, complete) }()

@@ -22,6 +22,7 @@ type exchange struct {
 	first    time.Duration // after which the header went out
 	logged   bool
 	extended time.Time // when the viewer was last given time to take what is sent
+	moving   moving
 }
 
 // Unwrap lets http.ResponseController reach the writer.
@@ -69,7 +70,7 @@ func (x *exchange) write(p []byte) (int, error) {
 	for {
 		part := p[written:min(len(p), written+patientBytes)]
 		x.extend()
-		n, err := x.ResponseWriter.Write(part)
+		n, err := x.moving.part(x.ResponseWriter.Write, part)
 		written += n
 		x.bytes += int64(n)
 		if err != nil || written == len(p) {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/freshet/freshet/internal/edge/h2"
 	"github.com/freshet/freshet/internal/edge/loop"
@@ -114,8 +115,14 @@ func (d *secureDoor) multiplex(secure *tls.Conn, below *bundle, state *tls.Conne
 	})
 }
 
-func (m *multiplexed) leave() { m.Leave() }
-func (m *multiplexed) cut()   { _ = m.wire.below.Close() }
+func (m *multiplexed) leave()          { m.Leave() }
+func (m *multiplexed) idle() time.Time { return m.Idle() }
+func (m *multiplexed) part() {
+	if !m.idle().IsZero() {
+		m.Leave()
+	}
+}
+func (m *multiplexed) cut() { _ = m.wire.below.Close() }
 
 // Request is of h2.Handler.
 func (m *multiplexed) Request(a *loop.Answer) *narrow.Request {

@@ -22,7 +22,7 @@ func (e *Edge) pass(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	var body *arriving
 	if r.Body != nil && r.ContentLength != 0 {
-		body = &arriving{ReadCloser: r.Body, control: http.NewResponseController(w)}
+		body = &arriving{ReadCloser: r.Body, control: http.NewResponseController(w), moving: moving{guest: guestOf(r)}}
 		asked.body = body
 	}
 	defer body.end()

@@ -230,7 +230,7 @@ func (s *sending) Sent(bytes int64, complete bool) {
 
 // Refusal is of loop.Handler: what viewers get for whom there is no room.
 func (d *quick) Refusal() []byte {
-	h, page := errorPage(http.StatusServiceUnavailable, "There are too many requests at once.")
+	h, page := errorPage(http.StatusServiceUnavailable, overfull)
 	d.edge.sign(h, http.StatusServiceUnavailable, failed)
 	return wholeAnswer(http.StatusServiceUnavailable, h, page)
 }

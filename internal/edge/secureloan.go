@@ -35,8 +35,14 @@ func (d *secureDoor) lend(v *secureViewer, begin, after []byte, whole bool) {
 	if !whole {
 		begin, after = append(begin[:len(begin):len(begin)], after...), nil
 	}
+	if !d.edge.connections.Lend() {
+		v.writeUntil(time.Now().Add(time.Second))
+		_, _ = v.tls.Write(d.quick.Refusal()) // the viewer is gone, or not
+		v.end()
+		return
+	}
 	l := &secureLoan{Conn: v.tls, from: v, begin: begin, after: after, whole: whole, hurry: make(chan struct{}, 1)}
-	d.deliver(accepted{conn: &secureConn{viewerConn{Conn: l, edge: d.edge, idle: &d.idle}, v.state}})
+	d.deliver(accepted{conn: &secureConn{d.edge.newViewerConn(l, &d.idle), v.state}})
 }
 
 // Rest says that a response is out and that the next request may come.
@@ -123,6 +129,7 @@ func (l *secureLoan) hasten(t time.Time) {
 func (l *secureLoan) Close() (err error) {
 	l.once.Do(func() {
 		l.hasten(time.Unix(1, 0))
+		l.from.door.edge.connections.Return()
 		l.mu.Lock()
 		after, again := l.after, l.whole && l.rested.Load() && len(l.begin) == 0
 		l.mu.Unlock()

@@ -1,10 +1,10 @@
 package edge
 
 import (
+	"bytes"
 	"crypto/tls"
-	"errors"
-	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,14 +67,17 @@ type secureViewer struct {
 	below *bundle
 	state tls.ConnectionState
 	over  *assurance
-	known bool // it has sent a request before
+	known bool      // it has sent a request before
+	again int       // bytes of a request that were looked at more than once
+	begun time.Time // when that began to come
 	first [1 << 10]byte
 
 	readBy, writeBy time.Time // the deadlines that are set
 
 	mu      sync.Mutex
-	waiting bool // for a request
-	leaving bool // it is the last
+	waiting bool      // for a request
+	since   time.Time // since when nothing, or not all of a request, has come; zero where there is something to do
+	leaving bool      // it is the last
 }
 
 // desk is what a connection needs while it has a request.
@@ -116,54 +119,118 @@ func (v *secureViewer) writeUntil(t time.Time) {
 // serve answers what comes, of which in has come already, until the connection
 // ends or is lent.
 func (v *secureViewer) serve(in []byte) {
-	for v.await(&in) {
-		b := v.door.desks.Get().(*desk) //nolint:forcetypeassert // nothing else is put there
-		n := copy(b.in[:], in)
-		lend, whole := v.answer(b, &n)
-		if lend > 0 {
-			in = append([]byte(nil), b.in[:n]...)
-		}
-		v.door.desks.Put(b)
-		switch {
-		case lend > 0:
-			v.door.lend(v, in[:lend], in[lend:], whole)
-			return
-		case lend < 0:
+	for {
+		if len(in) == 0 && !v.await(&in) {
 			v.end()
 			return
 		}
-		in, v.known = nil, true
+		verdict, used := v.answerAt(&in)
+		if verdict == loop.More {
+			verdict = v.awaitMore(&in)
+			used = len(in)
+		}
+		switch verdict {
+		case loop.Lend, loop.Leave:
+			in = bytes.Clone(in)
+			v.door.lend(v, in[:used:used], in[used:], verdict == loop.Lend)
+			return
+		case broken:
+			v.end()
+			return
+		case loop.Answered:
+			in, v.known = nil, true // what is idle needs nothing
+		case loop.More: // has come
+		}
 	}
-	v.end()
+}
+
+// broken is the verdict on a connection that is over.
+const broken loop.Verdict = -1
+
+// answerAt answers what it can of in, at a desk, and leaves the rest there.
+func (v *secureViewer) answerAt(in *[]byte) (_ loop.Verdict, used int) {
+	b := v.door.desks.Get().(*desk) //nolint:forcetypeassert // nothing else is put there
+	defer v.door.desks.Put(b)
+	n := copy(b.in[:], *in)
+	verdict, used := v.answer(b, &n)
+	*in = append((*in)[:0], b.in[:n]...)
+	return verdict, used
 }
 
 // await returns when there are bytes of a request, or reports that there will be
 // none.
 func (v *secureViewer) await(in *[]byte) bool {
-	if len(*in) > 0 {
-		return true
-	}
 	patience := idlePatience
 	if !v.known {
 		patience = headerPatience
 	}
-	v.readUntil(time.Now().Add(patience))
-	if !v.wait(true) {
+	now := time.Now()
+	v.readUntil(now.Add(patience))
+	if !v.wait(true, now) {
 		return false
 	}
 	n, _ := v.tls.Read(v.first[:]) // what else there is to say will be said again
-	*in = v.first[:n]
-	v.wait(false)
+	*in, v.again = v.first[:n], 0
+	v.wait(false, time.Time{})
 	return n > 0
 }
 
-// wait says whether the connection is idle from now on, and reports whether it
-// may be.
-func (v *secureViewer) wait(is bool) bool {
+// mostAgain is how many bytes of a request that comes in pieces are looked at
+// while it is not complete.
+const mostAgain = 1 << 20
+
+// awaitMore returns More when there is more of a request that has begun. All of it
+// must come in the time that there is for it, whatever it comes in. If there is no
+// more, or it takes too long to be read anew each time, others answer it. While it
+// waits there is no desk: those who are slow shall take little room.
+func (v *secureViewer) awaitMore(in *[]byte) loop.Verdict {
+	if v.again == 0 {
+		v.begun = time.Now()
+		v.readUntil(v.begun.Add(headerPatience))
+	}
+	if v.again += len(*in); v.again >= mostAgain || len(*in) > narrow.MaxSize {
+		return loop.Leave
+	}
+	v.wait(false, v.begun)
+	defer v.wait(false, time.Time{})
+	if len(*in) == cap(*in) {
+		*in = slices.Grow(*in, narrow.MaxSize/2)
+	}
+	n, err := v.tls.Read((*in)[len(*in):cap(*in)])
+	*in = (*in)[:len(*in)+n]
+	switch {
+	case n > 0:
+		return loop.More
+	case timedOut(err):
+		return broken
+	}
+	return loop.Leave
+}
+
+// wait says whether the connection is idle from now on, and since when it has
+// kept others waiting, if it does. It reports whether it may.
+func (v *secureViewer) wait(is bool, since time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.waiting = is
+	v.waiting, v.since = is, since
 	return !v.leaving
+}
+
+// idle is of leaver.
+func (v *secureViewer) idle() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.since
+}
+
+// part ends the connection if it keeps others waiting.
+func (v *secureViewer) part() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.since.IsZero() {
+		v.leaving = true
+		_ = v.tls.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // isWaiting reports whether the connection is idle.
@@ -191,50 +258,34 @@ func (v *secureViewer) end() {
 	v.door.forget(v)
 }
 
-// answer answers the requests with which b.in[:n] begins, and reads on where one
-// is not complete. lend is how many of the bytes are others' to answer, and
-// whether they are one request; below 0 the connection is over.
-func (v *secureViewer) answer(b *desk, n *int) (lend int, whole bool) {
+// answer answers the requests with which b.in[:n] begins, and leaves there what it
+// does not answer. Of that so many bytes are others' to answer, unless more is
+// needed to say.
+func (v *secureViewer) answer(b *desk, n *int) (_ loop.Verdict, used int) {
 	a := &b.answer
 	a.Viewer, a.Own, a.Head, a.Now = v.over, &b.query, a.Head[:0], time.Now()
 	b.query.over = v.over
-	at, tries := 0, 0
-	for at < *n {
+	for at := 0; at < *n; {
 		a.Used, a.Body, a.Length, a.Sent = 0, nil, 0, nil
 		verdict := v.door.quick.Answer(b.in[at:*n], a)
 		if verdict == loop.Answered {
-			tries = 0
+			v.again = 0
 			at += a.Used
 			if (at == *n || len(a.Body) > 0 || a.Length > 0 || a.Sent != nil || len(a.Head) >= deskHead) && v.send(b) != nil {
-				return -1, false
+				return broken, 0
 			}
 			continue
 		}
 		if len(a.Head) > 0 && v.send(b) != nil {
-			return -1, false
+			return broken, 0
 		}
-		*n, at = copy(b.in[:], b.in[at:*n]), 0
-		if tries++; verdict == loop.More && tries < 4 && *n < len(b.in) && v.readOn(b, n, tries == 1) {
-			a.Now = time.Now()
-			continue
+		if *n = copy(b.in[:], b.in[at:*n]); verdict == loop.Lend {
+			return verdict, a.Used
 		}
-		if verdict == loop.Lend {
-			return a.Used, true
-		}
-		return *n, false
+		return verdict, *n
 	}
-	return 0, false
-}
-
-// readOn reads more of a request that is not complete. All of it must come in the
-// time that there is for it, whatever it comes in.
-func (v *secureViewer) readOn(b *desk, n *int, first bool) bool {
-	if first {
-		v.readUntil(time.Now().Add(headerPatience))
-	}
-	k, err := v.tls.Read(b.in[*n:])
-	*n += k
-	return k > 0 && (err == nil || errors.Is(err, io.EOF))
+	*n = 0
+	return loop.Answered, 0
 }
 
 // send sends what is in the answer, and empties it.

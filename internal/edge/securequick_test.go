@@ -32,7 +32,7 @@ func (s *shaken) Accept() (net.Conn, error) {
 	secure := tls.Server(c, s.over)
 	_ = secure.Handshake() // who fails is found out by reading
 	_ = c.SetDeadline(time.Time{})
-	return &secureConn{viewerConn{Conn: secure, edge: s.edge}, secure.ConnectionState()}, nil
+	return &secureConn{&viewerConn{Conn: secure, edge: s.edge}, secure.ConnectionState()}, nil
 }
 
 // newTwoSecureDoors are two doors that speak HTTP/1.1 over TLS. asked is the name

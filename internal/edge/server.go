@@ -104,6 +104,7 @@ type arriving struct {
 	io.ReadCloser
 
 	control *http.ResponseController
+	moving  moving
 	broken  atomic.Pointer[refusal] // why there is no more of it
 
 	mu   sync.Mutex
@@ -131,7 +132,7 @@ func (a *arriving) setDeadline(t time.Time) {
 
 func (a *arriving) Read(p []byte) (int, error) {
 	a.setDeadline(time.Now().Add(viewerPatience))
-	n, err := a.ReadCloser.Read(p)
+	n, err := a.moving.part(a.ReadCloser.Read, p)
 	if err == nil {
 		return n, nil
 	}

@@ -405,6 +405,19 @@ func (c *Conn) finish() {
 	c.moved.Broadcast()
 }
 
+// Idle is since when there has been no stream; zero if there are some, or something
+// is being done. It does not wait.
+func (c *Conn) Idle() time.Time {
+	if !c.mu.TryLock() {
+		return time.Time{}
+	}
+	defer c.mu.Unlock()
+	if c.open() > 0 {
+		return time.Time{}
+	}
+	return c.since
+}
+
 // Leave ends the connection as soon as its answers are out. It does not wait for a
 // viewer who takes nothing.
 func (c *Conn) Leave() {

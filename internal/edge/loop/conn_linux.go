@@ -16,7 +16,7 @@ type conn struct {
 	viewer viewer
 
 	in    []byte    // what has arrived and was not used
-	tries int       // how often that was too little
+	again int       // bytes that were looked at more than once
 	known bool      // it has sent a request before
 	since time.Time // when its present state began, or it last took enough of an answer
 	epoch int32     // tells it from others of the same descriptor
@@ -39,6 +39,10 @@ type conn struct {
 // patient is how much of an answer a viewer must take within Options.Stall.
 const patient = 64 << 10
 
+// mostAgain is how many bytes of a request that comes in pieces are looked at
+// while it is not complete: those who send it slowly shall not need a goroutine.
+const mostAgain = 1 << 20
+
 // turn is how much of an answer is sent before others have theirs.
 const turn = 1 << 20
 
@@ -53,10 +57,11 @@ const filePiece = 1 << 20
 // close ends the connection, which no loop has any more.
 func (c *conn) close() {
 	_ = unix.Close(c.fd)
-	c.door.open.Add(-1)
+	c.door.left()
 }
 
-// refuse ends the connection with an answer, which the system takes or not.
+// refuse says that there is no room, which the system takes or not. The connection
+// is to be closed then.
 func (c *conn) refuse() {
 	text := c.door.handler.Refusal()
 	_, _ = rawWrite(c.fd, text)
@@ -67,7 +72,6 @@ func (c *conn) refuse() {
 			break
 		}
 	}
-	c.close()
 }
 
 // ready is called when something has arrived, which is read into buf, and
@@ -100,7 +104,7 @@ func (c *conn) answer(l *loop, b []byte) {
 		a.Used, a.Body, a.Length, a.Sent = 0, nil, 0, nil
 		switch v := c.door.handler.Answer(b, a); v {
 		case Answered:
-			c.known, c.tries = true, 0
+			c.known, c.again = true, 0
 			b = b[a.Used:]
 			if len(b) > 0 && a.body() == 0 && a.Sent == nil && len(a.Head) < outSize/2 {
 				continue
@@ -109,7 +113,7 @@ func (c *conn) answer(l *loop, b []byte) {
 				return
 			}
 		case More:
-			if c.tries++; c.tries < 4 {
+			if c.again += len(b); c.again < mostAgain {
 				c.rest(l, a, b)
 				return
 			}

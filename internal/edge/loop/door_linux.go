@@ -24,8 +24,9 @@ type Door struct {
 	options Options
 	loops   []*loop
 	given   chan *conn // to be accepted
-	open    atomic.Int64
-	lent    atomic.Int64
+	room    *Room
+	open    atomic.Int64 // of this door
+	lent    atomic.Int64 // likewise
 
 	next    atomic.Uint64 // which loop gets the next connection
 	closing chan struct{} // closed by Close
@@ -43,14 +44,12 @@ func Listen(l net.Listener, h Handler, o Options) *Door {
 		return nil
 	}
 	d := &Door{Listener: tcp, handler: h, options: o.withDefaults(), closing: make(chan struct{}), over: make(chan struct{}), cut: make(chan struct{})}
-	if d.options.Connections <= 0 {
-		d.options.Connections = mayOpen() / 10 * 9
-	}
 	var err error
 	if d.socket, err = tcp.File(); err != nil {
 		return nil
 	}
-	d.given = make(chan *conn, d.options.Lent)
+	d.room = d.options.Room
+	d.given = make(chan *conn, d.room.Requests())
 	for range d.options.Loops {
 		made, err := newLoop(d)
 		if err != nil {
@@ -61,6 +60,7 @@ func Listen(l net.Listener, h Handler, o Options) *Door {
 			return nil
 		}
 		d.loops = append(d.loops, made)
+		d.room.Hold(made.press)
 	}
 	return d
 }
@@ -140,7 +140,7 @@ func (d *Door) drop() {
 	for {
 		select {
 		case c := <-d.given:
-			d.lent.Add(-1)
+			d.returned()
 			c.close()
 		default:
 			return
@@ -309,10 +309,12 @@ func (d *Door) take(fd int, at unix.Sockaddr) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
 	c := &conn{fd: fd, door: d, home: to, viewer: viewer{at: at}}
-	if d.open.Add(1) > int64(d.options.Connections) {
+	if !d.room.Enter() {
 		c.refuse()
+		_ = unix.Close(fd)
 		return
 	}
+	d.open.Add(1)
 	if !to.send(func() { to.add(c) }) {
 		c.close()
 	}

@@ -48,8 +48,20 @@ func (d *Door) lend(c *conn) *Loan {
 
 // ended counts a connection as gone that was lent.
 func (d *Door) ended() {
+	d.returned()
+	d.left()
+}
+
+// returned counts a connection as lent no more.
+func (d *Door) returned() {
 	d.lent.Add(-1)
+	d.room.Return()
+}
+
+// left counts a connection out.
+func (d *Door) left() {
 	d.open.Add(-1)
+	d.room.Leave()
 }
 
 // RemoteAddr is the viewer's, also if that has gone.
@@ -154,6 +166,6 @@ func (l *Loan) giveBack() bool {
 		_ = unix.Close(fd)
 		return false
 	}
-	c.door.lent.Add(-1)
+	c.door.returned()
 	return true
 }

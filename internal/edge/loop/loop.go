@@ -65,12 +65,11 @@ type Viewer interface {
 
 // Options bound what viewers may do. The zero values stand for what is said.
 type Options struct {
-	Loops       int           // 0 for one
-	First       time.Duration // for the first request, and for any from its first byte to its last; 0 for 10 s
-	Idle        time.Duration // between requests; 0 for 2 minutes
-	Stall       time.Duration // for taking 64 KiB of an answer; 0 for a minute
-	Connections int           // at most, those that are lent included; 0 for nine tenths of what the process may open
-	Lent        int           // at most; 0 for 10,000
+	Loops int           // 0 for one
+	First time.Duration // for the first request, and for any from its first byte to its last; 0 for 10 s
+	Idle  time.Duration // between requests; 0 for 2 minutes
+	Stall time.Duration // for taking 64 KiB of an answer; 0 for a minute
+	Room  *Room         // nil for one of its own
 }
 
 func (o Options) withDefaults() Options {
@@ -86,8 +85,8 @@ func (o Options) withDefaults() Options {
 	if o.Stall <= 0 {
 		o.Stall = time.Minute
 	}
-	if o.Lent <= 0 {
-		o.Lent = 10_000
+	if o.Room == nil {
+		o.Room = NewRoom(0, 0)
 	}
 	return o
 }

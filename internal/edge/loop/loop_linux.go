@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -33,6 +34,8 @@ type loop struct {
 
 	some int // events, as poll found them
 	more func(uintptr) bool
+
+	pressed atomic.Bool
 
 	rung   atomic.Bool
 	mu     sync.Mutex
@@ -264,15 +267,40 @@ func (l *loop) give(c *conn) {
 	delete(l.conns, int32(c.fd))
 	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil) // of a descriptor that is there
 	d := l.door
-	if d.lent.Add(1) <= int64(d.options.Lent) {
+	if d.room.Lend() {
+		d.lent.Add(1)
 		select {
 		case d.given <- c:
 			return
 		default:
 		}
+		d.returned()
 	}
-	d.lent.Add(-1)
 	c.refuse()
+	c.close()
+}
+
+// press has the loop make room soon.
+func (l *loop) press() {
+	if !l.pressed.Swap(true) && !l.send(l.shed) {
+		l.pressed.Store(false)
+	}
+}
+
+// shed ends some of the connections on which nothing was asked, or not all of a
+// request, for the longest.
+func (l *loop) shed() {
+	l.pressed.Store(false)
+	var over []*conn
+	for _, c := range l.conns {
+		if !c.waiting && time.Since(c.since) >= Overstayed {
+			over = append(over, c)
+		}
+	}
+	slices.SortFunc(over, func(a, b *conn) int { return a.since.Compare(b.since) })
+	for _, c := range over[:min(len(over), Share(len(l.conns)))] {
+		l.end(c)
+	}
 }
 
 // sweep ends connections that take too long.

@@ -265,7 +265,7 @@ func TestPatience(t *testing.T) {
 
 // For whom there is no room is told so, and room comes back.
 func TestTooMany(t *testing.T) {
-	d := open(t, Options{Connections: 2}, nobody)
+	d := open(t, Options{Room: NewRoom(2, 0)}, nobody)
 	a, b := d.dial(t), d.dial(t)
 	a.ask(t, "echo a\n", "a\n")
 	b.ask(t, "echo b\n", "b\n")
@@ -280,7 +280,7 @@ func TestTooMany(t *testing.T) {
 // More is lent than may be: who comes too late is told so.
 func TestTooManyLent(t *testing.T) {
 	held := make(chan net.Conn, 10)
-	d := open(t, Options{Lent: 1}, func(c net.Conn) { held <- c })
+	d := open(t, Options{Room: NewRoom(0, 1)}, func(c net.Conn) { held <- c })
 	a := d.dial(t)
 	a.ask(t, "lend a\n", "")
 	first := <-held
@@ -365,22 +365,32 @@ func TestLeave(t *testing.T) {
 	v.ends(t)
 }
 
-// What is torn apart too often is left, so that nobody reads it over and over.
+// What is torn apart too often is left, so that nobody reads it over and over; and
+// not before, since those who are slow shall take little room.
 func TestDrops(t *testing.T) {
-	d := open(t, Options{}, func(c net.Conn) {
-		b := make([]byte, 10)
-		_, _ = io.ReadFull(c, b)
-		_, _ = c.Write(append(b, '\n'))
-		_ = c.Close()
-	})
+	const first = 20_000
+	left := make(chan net.Conn, 1)
+	d := open(t, Options{}, func(c net.Conn) { left <- c })
 	v := d.dial(t)
-	for i, c := range "0123456789" {
-		_, _ = v.Write([]byte{byte(c)})
-		if i < 4 {
-			until(t, "looked at", func() bool { return d.looks.Load() == int64(i+1) })
-		}
+	sent := bytes.Repeat([]byte("a"), first)
+	_, _ = v.Write(sent)
+	until(t, "looked at", func() bool { return d.looks.Load() > 0 })
+	again := 0
+	for ; len(left) == 0; again += len(sent) {
+		looks := d.looks.Load()
+		_, _ = v.Write([]byte("b"))
+		sent = append(sent, 'b')
+		until(t, "looked at once more", func() bool { return d.looks.Load() > looks || len(left) > 0 })
 	}
-	v.ask(t, "", "0123456789\n")
+	if again < mostAgain-4*first || again > mostAgain+first {
+		t.Errorf("left after %d bytes were looked at again", again)
+	}
+	c := <-left
+	defer c.Close()
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("others got something else: %v", err)
+	}
 }
 
 // A door that closes lets answers end that are under way, and who is idle go.

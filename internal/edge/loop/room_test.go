@@ -1,0 +1,87 @@
+package loop
+
+import (
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The process never needs more files than it may open, and there is room for
+// somebody however few they are.
+func TestRoomByFiles(t *testing.T) {
+	for _, tt := range []struct{ files, connections, lent int }{
+		{1 << 20, 933_719, 10_000}, {20_000, 13_000, 5_000}, {1024, 666, 256}, {10, 7, 2}, {1, 1, 1},
+	} {
+		r := newRoom(0, 0, tt.files)
+		if r.Connections() != tt.connections || r.Requests() != tt.lent {
+			t.Errorf("%d files: %d connections, %d requests", tt.files, r.Connections(), r.Requests())
+		}
+	}
+	if r := NewRoom(7, 8); r.Connections() != 7 || r.Requests() != 8 || !r.Fits() {
+		t.Errorf("%d connections, %d requests", r.Connections(), r.Requests())
+	}
+	if NewRoom(1<<30, 8).Fits() {
+		t.Error("a thousand million connections fit")
+	}
+}
+
+// Who comes when the room is full is not counted, and holders are asked before, but
+// not by each.
+func TestRoomIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(32, 16, 100)
+		var connections, requests int
+		r.Hold(func() { connections++ })
+		r.HoldLent(func() { requests++ })
+		for i := range 40 {
+			if r.Enter() != (i < 32) {
+				t.Fatalf("the %d. connection", i)
+			}
+			if asked := i >= 30; asked != (connections > 0) {
+				t.Fatalf("asked %d times by the %d. connection", connections, i)
+			}
+		}
+		for i := range 20 {
+			if r.Lend() != (i < 16) {
+				t.Fatalf("the %d. request", i)
+			}
+		}
+		if connections != 1 || requests != 1 || r.Open() != 32 || r.Lent() != 16 || r.Refused() != 12 {
+			t.Errorf("asked %d and %d times, %d open, %d lent, %d refused", connections, requests, r.Open(), r.Lent(), r.Refused())
+		}
+		time.Sleep(pressing)
+		r.Leave()
+		r.Return()
+		if !r.Enter() || !r.Lend() || connections != 2 || requests != 2 {
+			t.Errorf("asked %d and %d times", connections, requests)
+		}
+	})
+}
+
+// Where there is little room those leave on which nothing has come for the longest,
+// and whose requests do not come to their ends; who has an answer on its way stays.
+func TestIdleMakeRoom(t *testing.T) {
+	d := open(t, Options{Room: NewRoom(3, 0)}, nobody)
+	silent, begun, slow := d.dial(t), d.dial(t), d.dial(t)
+	begun.ask(t, "ech", "")
+	slow.ask(t, "big 30000000\n", "big\n")
+	for _, leaving := range []*viewerSide{silent, begun} {
+		var next *viewerSide
+		until(t, "room", func() bool {
+			next = d.dial(t)
+			_, _ = next.Write([]byte("echo a\n"))
+			line, err := next.in.ReadString('\n')
+			if err == nil && line == "a\n" {
+				return true
+			}
+			_ = next.Close()
+			return false
+		})
+		leaving.ends(t)
+	}
+	body := make([]byte, 30_000_000)
+	if _, err := io.ReadFull(slow.in, body); err != nil {
+		t.Errorf("who had an answer on its way: %v", err)
+	}
+}
