@@ -56,6 +56,8 @@ type running struct {
 type endpoints struct {
 	S3           string `json:"s3"`
 	Edge         string `json:"edge"`
+	EdgeTLS      string `json:"edge_tls"`
+	Pprof        string `json:"pprof"`
 	API          string `json:"api"`
 	Metrics      string `json:"metrics"`
 	Hooks        string `json:"hooks"`

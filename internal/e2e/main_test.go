@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("E2E_BARE_STORE"); dir != "" {
 		serveBareStore(dir)
 	}
+	if crowd := os.Getenv("E2E_CROWD"); crowd != "" {
+		beCrowd(crowd)
+		return
+	}
 	os.Exit(run(m))
 }
 
