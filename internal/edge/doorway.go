@@ -84,7 +84,9 @@ type secureDoor struct {
 	ready  chan accepted
 	quick  loop.Handler
 	desks  sync.Pool // of *desk
-	full   *full     // for HTTP/2
+	trays  sync.Pool // of *tray
+	large  atomic.Int64
+	full   *full // for HTTP/2
 
 	ctx     context.Context
 	stop    context.CancelFunc

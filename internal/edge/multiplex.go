@@ -29,6 +29,7 @@ type full struct {
 	given  chan net.Conn
 	closed chan struct{}
 	desks  *sync.Pool
+	shared h2.Shared
 	pieces sync.Pool // of *[]byte
 }
 
@@ -104,7 +105,7 @@ func fitForHTTP2(state *tls.ConnectionState) bool {
 func (d *secureDoor) multiplex(secure *tls.Conn, below *bundle, state *tls.ConnectionState) {
 	m := &multiplexed{door: d, state: state, over: assuranceOf(state, secure.RemoteAddr(), "HTTP/2.0")}
 	m.wire = &secureWire{Conn: secure, below: below, pieces: &d.full.pieces}
-	m.Conn = h2.New(m.wire, m, h2.Options{Limits: streamLimits(), First: headerPatience, Idle: idlePatience, Stall: viewerPatience}, d.full.desks)
+	m.Conn = h2.New(m.wire, m, h2.Options{Limits: streamLimits(), First: headerPatience, Idle: idlePatience, Stall: viewerPatience, Shared: &d.full.shared}, d.full.desks)
 	if !d.enter(m) {
 		_ = secure.Close()
 		return

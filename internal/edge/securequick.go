@@ -85,17 +85,45 @@ type desk struct {
 	query  plainQuery
 	answer loop.Answer
 	in     [2 * narrow.MaxSize]byte
-	body   []byte
-	wire   []byte
 }
 
+func newDesk() any { return new(desk) }
+
+// deskHead is how many bytes of answers are gathered before they are sent.
+const deskHead = 32 << 10
+
+// tray is for the pieces in which a large body is sent.
+type tray struct {
+	body []byte
+	wire []byte // the same as it goes out
+}
+
+// A large body is sent in large pieces, unless many are on their way: their viewers
+// may all be slow, and each piece stays until it was taken.
 const (
-	deskHead = 32 << 10 // bytes of answers that are gathered before they are sent
-	deskBody = 64 << 10 // bytes of a large body that are sent at once
+	largePiece = 64 << 10
+	smallPiece = 8 << 10
+	mostLarge  = 256 // trays for large pieces
 )
 
-func newDesk() any {
-	return &desk{body: make([]byte, deskBody), wire: make([]byte, 0, deskBody+deskBody/64)}
+func newTray(size int) *tray {
+	return &tray{body: make([]byte, size), wire: make([]byte, 0, size+size/64+64)}
+}
+
+// takeTray returns a tray and what gives it back.
+func (d *secureDoor) takeTray() (_ *tray, back func()) {
+	if d.large.Add(1) > mostLarge {
+		d.large.Add(-1)
+		return newTray(smallPiece), func() {}
+	}
+	t, ok := d.trays.Get().(*tray)
+	if !ok {
+		t = newTray(largePiece)
+	}
+	return t, func() {
+		d.trays.Put(t)
+		d.large.Add(-1)
+	}
 }
 
 // coarse is how much sooner than it should a deadline may end: setting one costs
@@ -307,8 +335,10 @@ func (v *secureViewer) send(b *desk) error {
 // the viewer has to take one after another.
 func (v *secureViewer) sendLarge(b *desk) error {
 	a := &b.answer
+	t, back := v.door.takeTray()
+	defer back()
 	size := int64(len(a.Body)) + a.Length
-	piece := append(b.body[:0], a.Head...)
+	piece := append(t.body[:0], a.Head...)
 	a.Head = a.Head[:0]
 	for sent := int64(0); ; {
 		head := len(piece)
@@ -316,7 +346,7 @@ func (v *secureViewer) sendLarge(b *desk) error {
 		err := bodyAt(a, piece[head:], sent)
 		if err == nil {
 			v.writeUntil(time.Now().Add(viewerPatience))
-			b.wire, err = v.below.together(b.wire, func() error { _, err := v.tls.Write(piece); return err })
+			t.wire, err = v.below.together(t.wire, func() error { _, err := v.tls.Write(piece); return err })
 		}
 		if err == nil {
 			sent += int64(len(piece) - head)

@@ -19,6 +19,7 @@ type flight struct {
 	left   int64 // of file
 	bytes  int64 // that are out
 	sent   loop.Sent
+	kept   int64 // bytes, of the body
 
 	since time.Time // when it began, or enough of it was last taken
 	taken int64     // since then
@@ -51,6 +52,7 @@ func (c *Conn) land(f *flight, complete bool) {
 			break
 		}
 	}
+	c.options.Shared.kept.Add(-f.kept)
 	f.end(complete)
 	c.since = time.Now()
 	c.moved.Broadcast()
@@ -62,6 +64,10 @@ func (c *Conn) answer(stream uint32) bool {
 	c.pickUp()
 	if c.table || c.open() >= int(c.options.Streams) || !c.plain() {
 		return false
+	}
+	if c.options.Shared.kept.Load() > mostKept && min(c.window-c.reserved, c.initial) < mostSmall {
+		c.desk.out = appendReset(c.desk.out, stream, http2.ErrCodeRefusedStream)
+		return true
 	}
 	a := &c.desk.answer
 	a.Now, a.Head, a.Body, a.Length, a.Sent = time.Now(), a.Head[:0], nil, 0, nil
@@ -90,6 +96,8 @@ func (c *Conn) answer(stream uint32) bool {
 	if f.size() > 0 {
 		if a.Sent == nil { // the desk will be used again
 			f.body = bytes.Clone(f.body)
+			f.kept = int64(len(f.body))
+			c.options.Shared.kept.Add(f.kept)
 		}
 		kept := *f
 		c.flights = append(c.flights, &kept)
@@ -156,8 +164,8 @@ func (c *Conn) fly() {
 	timer := time.AfterFunc(c.options.Stall, c.look)
 	defer timer.Stop()
 	for len(c.flights) > 0 && !c.over {
-		before, full := c.window, len(c.desk.out) >= mostOut
-		for i := 0; i < len(c.flights) && len(c.desk.out) < mostOut; {
+		before, full := c.window, len(c.desk.out) >= c.mostOut()
+		for i := 0; i < len(c.flights) && len(c.desk.out) < c.mostOut(); {
 			f := c.flights[i]
 			if c.send(f, mostFrame); f.size() == 0 {
 				c.land(f, f.window >= 0)

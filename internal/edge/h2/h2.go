@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -55,7 +56,22 @@ type Options struct {
 	First time.Duration // for the preface, and for all of a frame
 	Idle  time.Duration // without a stream
 	Stall time.Duration // for taking 64 KiB of an answer
+
+	Shared *Shared // by all connections of a door; nil for one of its own
 }
+
+// Shared is what many connections have together. The zero value is ready.
+type Shared struct {
+	kept atomic.Int64 // bytes of small answers that viewers do not take
+	busy atomic.Int64 // connections that have a desk
+}
+
+// mostKept is how many bytes of small answers are kept for viewers who do not take
+// them. Beyond, who takes none at once is not answered. Large ones are not kept.
+const mostKept = 32 << 20
+
+// mostSmall is about the size of a small answer at most.
+const mostSmall = 32 << 10
 
 // Wire is a connection that was secured.
 type Wire interface {
@@ -144,8 +160,20 @@ type desk struct {
 // Desks are for all connections of a door.
 func Desks() *sync.Pool { return &sync.Pool{New: func() any { return new(desk) }} }
 
-// mostOut is how much is gathered before it is sent.
-const mostOut = 64 << 10
+// mostOut is how much is gathered before it is sent, unless more than manyBusy
+// connections have something to do: they may all be slow, and what was gathered
+// stays until it was taken.
+const (
+	mostOut  = 64 << 10
+	manyBusy = 256
+)
+
+func (c *Conn) mostOut() int {
+	if c.options.Shared.busy.Load() > manyBusy {
+		return mostFrame
+	}
+	return mostOut
+}
 
 // defaultWindow is what a stream or a connection begins with.
 // https://www.rfc-editor.org/rfc/rfc9113#section-6.9.2
@@ -157,6 +185,9 @@ const mostWindow = 1<<31 - 1
 // New returns a connection that is to be served. desks is of Desks.
 func New(w Wire, h Handler, o Options, desks *sync.Pool) *Conn {
 	c := &Conn{wire: w, handler: h, options: o, desks: desks, window: defaultWindow, initial: defaultWindow, since: time.Now()}
+	if c.options.Shared == nil {
+		c.options.Shared = new(Shared)
+	}
 	c.moved = sync.NewCond(&c.mu)
 	c.frames = http2.NewFramer(nil, c)
 	c.frames.SetReuseFrames()
@@ -188,6 +219,9 @@ func (c *Conn) Serve() {
 	defer c.mu.Unlock()
 	for c.flying {
 		c.moved.Wait()
+	}
+	if c.desk != nil {
+		c.desk.out = c.desk.out[:0]
 	}
 	c.putDown()
 }
@@ -338,6 +372,7 @@ func (c *Conn) pickUp() {
 	if c.desk == nil {
 		c.desk = c.desks.Get().(*desk) //nolint:forcetypeassert // nothing else is put there
 		c.desk.out = c.desk.out[:0]
+		c.options.Shared.busy.Add(1)
 	}
 }
 
@@ -346,6 +381,7 @@ func (c *Conn) putDown() {
 	if c.desk != nil && len(c.desk.out) == 0 && len(c.flights) == 0 {
 		c.desks.Put(c.desk)
 		c.desk = nil
+		c.options.Shared.busy.Add(-1)
 	}
 }
 
@@ -373,7 +409,7 @@ func (c *Conn) flush() (err error) {
 
 // flushMuch writes if there is much to be written.
 func (c *Conn) flushMuch() error {
-	if c.desk != nil && len(c.desk.out) >= mostOut {
+	if c.desk != nil && len(c.desk.out) >= c.mostOut() {
 		return c.flush()
 	}
 	return nil
@@ -399,6 +435,7 @@ func (c *Conn) goAway(code http2.ErrCode) {
 func (c *Conn) finish() {
 	c.over = true
 	for _, f := range c.flights {
+		c.options.Shared.kept.Add(-f.kept)
 		f.end(false)
 	}
 	c.flights = nil
