@@ -41,6 +41,7 @@ func openLimited(t *testing.T, c Config) *limited {
 		}
 		return reply(200, "body", "Cache-Control", "max-age=1000"), nil
 	}}
+	c.OriginTimeout = time.Hour
 	l.Edge = open(t, o, c)
 	get(l.Edge, "/hit")
 	settle(t, l.Edge)
@@ -157,7 +158,7 @@ func TestDoorsShareTheirRoom(t *testing.T) {
 	defer unshaken.Close()
 	busy := l.dial(t, "http/1.1")
 	_, _ = fmt.Fprintf(busy, slowText, 0)
-	until(t, "full", func() bool { return l.connections.Open() == most && l.connections.Lent() == 1 })
+	until(t, "asked", func() bool { return l.connections.Lent() == 1 })
 	for range 2 * most { // each of whom stays
 		until(t, "answered", func() bool {
 			c, err := net.Dial("tcp", l.plain)

@@ -62,7 +62,7 @@ func TestRoomIsKept(t *testing.T) {
 // Where there is little room those leave on which nothing has come for the longest,
 // and whose requests do not come to their ends; who has an answer on its way stays.
 func TestIdleMakeRoom(t *testing.T) {
-	d := open(t, Options{Room: NewRoom(3, 0)}, nobody)
+	d := open(t, Options{Room: NewRoom(3, 0), Stall: time.Hour}, nobody)
 	silent, begun, slow := d.dial(t), d.dial(t), d.dial(t)
 	begun.ask(t, "ech", "")
 	slow.ask(t, "big 30000000\n", "big\n")
