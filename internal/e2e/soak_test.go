@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,16 +42,19 @@ func soakFor(t *testing.T) time.Duration {
 	case testing.Short():
 		return 3 * time.Second
 	}
-	return 8 * time.Second
+	return 10 * time.Second
 }
 
 // soakConfig makes a copy of each query string, so that there is more to keep
 // than there is memory, and has what says nothing expire soon.
-const soakConfig = `memory: 64MiB
+const soakConfig = `memory: 256MiB
 distribution:
   QueryString: true
   DefaultTTL: 2
 `
+
+// soakMemory is what soakConfig has of it.
+const soakMemory = 256 << 20
 
 var scraped = []string{"--metrics", "127.0.0.1:0"}
 
@@ -87,6 +91,9 @@ type soak struct {
 	ctx     context.Context
 	random  func() *rand.Rand
 	longest int // milliseconds between kills, nearly
+	args    []string
+	empty   int64        // bytes of memory that the process takes before anything is asked
+	most    atomic.Int64 // that it takes in the steady state
 
 	// life counts starts and ends of the process: it is up when it is even.
 	life atomic.Int64
@@ -130,6 +137,12 @@ func (s *soak) lives() (f *running, life int64, ok bool) {
 // Every byte that viewers get is compared with the version that the answer says
 // it is, and that with what an invalidation had completed when they asked.
 func TestSoakEdge(t *testing.T) {
+	t.Run("in memory", func(t *testing.T) { soakEdge(t) })
+	t.Run("with a disk", func(t *testing.T) { soakEdge(t, "--disk", filepath.Join(t.TempDir(), "cache")+",192MiB") })
+}
+
+// soakEdge is for half of the time.
+func soakEdge(t *testing.T, args ...string) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	var streams atomic.Uint64
@@ -141,7 +154,9 @@ func TestSoakEdge(t *testing.T) {
 	}
 	s := &soak{t: t, ctx: ctx, longest: longest, counts: make(map[string]int), random: func() *rand.Rand { return rand.New(rand.NewPCG(seed, streams.Add(1))) }}
 	data := t.TempDir()
-	f := start(t, options{data: data, config: soakConfig, args: scraped})
+	s.args = slices.Concat(scraped, []string{"--tls", free()}, args)
+	f := start(t, options{data: data, config: soakConfig, args: s.args})
+	s.empty = memoryOf(f)
 	s.now.Store(f)
 	for i := range 2 * len(soakSizes) {
 		o := &soaked{path: fmt.Sprintf("/s/%%C3%%A9/%d/o", i), size: soakSizes[i%len(soakSizes)]}
@@ -157,9 +172,10 @@ func TestSoakEdge(t *testing.T) {
 	for range 2 {
 		all.Go(s.invalidating)
 	}
-	for range 6 {
-		all.Go(s.viewing)
+	for i := range 9 {
+		all.Go(func() { s.viewing(i) })
 	}
+	all.Go(s.weighing)
 	filler := &soaked{path: "/filler", size: 24 << 20}
 	if err := s.putOne(f, f.s3(t), filler); err != nil {
 		t.Fatal(err)
@@ -180,11 +196,12 @@ func (s *soak) ending(stop func()) {
 	defer stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for began := time.Now(); !s.t.Failed() && time.Since(began) < soakFor(s.t)+patience; <-tick.C {
+	whole := soakFor(s.t) / 2
+	for began := time.Now(); !s.t.Failed() && time.Since(began) < whole+patience; <-tick.C {
 		s.mu.Lock()
 		lacks := slices.ContainsFunc(wanted[:], func(what string) bool { return s.counts[what] == 0 })
 		s.mu.Unlock()
-		if time.Since(began) > soakFor(s.t) && !lacks {
+		if time.Since(began) > whole && !lacks {
 			return
 		}
 	}
@@ -203,9 +220,41 @@ func (s *soak) killing(data string) {
 		s.evicted(f)
 		s.life.Add(1)
 		f.kill()
-		s.now.Store(start(s.t, options{data: data, like: f, config: soakConfig, args: scraped}))
+		s.now.Store(start(s.t, options{data: data, like: f, config: soakConfig, args: s.args}))
 		s.life.Add(1)
 		s.count("kills", 1)
+	}
+}
+
+// weighing looks how much memory the process takes: no more than 1.3 times what
+// the edge may, beside what it took when it was empty, but for seconds.
+func (s *soak) weighing() {
+	const bound, moment = soakMemory * 13 / 10, 20 * time.Second
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	within, life := time.Now(), int64(-1)
+	for {
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return
+		}
+		f, now, ok := s.lives()
+		if !ok {
+			return
+		}
+		taken := memoryOf(f) - s.empty
+		if now != life || taken <= bound || s.excused(now) {
+			within, life = time.Now(), now
+			s.most.Store(max(s.most.Load(), min(taken, bound)))
+		}
+		s.count("MiB weighed", int(taken>>20))
+		s.count("weighings", 1)
+		if time.Since(within) > moment && !long() {
+			s.most.Store(max(s.most.Load(), taken))
+			s.t.Errorf("for %v it has taken %d MiB more than when it was empty, and may take %d", moment, taken>>20, bound>>20)
+			return
+		}
 	}
 }
 
@@ -366,7 +415,7 @@ func (s *soak) status(f *running, cf *cloudfront.Client, id string) (string, err
 }
 
 // viewing fetches in all the ways there are.
-func (s *soak) viewing() {
+func (s *soak) viewing(kind int) {
 	random := s.random()
 	tags := make(map[*soaked]string)
 	queries := append([]string{"", ""}, soakQueries...)
@@ -376,6 +425,9 @@ func (s *soak) viewing() {
 			return
 		}
 		v := f.viewer(s.t)
+		if kind%3 > 0 {
+			v = f.overTLS(s.t, kind%3 == 2)
+		}
 		for s.life.Load() == life && s.ctx.Err() == nil && !s.t.Failed() {
 			o := s.objects[random.IntN(len(s.objects))]
 			s.look(v, random, o, queries[random.IntN(len(queries))], tags, life)
@@ -501,6 +553,7 @@ func (s *soak) afterwards() {
 			s.t.Errorf("there were no %s: nothing was put to the test", what)
 		}
 	}
+	s.t.Logf("%12d MiB at most, where it may take %d", s.most.Load()>>20, soakMemory*13/10>>20)
 }
 
 // metrics is what Prometheus would read.

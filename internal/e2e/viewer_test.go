@@ -3,10 +3,12 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,8 +18,11 @@ import (
 // for concurrent use.
 type viewer struct {
 	addr string
+	over *tls.Config // nil for plain HTTP
 	conn net.Conn
 	in   *bufio.Reader
+
+	many *http.Client // over HTTP/2, in place of all that
 }
 
 // view is what came back.
@@ -34,6 +39,49 @@ func (v view) cache() string {
 	return word
 }
 
+func (v *viewer) dial() (net.Conn, error) {
+	d := &net.Dialer{Timeout: patience}
+	if v.over == nil {
+		return d.Dial("tcp", v.addr)
+	}
+	return tls.DialWithDialer(d, "tcp", v.addr, v.over)
+}
+
+// overTLS returns a viewer over TLS, with HTTP/2 or HTTP/1.1.
+func (f *running) overTLS(t testing.TB, http2 bool) *viewer {
+	v := &viewer{addr: strings.TrimPrefix(f.EdgeTLS, "https://"), over: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // loopback
+	if http2 {
+		transport := &http.Transport{TLSClientConfig: v.over, ForceAttemptHTTP2: true, DisableCompression: true}
+		v.many = &http.Client{Transport: transport, Timeout: patience}
+	}
+	t.Cleanup(v.close)
+	return v
+}
+
+func (v *viewer) getOverHTTP2(path string, headers []string) (view, error) {
+	host, query, _ := strings.Cut(path, "?")
+	r, err := http.NewRequest(http.MethodGet, "https://"+v.addr, nil)
+	if err != nil {
+		return view{}, err
+	}
+	r.URL.Opaque, r.URL.RawQuery = "//"+v.addr+host, query
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Set(name, value)
+	}
+	resp, err := v.many.Do(r)
+	if err != nil {
+		return view{}, err
+	}
+	defer resp.Body.Close()
+	seen := view{status: resp.StatusCode, header: resp.Header}
+	if resp.ProtoMajor != 2 {
+		return seen, fmt.Errorf("it speaks %s", resp.Proto)
+	}
+	seen.body, err = io.ReadAll(resp.Body)
+	return seen, err
+}
+
 func (f *running) viewer(t testing.TB) *viewer {
 	v := &viewer{addr: hostOf(f.Edge)}
 	t.Cleanup(v.close)
@@ -41,6 +89,9 @@ func (f *running) viewer(t testing.TB) *viewer {
 }
 
 func (v *viewer) close() {
+	if v.many != nil {
+		v.many.CloseIdleConnections()
+	}
 	if v.conn != nil {
 		_ = v.conn.Close()
 		v.conn = nil
@@ -48,8 +99,11 @@ func (v *viewer) close() {
 }
 
 func (v *viewer) get(path string, headers ...string) (view, error) {
+	if v.many != nil {
+		return v.getOverHTTP2(path, headers)
+	}
 	if v.conn == nil {
-		conn, err := net.DialTimeout("tcp", v.addr, patience)
+		conn, err := v.dial()
 		if err != nil {
 			return view{}, err
 		}
