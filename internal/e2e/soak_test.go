@@ -138,7 +138,12 @@ func (s *soak) lives() (f *running, life int64, ok bool) {
 // it is, and that with what an invalidation had completed when they asked.
 func TestSoakEdge(t *testing.T) {
 	t.Run("in memory", func(t *testing.T) { soakEdge(t) })
-	t.Run("with a disk", func(t *testing.T) { soakEdge(t, "--disk", filepath.Join(t.TempDir(), "cache")+",192MiB") })
+	t.Run("with a disk", func(t *testing.T) {
+		if !long() && os.Getenv("FRESHET_SOAK_FOR") == "" {
+			t.Skip("with FRESHET_SOAK=1")
+		}
+		soakEdge(t, "--disk", filepath.Join(t.TempDir(), "cache")+",192MiB")
+	})
 }
 
 // soakEdge is for half of the time.
