@@ -149,7 +149,7 @@ type streamed struct {
 
 func newStreamed(m *multiplexed, w http.ResponseWriter) *streamed {
 	s := &streamed{multiplexed: m, control: http.NewResponseController(w)}
-	s.guest.end = s.giveUp
+	s.end = s.giveUp
 	return s
 }
 

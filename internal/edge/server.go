@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -137,7 +138,7 @@ func (a *arriving) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	a.setDeadline(time.Time{})
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		a.broken.Store(brokenOff(err))
 	}
 	return n, err
