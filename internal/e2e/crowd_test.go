@@ -107,7 +107,7 @@ func (v *rogue) dialed(addr string, then func() error) error {
 
 func (v *rogue) shaken(protocol string, then func() error) error {
 	return v.dialed(v.secure, func() error {
-		c := tls.Client(v.conn, &tls.Config{InsecureSkipVerify: true, ServerName: "h", NextProtos: []string{protocol}}) //nolint:gosec // it is not about whom it attacks
+		c := tls.Client(v.conn, &tls.Config{InsecureSkipVerify: true, ServerName: "h", NextProtos: []string{protocol}})
 		if err := c.HandshakeContext(v.ctx); err != nil {
 			return err
 		}
@@ -311,18 +311,16 @@ func (v *rogue) largeHeaders() error {
 	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "h"}, {":path", "/1000/hit"}, {"x-large", strings.Repeat("~", 15<<10)}} {
 		_ = e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1], Sensitive: true})
 	}
-	for {
-		end := min(b.Len(), 16<<10)
-		err := v.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: v.stream, BlockFragment: b.Next(end), EndStream: true, EndHeaders: b.Len() == 0})
-		for err == nil && b.Len() > 0 {
-			part := b.Next(16 << 10)
-			err = v.frames.WriteContinuation(v.stream, b.Len() == 0, part)
-		}
-		if err != nil {
-			return err
-		}
-		return v.stay()
+	end := min(b.Len(), 16<<10)
+	err := v.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: v.stream, BlockFragment: b.Next(end), EndStream: true, EndHeaders: b.Len() == 0})
+	for err == nil && b.Len() > 0 {
+		part := b.Next(16 << 10)
+		err = v.frames.WriteContinuation(v.stream, b.Len() == 0, part)
 	}
+	if err != nil {
+		return err
+	}
+	return v.stay()
 }
 
 func (v *rogue) idleAfterMiss() error {

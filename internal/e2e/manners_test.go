@@ -163,7 +163,7 @@ func (h *healthy) String() string {
 // visitors are healthy viewers of each kind.
 func visitors(t *testing.T, f *running) map[string]*healthy {
 	of := func(h2 bool, url func(int) string) *healthy {
-		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: h2, DisableCompression: true} //nolint:gosec // loopback
+		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: h2, DisableCompression: true}
 		t.Cleanup(transport.CloseIdleConnections)
 		return &healthy{client: &http.Client{Transport: transport, Timeout: patience}, url: url}
 	}
