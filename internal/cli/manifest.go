@@ -58,6 +58,9 @@ func readManifest(name string) ([]app.File, error) {
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("read the manifest: there is no file in %s", name)
+	}
 	return files, nil
 }
 
