@@ -36,6 +36,9 @@ const (
 	// read who could not wait longer, and a machine with other things to do takes
 	// its time.
 	readWithin = time.Minute
+
+	// forgetWithin bounds what is still asked for somebody who has gone.
+	forgetWithin = 10 * time.Second
 )
 
 // Journal is open until the engine under it closes. Its methods may be called
@@ -189,17 +192,19 @@ func (j *Journal) waitFor(ctx context.Context, seq uint64) error {
 
 // reader reads s from a sequence number on. The server keeps a reader for minutes
 // after its last question, and bears only so many: forget has it drop this one,
-// whatever has become of ctx. What the server has dropped itself is none.
+// whatever has become of ctx. What the server has dropped itself is none. That ctx
+// ends while the server makes the reader is no reason not to hear which it is.
 func reader(ctx context.Context, s jetstream.Stream, from uint64) (c jetstream.Consumer, forget func(), err error) {
-	asking, cancel := context.WithTimeout(ctx, readWithin)
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(forgetWithin, cancel) })()
 	c, err = s.OrderedConsumer(asking, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
 	if err != nil {
 		return nil, nil, err
 	}
 	return c, func() {
 		if known := c.CachedInfo(); known != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetWithin)
 			defer cancel()
 			_ = s.DeleteConsumer(ctx, known.Name)
 		}

@@ -364,6 +364,32 @@ func TestReadersAreForgotten(t *testing.T) {
 	if err := <-followed; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	noReaders(t, e)
+}
+
+// So do those who leave while the store makes their reader.
+func TestReadersOfWhoHasLeftAreForgotten(t *testing.T) {
+	e, err := stream.Open(stream.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	j, err := journal.Open(t.Context(), e.JetStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Duration(i)*20*time.Microsecond, cancel)
+		if err := j.Follow(ctx, func(journal.Record) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	noReaders(t, e)
+}
+
+func noReaders(t *testing.T, e *stream.Engine) {
+	t.Helper()
 	s, err := e.JetStream().Stream(t.Context(), "JOURNAL")
 	if err != nil {
 		t.Fatal(err)
