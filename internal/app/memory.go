@@ -41,7 +41,7 @@ func (u *Up) boundGarbage(ctx context.Context) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	}
-	now := normalPercent
+	now, limit := normalPercent, int64(0)
 	read := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	tick := time.NewTicker(time.Second / 4)
 	defer tick.Stop()
@@ -59,7 +59,11 @@ func (u *Up) boundGarbage(ctx context.Context) error {
 			now = next
 		}
 		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(heapLimit(r.empty+r.bound, u.edge.OffHeap(), int64(read[0].Value.Uint64())))
+			next := heapLimit(r.empty+r.bound, u.edge.OffHeap(), int64(read[0].Value.Uint64()))
+			if apart := next - limit; max(apart, -apart) > limit/64 { // to set it stops the program for a moment
+				debug.SetMemoryLimit(next)
+				limit = next
+			}
 		}
 		if r.due(time.Now(), inUse(read)+u.edge.OffHeap()) {
 			debug.FreeOSMemory()
