@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,13 @@ func (o *recorded) count() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.requests)
+}
+
+// number is the how manieth a request was.
+func (o *recorded) number(r *http.Request) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Index(o.requests, r) + 1
 }
 
 func (o *recorded) last(t *testing.T) *http.Request {

@@ -24,7 +24,7 @@ type numbered struct {
 func newNumbered(control string) *numbered {
 	o := &numbered{control: control, status: 200}
 	o.answer = func(r *http.Request) (*http.Response, error) {
-		n, gate, control, status := strconv.Itoa(o.count()), o.gate, o.control, o.status
+		n, gate, control, status := strconv.Itoa(o.number(r)), o.gate, o.control, o.status
 		if gate != nil {
 			select {
 			case <-gate:
