@@ -118,3 +118,15 @@ func TestFilePurger(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What the client does for one object and for any is the same but for the objects.
+func TestOneIsAskedForAsAnyIs(t *testing.T) {
+	b := &bench{options: options{objects: 1000}}
+	one, anyone := b.oneLoad(1024), b.anyLoad(1024)
+	if !strings.Contains(one.script, "math.random(999, 999)") || !strings.Contains(anyone.script, "math.random(30, 999)") {
+		t.Errorf("asked for by\n%s\nand\n%s", one.script, anyone.script)
+	}
+	if one.script = strings.Replace(one.script, "(999,", "(30,", 1); one.script != anyone.script || one.connections != anyone.connections {
+		t.Errorf("asked for by\n%s\nand\n%s", one.script, anyone.script)
+	}
+}
