@@ -159,11 +159,11 @@ func (t *tier) paired(c *annals) bool {
 // disk is trusted. The directory comes first: what is known elsewhere must never be
 // later than what is in it, since so it is in one that was put back from a copy.
 func (t *tier) settle() error {
-	if err := t.ledger.Rewrite(t.notes); err != nil {
+	if err := t.noteAll(); err != nil {
 		return err
 	}
-	if t.config.Pair != nil {
-		if err := t.config.Pair(t.store.ID() + "/" + t.token); err != nil {
+	if t.config.Pair != nil { // whose disk may be this one
+		if err := t.withRoom(func() error { return t.config.Pair(t.store.ID() + "/" + t.token) }); err != nil {
 			return fmt.Errorf("write down which cache on disk is used: %w", err)
 		}
 	}
@@ -213,11 +213,17 @@ func (t *tier) note(entry []byte) error {
 
 // noteAll is note, with room made, for all that is known.
 func (t *tier) noteAll() error {
+	return t.withRoom(func() error { return t.ledger.Rewrite(t.notes) })
+}
+
+// withRoom does what has to be written. As long as the disk has no room for it what
+// was cached longest ago goes.
+func (t *tier) withRoom(do func() error) error {
 	t.shedding.Lock()
 	defer t.shedding.Unlock()
-	err := t.ledger.Rewrite(t.notes) // somebody else may have made room already
+	err := do() // somebody else may have made room already
 	for disk.IsFull(err) && t.store.Shed() {
-		err = t.ledger.Rewrite(t.notes)
+		err = do()
 	}
 	return err
 }

@@ -212,13 +212,14 @@ func TestDiskServesADamagedBodyOnce(t *testing.T) {
 type crowdedFS struct {
 	disk.System
 
-	full atomic.Bool
+	full   atomic.Bool
+	spares atomic.Bool // the ledger
 }
 
 func (f *crowdedFS) Open(name string, flag int) (disk.File, error) {
 	file, err := f.System.Open(name, flag)
-	if err != nil {
-		return nil, err
+	if err != nil || f.spares.Load() && strings.Contains(name, "ledger-") {
+		return file, err
 	}
 	return crowdedFile{file, f}, nil
 }
@@ -271,6 +272,47 @@ func TestInvalidationOnAFullDisk(t *testing.T) {
 	}
 	if w := get(e, "/b/1-2000000"); xcache(w) != "Hit" {
 		t.Errorf("what was not: %s", xcache(w))
+	}
+}
+
+// A start on a disk that others have filled keeps what can be read: what was cached
+// longest ago makes room for what has to be written down.
+func TestStartOnAFullDisk(t *testing.T) {
+	for _, where := range []string{"the directory", "the data directory"} {
+		t.Run(where, func(t *testing.T) {
+			d, o := newDisk(t), &editions{version: map[string]int{}, control: "max-age=3600"}
+			e := d.edge(o, Config{MemoryLimit: 4 << 20})
+			for _, path := range []string{"/c/0-2000000", "/a/1-2000000", "/b/1-2000000", "/b/2-50"} {
+				fetched(t, e, path)
+			}
+			o.change("/a/1-2000000")
+			if err := e.Invalidate("E1", []freshet.Pattern{"/a/*"}); err != nil {
+				t.Fatal(err)
+			}
+			d.killed(e)
+			f, c := new(crowdedFS), d.config()
+			f.full.Store(true)
+			if c.FS = f; where == "the data directory" {
+				pair := c.Pair
+				f.spares.Store(true) // the ledger: there is room for that
+				c.Pair = func(token string) error {
+					if f.full.Load() {
+						return &os.PathError{Op: "write", Path: "elsewhere", Err: syscall.ENOSPC}
+					}
+					return pair(token)
+				}
+			}
+			e = d.edge(o, Config{Disk: c})
+			if st, _ := e.DiskStats(); st.Failing || !e.tier.trusted.Load() {
+				t.Errorf("the disk was given up: %+v", st)
+			}
+			for path, cache := range map[string]string{"/b/1-2000000": "Hit", "/b/2-50": "Hit", "/a/1-2000000": "Miss"} {
+				w := get(e, path)
+				if xcache(w) != cache || versionIn(path, w.Body.String()) != o.now(path) {
+					t.Errorf("%s: %s instead of %s, %.30q", path, xcache(w), cache, w.Body)
+				}
+			}
+		})
 	}
 }
 
