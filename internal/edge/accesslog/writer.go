@@ -25,8 +25,10 @@ type Writer struct {
 	left    []byte // that are being written, or could not be
 }
 
-// dueSize is how much is gathered before it is to be written.
-const dueSize = 64 << 10
+// dueSize is how much is gathered before it is to be written. Each time that it is
+// written the scheduler has a look whether it has to be waited for, which costs more
+// than a hundred lines.
+const dueSize = 512 << 10
 
 // mostGathered is how much may wait, if it cannot be written. Lines beyond it are
 // lost.
@@ -110,9 +112,11 @@ func (w *Writer) write() error {
 		w.left = w.left[n:]
 		return fmt.Errorf("write access log: %w", err)
 	}
-	if w.left = w.left[:0]; cap(w.left) > 4*dueSize {
+	if n := cap(w.left); n > 4*dueSize || n > 64<<10 && len(w.left) < n/16 {
 		w.left = nil // there was a rush, which is over
+		return nil
 	}
+	w.left = w.left[:0]
 	return nil
 }
 

@@ -134,3 +134,32 @@ func TestWriterIsBounded(t *testing.T) {
 		t.Errorf("%v, %d lines", err, strings.Count(out.bytes.String(), "\n"))
 	}
 }
+
+// What a busy edge gathers, be it written soon or late, has its room already.
+func TestWriterUsesItsRoomAgain(t *testing.T) {
+	var rings int
+	w := accesslog.NewWriter(discard{}, func() { rings++ })
+	r := record()
+	busy := func() {
+		for rings = 0; rings == 0; {
+			w.Log(&r)
+		}
+		for range 2000 { // before somebody comes to write
+			w.Log(&r)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 4 {
+		busy()
+	}
+	if n := testing.AllocsPerRun(20, busy); n > 0 {
+		t.Errorf("%v allocations each time that a log is written", n)
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) Close() error                { return nil }
