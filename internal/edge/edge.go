@@ -250,16 +250,20 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, q query) {
 		stored = nil
 	}
 	how, asked := q.course(r, stored, time.Now(), e.multiple)
-	if how == fromCache {
-		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
-		return
+	if how == behindTheViewer {
+		q.id = idOf(w.Header())
+		behind := q // a copy, so that q itself need not live on the heap
+		e.revalidateBehind(r, &behind)
+	}
+	if how == fromCache || how == behindTheViewer {
+		if e.respondStored(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead}) {
+			return
+		}
+		how, asked = q.course(r, nil, time.Now(), e.multiple)
 	}
 	q.id = idOf(w.Header())
-	missed := q // a copy, so that q itself need not live on the heap
+	missed := q // likewise
 	switch how {
-	case behindTheViewer:
-		e.revalidateBehind(r, &missed)
-		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
 	case inPart:
 		e.servePart(w, r, &missed, asked)
 	case passed:

@@ -96,7 +96,7 @@ type onlyWriter struct{ io.Writer }
 // copyPart writes a part of the body to w.
 func (e *entry) copyPart(ctx context.Context, w io.Writer, s span) error {
 	if e.remote != nil {
-		return e.copyRemote(ctx, w, s)
+		return copyRemote(ctx, w, s, e.remote.Each)
 	}
 	e.claim.enter()
 	defer e.claim.leave()

@@ -371,7 +371,9 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 		return
 	}
 	if stored != nil {
-		e.respond(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead})
+		if !e.respondStored(w, r, answer{entry: stored, content: stored, outcome: hit, site: q.site, instead: q.instead}) {
+			e.serveFill(w, r, q)
+		}
 		return
 	}
 	defer q.site.part(f, &e.orphans)
@@ -449,5 +451,7 @@ func (e *Edge) serveResult(w http.ResponseWriter, r *http.Request, q *query, f *
 			return
 		}
 	}
-	e.respond(w, r, a)
+	if !e.respondStored(w, r, a) {
+		e.serveFill(w, r, q)
+	}
 }

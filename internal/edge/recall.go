@@ -2,9 +2,7 @@ package edge
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -81,9 +79,7 @@ func (e *Edge) recall(q *query) *entry {
 			return made // for which there was no room in memory
 		}
 	case <-patience.C:
-		if t.store.Reading() >= t.patience/2 { // and it is not we who are
-			t.store.Failed("read a record", errSlow)
-		}
+		t.slow()
 	}
 	return nil
 }
@@ -258,17 +254,6 @@ func (s *site) forgetOnDisk(k *key) {
 }
 
 func (t *tier) remove(s *site, k *key) { t.store.Remove(s.lineage.hashOf(k)) }
-
-// copyRemote writes a part of a body that is on disk.
-func (e *entry) copyRemote(ctx context.Context, w io.Writer, p span) error {
-	return e.remote.Each(p.offset, p.length, func(b []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		_, err := w.Write(b)
-		return err
-	})
-}
 
 // DiskStats is what there is to count about the disk.
 type DiskStats struct {

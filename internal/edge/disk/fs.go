@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // FS is what a store needs of a file system. Names are paths.
@@ -36,6 +37,30 @@ type File interface {
 	// is possible.
 	Erase(at, length int64) error
 }
+
+// Print is what is another of a file once it was written to, or is another file.
+type Print struct {
+	inode             uint64
+	length            int64
+	modified, changed int64 // in nanoseconds, by the system's clock
+}
+
+// printOf is nil where that is not known: the file system does not say, or the file
+// was written to so recently that its times might be the same the next time.
+func printOf(f File) *Print {
+	r, ok := f.(interface{ Print() (Print, error) })
+	if !ok {
+		return nil
+	}
+	p, err := r.Print()
+	if err != nil || time.Since(time.Unix(0, max(p.modified, p.changed))) < coarsest {
+		return nil
+	}
+	return &p
+}
+
+// coarsest is more than a step of the clock by which systems tell files' times.
+const coarsest = 50 * time.Millisecond
 
 // System is the file system of the machine.
 type System struct{}
