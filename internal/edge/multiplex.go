@@ -127,13 +127,9 @@ func (m *multiplexed) cut() { _ = m.wire.below.Close() }
 
 // Request is of h2.Handler.
 func (m *multiplexed) Request(a *loop.Answer) *narrow.Request {
-	q, ok := a.Own.(*plainQuery)
-	if !ok {
-		q = new(plainQuery)
-		a.Own = q
-	}
+	q := ownQuery(a)
 	q.over, a.Viewer = m.over, m.over
-	return &q.request
+	return q.request
 }
 
 // Answer is of h2.Handler.

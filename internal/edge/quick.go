@@ -23,19 +23,29 @@ type quick struct{ edge *Edge }
 // plainQuery is a plain request of a viewer, and what was found for it. It is used
 // again for the next.
 type plainQuery struct {
-	request narrow.Request
+	request *narrow.Request
 	over    *assurance // nil for plain HTTP
 
+	sought
+	favorite uint32 // where this loop enters the store
+	reader   arena.Reader[bulk]
+	found    plainCopy
+	typed    []byte           // Content-Type, for a log
+	record   accesslog.Record // of what is answered; nobody keeps it
+	spare    []*sending       // that are out
+
+	own  narrow.Request // what request usually is
+	seen []foreseen
+}
+
+// sought is what a plain request asks for.
+type sought struct {
 	path, text string // before and after the first question mark, in the bytes that arrived
 	url        string
 	site       *site
 	behavior   *behavior
-	favorite   uint32 // where this loop enters the store
-	reader     arena.Reader[bulk]
-	found      plainCopy
-	typed      []byte           // Content-Type, for a log
-	record     accesslog.Record // of what is answered; nobody keeps it
-	spare      []*sending       // that are out
+	key        key // with the texts of those bytes
+	hash       uint64
 }
 
 // plainCopy is what answers a plain request. view and lines are there as long as
@@ -51,61 +61,91 @@ type plainCopy struct {
 
 // Answer is of loop.Handler.
 func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
-	q, ok := a.Own.(*plainQuery)
-	if !ok {
-		q = new(plainQuery)
-		a.Own = q
-	}
-	if q.favorite == 0 {
-		q.favorite = rand.Uint32() | 1
-	}
+	q := ownQuery(a)
 	if d.edge.draining.Load() {
 		return loop.Leave // net/http tells viewers that the connection ends
 	}
-	switch q.request.Read(in) {
+	verdict, aimed := d.look(q, in, a)
+	switch verdict {
 	case narrow.More:
 		return loop.More
 	case narrow.Other:
 		return loop.Leave
 	}
 	a.Used = q.request.Size
-	if !d.find(q, a) {
+	if !aimed || !d.find(q, a) {
 		return loop.Lend
 	}
 	d.answer(q, a)
 	return loop.Answered
 }
 
+func ownQuery(a *loop.Answer) *plainQuery {
+	q, ok := a.Own.(*plainQuery)
+	if !ok {
+		q = new(plainQuery)
+		a.Own = q
+	}
+	if q.request == nil {
+		q.request, q.favorite = &q.own, rand.Uint32()
+	}
+	return q
+}
+
+// look reads the request with which in begins, and reports whether it asks for
+// something that may be found here.
+func (d *quick) look(q *plainQuery, in []byte, a *loop.Answer) (v narrow.Verdict, aimed bool) {
+	if a.Foreseen > 0 {
+		f := &q.seen[a.Foreseen-1]
+		q.request, q.sought = &f.request, f.sought
+		return f.verdict, f.aimed
+	}
+	q.request = &q.own
+	if v = q.request.Read(in); v == narrow.Plain {
+		aimed = d.aim(&q.sought, q.request, q.over)
+	}
+	return v, aimed
+}
+
 // answerRead is Answer for a request that was read otherwise.
 func (d *quick) answerRead(q *plainQuery, a *loop.Answer) bool {
-	if !d.find(q, a) {
+	if !d.aim(&q.sought, q.request, q.over) || !d.find(q, a) {
 		return false
 	}
 	d.answer(q, a)
 	return true
 }
 
-// find looks for the copy that answers q, and reports whether there is one that
-// net/http is not needed for. Then q.reader must leave.
-func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
-	if q.request.Qualified {
+// aim says in t what a request asks for, and reports whether that may be answered
+// without net/http.
+func (d *quick) aim(t *sought, r *narrow.Request, over *assurance) bool {
+	if r.Qualified {
 		return false
 	}
 	at := d.edge.serving().hosts
-	q.site = at.find(textOf(q.request.Host))
-	if q.site == nil || !q.site.config.Config.Enabled {
+	t.site = at.find(textOf(r.Host))
+	if t.site == nil || !t.site.config.Config.Enabled {
 		return false
 	}
-	q.url = textOf(q.request.Target)
-	q.path, q.text, _ = strings.Cut(q.url, "?")
-	q.behavior = q.site.behaviorOf(q.path)
-	b := q.behavior
-	if !b.quick.may || !q.comesRightly(at) || q.request.Cookies && b.keying.forwardsCookies() || q.request.Origin && b.quick.asksOrigin {
+	t.url = textOf(r.Target)
+	t.path, t.text, _ = strings.Cut(t.url, "?")
+	t.behavior = t.site.behaviorOf(t.path)
+	b := t.behavior
+	if !b.quick.may || !t.comesRightly(at, over) || r.Cookies && b.keying.forwardsCookies() || r.Origin && b.quick.asksOrigin {
 		return false
 	}
-	k := packedKey(q.key())
+	t.key = t.keyOf(r)
+	k := packedKey(t.key)
+	t.hash = d.edge.store.arena.Hash(&k)
+	return true
+}
+
+// find looks for the copy that answers q, and reports whether there is one that
+// net/http is not needed for. Then q.reader must leave.
+func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
+	k := packedKey(q.key)
 	q.reader = d.edge.store.arena.Enter(q.favorite)
-	if !d.take(q, q.reader.Get(&k), a.Now) {
+	if !d.take(q, q.reader.GetHashed(&k, q.hash), a.Now) {
 		q.reader.Leave()
 		return false
 	}
@@ -134,26 +174,27 @@ func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
 	return true
 }
 
-// comesRightly reports whether the behavior answers over such a connection.
-func (q *plainQuery) comesRightly(at hosts) bool {
-	if q.over == nil {
-		return q.behavior.quick.plain
+// comesRightly reports whether the behavior answers over such a connection, nil for
+// plain HTTP.
+func (t *sought) comesRightly(at hosts, over *assurance) bool {
+	if over == nil {
+		return t.behavior.quick.plain
 	}
-	return !q.over.misdirects(at, q.site)
+	return !over.misdirects(at, t.site)
 }
 
-// key is what queryAt would make of the request. Its texts are those of the bytes
+// keyOf is what queryAt would make of the request. Its texts are those of the bytes
 // that arrived, so that nothing may keep it.
-func (q *plainQuery) key() key {
-	k := key{q.site.number, q.path, ""}
-	switch text := q.behavior.keying.query(q.text); {
+func (t *sought) keyOf(r *narrow.Request) key {
+	k := key{t.site.number, t.path, ""}
+	switch text := t.behavior.keying.query(t.text); {
 	case text == "":
-	case len(text) == len(q.text):
-		k.url = q.url
+	case len(text) == len(t.text):
+		k.url = t.url
 	default:
-		k.url = q.path + "?" + text
+		k.url = t.path + "?" + text
 	}
-	k.variant = q.behavior.keying.plainVariant(q.request.Encoding)
+	k.variant = t.behavior.keying.plainVariant(r.Encoding)
 	return k
 }
 

@@ -45,7 +45,7 @@ func newTwoSecureDoors(t testing.TB, asked string) *twoDoors {
 	both.quick.serve(t, func(l net.Listener) net.Listener {
 		e := both.quick.edge
 		d := e.Door(l, e.TLS(nil, self)).(*secureDoor)
-		both.quick.seen = &seenPieces{&quick{e}, make(chan int, 1)}
+		both.quick.seen = &seenPieces{quick: &quick{e}, looked: make(chan int, 1)}
 		d.mu.Lock()
 		d.quick = both.quick.seen
 		d.mu.Unlock()

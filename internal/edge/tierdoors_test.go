@@ -16,7 +16,7 @@ func TestDoorsAnswerAlikeFromDisk(t *testing.T) {
 	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{Listener: l, edge: both.full.edge} })
 	both.quick.serve(t, func(l net.Listener) net.Listener {
 		e := both.quick.edge
-		both.quick.seen = &seenPieces{&quick{e}, make(chan int, 1)}
+		both.quick.seen = &seenPieces{quick: &quick{e}, looked: make(chan int, 1)}
 		d := loop.Listen(l, both.quick.seen, loop.Options{Loops: 2})
 		if d == nil {
 			t.Skip("there is no event loop on this system")

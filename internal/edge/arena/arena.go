@@ -127,6 +127,9 @@ func (a *Arena[B]) OffHeap() int64 { return a.memory.size.Load() }
 // Evicted is how many entries had to make room for others.
 func (a *Arena[B]) Evicted() uint64 { return a.evicted.Load() }
 
+// Hash is that of a key, as other methods want it.
+func (a *Arena[B]) Hash(k *packed.Key) uint64 { return a.hash(k) }
+
 func (a *Arena[B]) hash(k *packed.Key) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	h := maphash.String(a.seed, k.URL) ^ uint64(k.Site)*odd

@@ -74,8 +74,11 @@ const (
 )
 
 // Get returns the entry with a key, and counts that as a use of it.
-func (r Reader[B]) Get(k *packed.Key) packed.View {
-	v := r.Peek(k)
+func (r Reader[B]) Get(k *packed.Key) packed.View { return r.GetHashed(k, r.arena.hash(k)) }
+
+// GetHashed is Get for a key of which the caller has the hash.
+func (r Reader[B]) GetHashed(k *packed.Key, h uint64) packed.View {
+	v := r.arena.lookup(k, h)
 	if !v.IsNone() {
 		uses := v.Uses()
 		if n := uses.Load(); n&usesMask < usesMask {

@@ -77,8 +77,27 @@ func (c *conn) refuse() {
 // ready is called when something has arrived, which is read into buf, and
 // whatever it is the answers are written.
 func (c *conn) ready(l *loop) {
-	free := l.buf[copy(l.buf, c.in):]
-	n, err := rawRead(c.fd, free)
+	c.arrived(l, l.buf, c.read(l, l.buf))
+}
+
+// arrival is what came of reading: so many bytes, or none.
+type arrival struct {
+	n   int
+	err error
+}
+
+// read puts what has arrived into buf, behind what was there.
+func (c *conn) read(l *loop, buf []byte) (got arrival) {
+	got.n, got.err = rawRead(c.fd, buf[copy(buf, c.in):])
+	if got.n > 0 && len(c.in) == 0 {
+		c.since = l.now
+	}
+	return got
+}
+
+// arrived answers what was read into buf.
+func (c *conn) arrived(l *loop, buf []byte, got arrival) {
+	n, err := got.n, got.err
 	switch {
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 		return
@@ -90,10 +109,7 @@ func (c *conn) ready(l *loop) {
 		l.end(c)
 		return
 	}
-	if len(c.in) == 0 {
-		c.since = l.now
-	}
-	c.answer(l, l.buf[:len(c.in)+n])
+	c.answer(l, buf[:len(c.in)+n])
 }
 
 // answer answers the requests in b, which the loop may use again afterwards.
@@ -102,7 +118,9 @@ func (c *conn) answer(l *loop, b []byte) {
 	a.Viewer, a.Head = &c.viewer, l.out[:0]
 	for len(b) > 0 {
 		a.Used, a.Body, a.Length, a.Sent = 0, nil, 0, nil
-		switch v := c.door.handler.Answer(b, a); v {
+		v := c.door.handler.Answer(b, a)
+		a.Foreseen = 0
+		switch v {
 		case Answered:
 			c.known, c.again = true, 0
 			b = b[a.Used:]

@@ -20,6 +20,15 @@ type Handler interface {
 	Refusal() []byte
 }
 
+// Foresight is of a Handler that wants to see what has arrived on several
+// connections before it answers the first, so that what takes long to be found is
+// on its way meanwhile.
+type Foresight interface {
+	// Foresee is told what Answer is going to be called with next, unless something
+	// comes between, with the same a. Answer is then told which of all it is.
+	Foresee(all [][]byte, a *Answer)
+}
+
 // Verdict is what becomes of the bytes that have arrived.
 type Verdict int
 
@@ -36,6 +45,8 @@ type Answer struct {
 	Viewer Viewer
 	Now    time.Time // about
 	Own    any       // the handler's, which stays what it is
+
+	Foreseen int // which of what Foresee was told of this is, from 1 on; 0 for none
 
 	Head []byte // to be appended to; it may hold answers that are not sent yet
 	Used int    // bytes of the request

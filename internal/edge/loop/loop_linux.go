@@ -27,6 +27,7 @@ type loop struct {
 	events []unix.EpollEvent
 	buf    []byte // what arrives
 	out    []byte // answers
+	ahead  ahead
 	answer Answer
 	now    time.Time
 	swept  time.Time
@@ -75,8 +76,12 @@ func (l *loop) interval() time.Duration {
 // viewer asks for several at once.
 const outSize = 64 << 10
 
+// arriving is how many bytes are read at once, and more than any request has that is
+// answered here.
+const arriving = 32 << 10
+
 func newLoop(d *Door) (*loop, error) {
-	l := &loop{door: d, epoll: -1, bell: -1, conns: make(map[int32]*conn), events: make([]unix.EpollEvent, 256), buf: make([]byte, 32<<10), out: make([]byte, 0, outSize)}
+	l := &loop{door: d, epoll: -1, bell: -1, conns: make(map[int32]*conn), events: make([]unix.EpollEvent, 256), buf: make([]byte, arriving), ahead: newAhead(d.handler), out: make([]byte, 0, outSize)}
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make an event loop: %w", err)
@@ -155,8 +160,8 @@ func (l *loop) run() {
 		n := l.wait()
 		l.now = time.Now()
 		l.answer.Now = l.now
-		for i := range n {
-			l.handle(&l.events[i])
+		for events := range slices.Chunk(l.events[:n], seats) {
+			l.handleTogether(events)
 		}
 		if l.now.Sub(l.swept) >= l.interval() {
 			l.sweep()

@@ -33,10 +33,28 @@ type lines struct {
 	complete atomic.Int64
 	broken   atomic.Int64
 	looks    atomic.Int64
+	foreseen atomic.Int64 // of which it was told before, and how they were
+	wrong    atomic.Int64
+	hold     chan struct{} // "hold" waits for it
+}
+
+// Foresee keeps what it is told in a.Own.
+func (h *lines) Foresee(all [][]byte, a *Answer) {
+	var texts []string
+	for _, in := range all {
+		texts = append(texts, string(in))
+	}
+	a.Own = texts
 }
 
 func (h *lines) Answer(in []byte, a *Answer) Verdict {
 	h.looks.Add(1)
+	if a.Foreseen > 0 {
+		h.foreseen.Add(1)
+		if a.Own.([]string)[a.Foreseen-1] != string(in) {
+			h.wrong.Add(1)
+		}
+	}
 	end := bytes.IndexByte(in, '\n')
 	if end < 0 {
 		return More
@@ -55,6 +73,8 @@ func (h *lines) Answer(in []byte, a *Answer) Verdict {
 		a.Head = append(a.Head, "file\n"...)
 		a.File, a.Sent = int(h.file.Fd()), h
 		fmt.Sscan(rest, &a.At, &a.Length)
+	case "hold":
+		<-h.hold
 	case "lend":
 		return Lend
 	default:
@@ -90,7 +110,7 @@ func open(t *testing.T, o Options, others func(net.Conn)) *opened {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &lines{big: bytes.Repeat([]byte("0123456789abcdef"), 2<<20)}
+	h := &lines{hold: make(chan struct{}), big: bytes.Repeat([]byte("0123456789abcdef"), 2<<20)}
 	if h.file, err = os.Create(filepath.Join(t.TempDir(), "file")); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +143,9 @@ func open(t *testing.T, o Options, others func(net.Conn)) *opened {
 			close(made.stop)
 		}
 		all.Wait()
+		if n := made.wrong.Load(); n != 0 {
+			t.Errorf("%d requests were others than those foreseen", n)
+		}
 		if n := made.open.Load(); n != 0 {
 			t.Errorf("%d connections count as open", n)
 		}
@@ -188,6 +211,46 @@ func TestAnswers(t *testing.T) {
 		v.ask(t, "ec", "")
 		v.ask(t, "ho e\nec", "e\n")
 		v.ask(t, "ho f\n", "f\n")
+	}
+}
+
+// What arrives on several connections at once is seen before any of it is answered,
+// and each gets its own answers: to several requests, to one that has begun before
+// and to one that is lent; and who left gets none.
+func TestForeseen(t *testing.T) {
+	d := open(t, Options{}, func(c net.Conn) {
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	})
+	for round := 0; d.foreseen.Load() < 50; round++ {
+		if round == 10_000 {
+			t.Fatal("never so many at once")
+		}
+		var all []*viewerSide
+		for range 20 {
+			v := d.dial(t)
+			v.ask(t, "echo a\n", "a\n")
+			all = append(all, v)
+		}
+		begun, lent, left, holding := d.dial(t), d.dial(t), d.dial(t), d.dial(t)
+		begun.ask(t, "ec", "")
+		lent.ask(t, "echo b\n", "b\n")
+		left.ask(t, "echo c\n", "c\n")
+		_, _ = io.WriteString(holding, "hold\n")
+		for i, v := range all {
+			fmt.Fprintf(v, "echo %d\necho %d\nech", i, -i)
+		}
+		_, _ = io.WriteString(begun, "ho d\n")
+		_, _ = io.WriteString(lent, "leave\n")
+		_ = left.Close()
+		d.hold <- struct{}{}
+		for i, v := range all {
+			v.ask(t, "o e\n", fmt.Sprintf("%d\n%d\ne\n", i, -i))
+		}
+		begun.ask(t, "", "d\n")
+		for _, v := range append(all, begun, lent, holding) {
+			_ = v.Close()
+		}
 	}
 }
 
