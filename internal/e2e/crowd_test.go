@@ -75,14 +75,23 @@ func misdeeds() map[string]func(*rogue) error {
 		"rapid resets of misses": func(v *rogue) error {
 			return v.shaken("h2", func() error { return v.greeted(65535, func() error { return v.resets("") }) })
 		},
-		"floods of settings": func(v *rogue) error {
-			return v.shaken("h2", func() error {
-				return v.greeted(65535, func() error { return v.flood(func() error { return v.frames.WriteSettings() }) })
-			})
+		"floods of settings": func(v *rogue) error { return v.floods(func() error { return v.frames.WriteSettings() }) },
+		"floods of pings":    func(v *rogue) error { return v.floods(func() error { return v.frames.WritePing(false, [8]byte{}) }) },
+		"floods of windows":  func(v *rogue) error { return v.floods(func() error { return v.frames.WriteWindowUpdate(0, 1) }) },
+		"floods of priorities": func(v *rogue) error {
+			return v.floods(func() error { return v.frames.WritePriority(1, http2.PriorityParam{StreamDep: 3}) })
 		},
-		"floods of pings": func(v *rogue) error {
-			return v.shaken("h2", func() error {
-				return v.greeted(65535, func() error { return v.flood(func() error { return v.frames.WritePing(false, [8]byte{}) }) })
+		"floods of empty data": func(v *rogue) error { return v.uploads(func() error { return v.frames.WriteData(1, false, nil) }) },
+		"floods of bytes": func(v *rogue) error {
+			return v.uploads(func() error { return v.frames.WriteData(1, false, []byte("x")) })
+		},
+		"floods of hits":            func(v *rogue) error { return v.floods(v.askOften) },
+		"floods of streams":         func(v *rogue) error { return v.floods(func() error { return v.headers("/1000/hit") }) },
+		"floods of the unreachable": func(v *rogue) error { return v.floods(func() error { return v.headers("*") }) },
+		"no headers": func(v *rogue) error {
+			return v.floods(func() error {
+				v.stream += 2
+				return v.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: v.stream, EndStream: true, EndHeaders: true})
 			})
 		},
 		"continuations":     func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.continuations) }) },
@@ -188,14 +197,16 @@ func (v *rogue) sip() error {
 	return nil
 }
 
-func (v *rogue) headers(path string) error {
+func (v *rogue) headers(path string) error { return v.request("GET", path, true) }
+
+func (v *rogue) request(method, path string, end bool) error {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
 	e.SetMaxDynamicTableSize(0)
-	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "h"}, {":path", path}} {
+	for _, f := range [][2]string{{":method", method}, {":scheme", "https"}, {":authority", "h"}, {":path", path}} {
 		_ = e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
-	err := v.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: v.stream, BlockFragment: b.Bytes(), EndStream: true, EndHeaders: true})
+	err := v.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: v.stream, BlockFragment: b.Bytes(), EndStream: end, EndHeaders: true})
 	v.stream += 2
 	return err
 }
@@ -238,6 +249,33 @@ func (v *rogue) flood(one func() error) error {
 		}
 	}
 	return nil
+}
+
+// floods begins HTTP/2 and floods.
+func (v *rogue) floods(one func() error) error {
+	return v.shaken("h2", func() error { return v.greeted(65535, func() error { return v.flood(one) }) })
+}
+
+// askOften takes what it asks for.
+func (v *rogue) askOften() error {
+	if v.stream == 1 {
+		if err := v.frames.WriteWindowUpdate(0, 1<<30); err != nil {
+			return err
+		}
+	}
+	return v.headers("/1000/hit")
+}
+
+// uploads does it with a stream that uploads.
+func (v *rogue) uploads(one func() error) error {
+	return v.floods(func() error {
+		if v.stream == 1 {
+			if err := v.request("POST", "/1000/post", false); err != nil {
+				return err
+			}
+		}
+		return one()
+	})
 }
 
 // pipeline asks for ever, and takes nothing.
@@ -361,11 +399,9 @@ func besiege(t *testing.T, f *running, name string, n int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	here := &crowd{plain: hostOf(f.Edge), secure: strings.TrimPrefix(f.EdgeTLS, "https://"), behave: misdeeds()[name], number: min(n, inCrowd)}
-	all.Go(func() { here.act(ctx) })
-	for n -= here.number; n > 0; n -= inCrowd {
+	for ; n > 0; n -= inCrowd { // never in this process, whose viewers would wait for it
 		c := exec.CommandContext(ctx, os.Args[0])
-		c.Env = append(os.Environ(), strings.Join([]string{"E2E_CROWD=" + name, here.plain, here.secure, strconv.Itoa(min(n, inCrowd))}, ","))
+		c.Env = append(os.Environ(), strings.Join([]string{"E2E_CROWD=" + name, hostOf(f.Edge), strings.TrimPrefix(f.EdgeTLS, "https://"), strconv.Itoa(min(n, inCrowd))}, ","))
 		c.Stderr = os.Stderr
 		if err := c.Start(); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net"
+	"runtime"
 	"sync"
 )
 
@@ -16,6 +17,27 @@ type bundle struct {
 	mu      sync.Mutex
 	holding bool
 	held    []byte
+
+	turn int // bytes that may yet be read before others have their turn
+}
+
+// A connection of which so much was read lets others go before it. Who sends for
+// ever never waits, and would go on until the scheduler ends the turn, milliseconds
+// later. A call counts as so many bytes, be it for fewer.
+const (
+	oneTurn = 16 << 10
+	oneRead = 1 << 10
+)
+
+// Read must not be called by two at once.
+func (b *bundle) Read(p []byte) (int, error) {
+	if b.turn <= 0 {
+		b.turn = oneTurn
+		runtime.Gosched()
+	}
+	n, err := b.Conn.Read(p)
+	b.turn -= max(n, oneRead)
+	return n, err
 }
 
 // Write keeps p while the bundle is held together.

@@ -172,3 +172,12 @@ func (w *secureWire) WriteTogether(p []byte) (n int, err error) {
 	w.pieces.Put(buf)
 	return n, err
 }
+
+// CloseWrite ends TLS, and the connection below it.
+func (w *secureWire) CloseWrite() error {
+	err := w.Conn.CloseWrite()
+	if err == nil {
+		err = w.below.CloseWrite()
+	}
+	return err
+}

@@ -62,7 +62,7 @@ func (c *Conn) land(f *flight, complete bool) {
 // once, and reports whether it did.
 func (c *Conn) answer(stream uint32) bool {
 	c.pickUp()
-	if c.table || c.open() >= int(c.options.Streams) || !c.plain() {
+	if c.table || !c.plain() {
 		return false
 	}
 	if c.options.Shared.kept.Load() > mostKept && min(c.window-c.reserved, c.initial) < mostSmall {
@@ -138,6 +138,7 @@ func (c *Conn) send(f *flight, most int64) {
 		f.window -= n
 		c.window -= n
 		f.bytes += n
+		c.calm.sent(n)
 		most -= n
 		if f.taken += n; f.taken >= patient {
 			f.since, f.taken = time.Now(), 0

@@ -79,6 +79,9 @@ type Wire interface {
 
 	// WriteTogether is Write for what is large.
 	WriteTogether(p []byte) (int, error)
+
+	// CloseWrite tells the viewer that nothing more comes, if that can be told.
+	CloseWrite() error
 }
 
 // Conn is a viewer's connection.
@@ -96,8 +99,8 @@ type Conn struct {
 	block     int    // bytes, of a block that is not complete
 	pieces    int    // the same in frames
 	opening   opening
-	misplaced int    // bytes
-	refused   int    // frames
+	misplaced int // bytes
+	calm      calm
 	readable  []byte // read, and not used
 	onward    []byte // to the server
 	first     [1 << 10]byte
@@ -185,6 +188,7 @@ const mostWindow = 1<<31 - 1
 // New returns a connection that is to be served. desks is of Desks.
 func New(w Wire, h Handler, o Options, desks *sync.Pool) *Conn {
 	c := &Conn{wire: w, handler: h, options: o, desks: desks, window: defaultWindow, initial: defaultWindow, since: time.Now()}
+	c.calm.since = c.since
 	if c.options.Shared == nil {
 		c.options.Shared = new(Shared)
 	}
@@ -210,9 +214,16 @@ func (c *Conn) Serve() {
 	server, end := c.server, c.serverEnd
 	c.mu.Unlock()
 	_ = c.wire.SetWriteDeadline(time.Now().Add(time.Second)) // of the goodbye
-	_ = c.wire.Close()
 	if server != nil {
 		_ = server.Close()
+	}
+	if _, is := errors.AsType[http2.ConnectionError](err); is && c.wire.CloseWrite() == nil {
+		// Bytes that nobody reads would end the connection before the viewer has seen why.
+		_ = c.wire.SetReadDeadline(time.Now().Add(lastWords))
+		_, _ = io.CopyN(io.Discard, c.wire, lastWordsSize)
+	}
+	_ = c.wire.Close()
+	if server != nil {
 		<-end
 	}
 	c.mu.Lock()
@@ -225,6 +236,13 @@ func (c *Conn) Serve() {
 	}
 	c.putDown()
 }
+
+// What a viewer is still sending who was told that something was wrong is taken for
+// so long, and so much of it.
+const (
+	lastWords     = 500 * time.Millisecond
+	lastWordsSize = 1 << 20
+)
 
 func (c *Conn) serve() error {
 	var preface [len(http2.ClientPreface)]byte
@@ -249,6 +267,9 @@ func (c *Conn) serve() error {
 			if s, is := f.(*http2.SettingsFrame); !is || s.IsAck() {
 				err = http2.ConnectionError(http2.ErrCodeProtocol)
 			}
+		}
+		if err == nil {
+			err = c.calm.spend(price(f))
 		}
 		if err == nil {
 			err = c.heed(f)

@@ -101,15 +101,19 @@ func (c *Conn) opened(o *opening) error {
 		return http2.StreamError{StreamID: o.stream, Code: http2.ErrCodeStreamClosed}
 	case !fresh && o.stream > c.served:
 		return http2.ConnectionError(http2.ErrCodeStreamClosed)
-	case fresh && c.leaving:
+	case fresh && (c.leaving || c.open() >= int(c.options.Streams)):
 		c.newest = o.stream
 		c.pickUp()
 		c.desk.out = appendReset(c.desk.out, o.stream, http2.ErrCodeRefusedStream)
+		if err := c.calm.spend(priceOfReset); err != nil {
+			return err
+		}
 		return c.flushMuch()
 	case fresh:
 		c.newest = o.stream
 		if o.end && o.priority.StreamDep != o.stream && c.answer(o.stream) {
 			c.since = time.Now()
+			c.calm.answered()
 			return c.flushMuch()
 		}
 	}
@@ -313,11 +317,8 @@ func (c *Conn) refuse(e http2.StreamError) error {
 	}
 	c.pickUp()
 	c.desk.out = appendReset(c.desk.out, e.StreamID, e.Code)
-	if c.refused++; c.refused > mostRefused {
-		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
+	if err := c.calm.spend(priceOfWrong); err != nil {
+		return err
 	}
 	return c.flushMuch()
 }
-
-// mostRefused is how many wrong frames a viewer may send.
-const mostRefused = 1000

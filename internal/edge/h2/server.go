@@ -95,6 +95,7 @@ func (c *Conn) ended(stream uint32, which half) {
 		return
 	}
 	if was |= which; was == viewerEnded|serverEnded {
+		c.calm.answered()
 		c.forget(stream)
 		return
 	}
@@ -248,6 +249,7 @@ func (r *relaying) data(f []byte, end http2.Flags, stream uint32) error {
 		part := left[:min(int64(len(left)), c.window)]
 		left = left[len(part):]
 		c.window -= int64(len(part))
+		c.calm.sent(int64(len(part)))
 		flags := http2.Flags(0)
 		if len(left) == 0 {
 			flags = end
