@@ -416,3 +416,50 @@ func TestEverythingAtOnce(t *testing.T) {
 		end(t, s, true)
 	}
 }
+
+// A damaged name of the directory keeps nobody from using it, and what was there is
+// not there any more; that of another version does.
+func TestDamagedFormat(t *testing.T) {
+	from := filepath.Join(t.TempDir(), "cache")
+	s := openAt(t, Options{Dir: from, Limit: LeastLimit})
+	put(t, s, 1, 100)
+	put(t, s, 2, 50_000)
+	end(t, s, false)
+	text, err := os.ReadFile(filepath.Join(from, formatFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range len(text) {
+		flipped := append([]byte(nil), text...)
+		flipped[at] ^= 1 << (at % 8)
+		for _, damaged := range [][]byte{flipped, text[:at]} {
+			o := Options{Dir: filepath.Join(t.TempDir(), "copy"), Limit: LeastLimit, FS: unsynced{}}
+			if err := os.CopyFS(o.Dir, os.DirFS(from)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(o.Dir, formatFile), damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(o)
+			if err != nil {
+				if !isOtherFormat(string(damaged)) || !errors.Is(err, errVersion) {
+					t.Errorf("%q: %v", damaged, err)
+				}
+				continue
+			}
+			<-s.Loaded()
+			if look(t, s, 1, 100) || look(t, s, 2, 50_000) {
+				t.Errorf("%q: what was there is", damaged)
+			}
+			put(t, s, 3, 100)
+			end(t, s, false)
+			if s = openAt(t, o); !look(t, s, 3, 100) {
+				t.Errorf("%q: what was put afterwards is not there", damaged)
+			}
+			end(t, s, false)
+			if err := os.RemoveAll(o.Dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

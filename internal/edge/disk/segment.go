@@ -148,28 +148,54 @@ func (s *segment) readContents(f File, length int64) (contents []byte, where spa
 // scan finds the records of a segment that was not sealed. What comes after a
 // damaged one is not found.
 func (s *segment) scan(f File, length int64) (contents []byte, err error) {
-	b := make([]byte, headerSize+maxLabel)
+	w := window{file: f, length: length}
 	for at := int64(0); at+headerSize <= length; {
-		n := min(int64(headerSize+256), length-at)
-		if _, err := f.ReadAt(b[:n], at); err != nil {
+		b, err := w.get(at, headerSize)
+		if err != nil {
 			return nil, err
 		}
-		h, ok := readHeader(b[:headerSize], s, at)
+		h, ok := readHeader(b, s, at)
 		if !ok || at+h.size() > length {
 			break
 		}
-		if n < headerSize+h.label {
-			if _, err := f.ReadAt(b[:headerSize+h.label], at); err != nil {
+		if h.flags&erased == 0 {
+			label, err := w.get(at+headerSize, h.label)
+			if err != nil {
 				return nil, err
 			}
-		}
-		if h.flags&erased == 0 {
-			c := content{h.hash, at, h.size(), b[headerSize : headerSize+h.label]}
+			c := content{h.hash, at, h.size(), label}
 			contents = c.append(contents)
 		}
 		at += h.size()
 	}
 	return contents, nil
+}
+
+// window reads a file from its beginning to its end, a good part of it at a time.
+type window struct {
+	file   File
+	length int64
+	at     int64
+	have   []byte
+	room   []byte
+}
+
+const windowSize = 128 << 10
+
+// get returns what is in the file, which is as long, from at on, until it is called the
+// next time.
+func (w *window) get(at, n int64) ([]byte, error) {
+	if at < w.at || at+n > w.at+int64(len(w.have)) {
+		if w.room == nil {
+			w.room = make([]byte, min(windowSize, w.length))
+		}
+		w.at, w.have = at, w.room[:min(int64(len(w.room)), w.length-at)]
+		if _, err := w.file.ReadAt(w.have, at); err != nil {
+			w.have = nil
+			return nil, err
+		}
+	}
+	return w.have[at-w.at:][:n], nil
 }
 
 // lone is scan for a segment with one record.

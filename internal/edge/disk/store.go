@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -229,7 +230,11 @@ func (s *Store) lock() error {
 	return nil
 }
 
-// readFormat finds out whose directory it is, and makes it one's own that is empty.
+// errVersion is what Open fails with for a directory of another freshet's.
+var errVersion = errors.New("its format is that of another version: empty the directory, or name another")
+
+// readFormat finds out whose directory it is, and makes it one's own that is empty. One
+// of which that is damaged holds nothing any more.
 func (s *Store) readFormat() error {
 	text, err := s.readFile(formatFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -240,11 +245,31 @@ func (s *Store) readFormat() error {
 	}
 	id, ok := strings.CutPrefix(string(text), formatText)
 	id, ended := strings.CutSuffix(id, "\n")
-	if _, err := hex.DecodeString(id); !ok || !ended || err != nil || len(id) != 32 {
-		return errors.New("its format is that of another version, or damaged: empty the directory, or name another")
+	if _, err := hex.DecodeString(id); ok && ended && err == nil && len(id) == 32 {
+		s.id = id
+		return nil
 	}
-	s.id = id
-	return nil
+	if isOtherFormat(string(text)) {
+		return errVersion
+	}
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(names, isForeign) {
+		return ErrForeign
+	}
+	s.log.Warn("which cache is on disk cannot be read any more: it is begun anew", slog.String("dir", s.dir))
+	return s.writeFormat()
+}
+
+// isOtherFormat reports whether a text says that a directory has another format.
+func isOtherFormat(text string) bool {
+	before, after, _ := strings.Cut(formatText, "1")
+	number, ok := strings.CutPrefix(text, before)
+	number, _, ended := strings.Cut(number, after)
+	n, err := strconv.ParseUint(number, 10, 32)
+	return ok && ended && err == nil && n != 1
 }
 
 // writeFormat gives the directory an identity, once it is certain that it is kept.
