@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -82,6 +83,9 @@ type response struct {
 	cancel   context.CancelCauseFunc
 	deadline *time.Timer // for all of it; nil for none
 	encoded  io.Reader   // in place of the body; nil where that is not compressed
+
+	arrived *bytes.Reader // of all of the body, where that has arrived with the header; then only encoded counts of what is above
+	body    []byte        // the same
 }
 
 // read returns more of what viewers get of the body.
@@ -94,6 +98,9 @@ func (r *response) read(p []byte) (int, error) {
 
 // abort has what is read from now on fail with a cause.
 func (r *response) abort(cause error) {
+	if r.arrived != nil {
+		return
+	}
 	if r.wired != nil {
 		r.wired.Abort(cause)
 		return
@@ -101,8 +108,24 @@ func (r *response) abort(cause error) {
 	r.cancel(cause)
 }
 
+// whole returns the body if all of it has arrived already.
+func (r *response) whole() (body []byte, here bool) {
+	switch {
+	case r.encoded != nil:
+		return nil, false
+	case r.arrived != nil:
+		return r.body, true
+	case r.wired == nil:
+		return nil, false
+	}
+	return r.wired.Whole()
+}
+
 // Read is Body.Read with a limit on how long the origin may say nothing.
 func (r *response) Read(p []byte) (int, error) {
+	if r.arrived != nil {
+		return r.arrived.Read(p)
+	}
 	if r.wired != nil {
 		n, err := r.wired.Read(p)
 		return n, ofWire(err)
@@ -118,6 +141,9 @@ func (r *response) Read(p []byte) (int, error) {
 
 // close may be called at any time and more than once.
 func (r *response) close() {
+	if r.arrived != nil {
+		return
+	}
 	if r.wired != nil {
 		_ = r.wired.Close() // which never fails
 		return
@@ -184,6 +210,9 @@ func (e *Edge) askOrigin(ctx context.Context, o *origin, q *query, a asking) (*r
 	cleared := false
 	for attempt := 1; ; attempt++ {
 		began := time.Now()
+		if q.sent != nil {
+			began = q.sent.began
+		}
 		resp, err := o.askOnce(ctx, cleared, q, a)
 		e.fetched(q, began, resp, err)
 		if errors.Is(err, errLeftover) && !cleared && failsOver(a.method) && ctx.Err() == nil {
@@ -245,19 +274,9 @@ func (o *origin) askOnce(parent context.Context, apart bool, q *query, a asking)
 
 // askWire is askOnce for what needs no http.Transport.
 func (o *origin) askWire(ctx context.Context, w *wire.Client, apart bool, q *query, a *asking) (*response, error) {
-	target := cmp.Or(o.at(a).prefix+escapePath(q.path), "/")
-	if text := escapeQuery(q.forwarded); text != "" {
-		target += "?" + text
-	}
-	now := time.Now()
-	r := wire.Request{
-		Method: a.method, Target: target, Host: o.hostFor(a), Header: o.headerFor(a), Apart: apart,
-		Deadline: now.Add(o.patience), Patience: o.patience, Told: ofConcern(a.told),
-	}
-	if o.completion > 0 {
-		r.Until = now.Add(o.completion)
-	}
-	got, err := w.Do(ctx, &r)
+	r := o.wireRequest(q, a, time.Now())
+	r.Apart = apart
+	got, err := askOrGoOn(ctx, w, q, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -265,6 +284,32 @@ func (o *origin) askWire(ctx context.Context, w *wire.Client, apart bool, q *que
 		return nil, err
 	}
 	return &response{Response: &got.Response, received: time.Now(), wired: got}, nil
+}
+
+// wireRequest is what a wire is asked for q.
+func (o *origin) wireRequest(q *query, a *asking, now time.Time) wire.Request {
+	target := cmp.Or(o.at(a).prefix+escapePath(q.path), "/")
+	if text := escapeQuery(q.forwarded); text != "" {
+		target += "?" + text
+	}
+	r := wire.Request{
+		Method: a.method, Target: target, Host: o.hostFor(a), Header: o.headerFor(a),
+		Deadline: now.Add(o.patience), Patience: o.patience, Told: ofConcern(a.told),
+	}
+	if o.completion > 0 {
+		r.Until = now.Add(o.completion)
+	}
+	return r
+}
+
+// askOrGoOn asks, or waits for the answer if a loop has asked already.
+func askOrGoOn(ctx context.Context, w *wire.Client, q *query, r *wire.Request) (*wire.Answer, error) {
+	s := q.sent
+	if s == nil {
+		return w.Do(ctx, r)
+	}
+	q.sent, r.Deadline = nil, s.until
+	return w.Resume(ctx, r, s.conn, s.begun)
 }
 
 // ofWire calls a slow origin what it is called here.

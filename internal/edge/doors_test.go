@@ -25,7 +25,11 @@ import (
 
 // twoDoors are two edges that are told the same: viewers of the one are answered
 // by net/http alone, those of the other by the loops as far as they can.
-type twoDoors struct{ full, quick *doorUnderTest }
+type twoDoors struct {
+	full, quick *doorUnderTest
+
+	ages *regexp.Regexp // that depend on the clock; nil for those of varied
+}
 
 // doorUnderTest is an edge at a socket, and what it told of its requests.
 type doorUnderTest struct {
@@ -33,6 +37,8 @@ type doorUnderTest struct {
 	addr string
 	seen *seenPieces // nil for net/http alone
 	over *tls.Config // of its viewers; nil for plain HTTP
+
+	hasty atomic.Bool // it does not wait until what was fetched is stored
 
 	mu   sync.Mutex
 	told []string
@@ -56,7 +62,7 @@ func (d *doorUnderTest) Fetched(id string, status int, _ time.Duration) {
 func (d *doorUnderTest) logged(id string, r *accesslog.Record) {
 	l := *r
 	l.End, l.Taken, l.FirstByte, l.ViewerPort = time.Time{}, 0, 0, fmt.Sprint(l.ViewerPort != "")
-	l.RequestID = fmt.Sprint(len(l.RequestID))
+	l.RequestID, l.Plain = fmt.Sprint(len(l.RequestID)), false // which says how it is written
 	d.tell(fmt.Sprintf("log %s %+v", id, l))
 }
 
@@ -199,7 +205,14 @@ func varied(r *http.Request) (*http.Response, error) {
 
 func newTwoDoors(t testing.TB) *twoDoors {
 	t.Helper()
-	both := &twoDoors{full: newDoorUnderTest(t), quick: newDoorUnderTest(t)}
+	return twoDoorsOf(t, func(c Config) *Edge { return open(t, roundTripper(varied), c) })
+}
+
+// twoDoorsOf are two doors of edges that open makes, which are closed when the
+// test ends.
+func twoDoorsOf(t testing.TB, open func(Config) *Edge) *twoDoors {
+	t.Helper()
+	both := &twoDoors{full: doorOf(open), quick: doorOf(open)}
 	both.full.serve(t, func(l net.Listener) net.Listener { return &plainDoor{Listener: l, edge: both.full.edge} })
 	both.quick.serve(t, func(l net.Listener) net.Listener {
 		e := both.quick.edge
@@ -215,8 +228,13 @@ func newTwoDoors(t testing.TB) *twoDoors {
 }
 
 func newDoorUnderTest(t testing.TB) *doorUnderTest {
+	t.Helper()
+	return doorOf(func(c Config) *Edge { return open(t, roundTripper(varied), c) })
+}
+
+func doorOf(open func(Config) *Edge) *doorUnderTest {
 	d := new(doorUnderTest)
-	d.edge = open(t, roundTripper(varied), Config{Distributions: manySided(), First: "E1", AccessLog: d.logged, Observer: d})
+	d.edge = open(Config{Distributions: manySided(), First: "E1", AccessLog: d.logged, Observer: d})
 	d.edge.via = "1.1 same.cloudfront.net (CloudFront)"
 	return d
 }
@@ -228,7 +246,9 @@ func (d *doorUnderTest) serve(t testing.TB, door func(net.Listener) net.Listener
 		t.Fatal(err)
 	}
 	s := Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d.edge.settled()
+		if !d.hasty.Load() {
+			d.edge.settled()
+		}
 		d.edge.ServeHTTP(w, r)
 	}))
 	done := make(chan error, 1)
@@ -343,6 +363,9 @@ func (both *twoDoors) ask(t judge, text string, pieces ...int) {
 	full, fullReset := both.full.say(t, text)
 	fast, fastReset := both.quick.say(t, text, pieces...)
 	full, fast = normal(full), normal(fast)
+	if both.ages != nil {
+		full, fast = both.ages.ReplaceAllString(full, "Age: N\r"), both.ages.ReplaceAllString(fast, "Age: N\r")
+	}
 	if fullReset || fastReset { // which takes some of the last answer with it
 		shorter := min(len(full), len(fast))
 		full, fast = full[:shorter], fast[:shorter]

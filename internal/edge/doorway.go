@@ -41,14 +41,16 @@ func (e *Edge) Door(l net.Listener, c *tls.Config) net.Listener {
 
 // plainDoor has hits answered by event loops, where there are any.
 func (e *Edge) plainDoor(l net.Listener) net.Listener {
+	made := &plainDoor{Listener: l, edge: e}
 	d := loop.Listen(l, &quick{e}, loop.Options{
-		Loops: runtime.GOMAXPROCS(0), First: headerPatience, Idle: idlePatience, Stall: viewerPatience, Room: e.connections,
+		Loops: runtime.GOMAXPROCS(0), First: headerPatience, Idle: idlePatience, Stall: viewerPatience, Room: e.connections, Late: made.late,
 	})
 	if d == nil {
-		return &plainDoor{Listener: l, edge: e}
+		return made
 	}
+	made.Listener = d
 	e.start(func() { d.Run(e.ctx.Done()) })
-	return &plainDoor{Listener: d, edge: e}
+	return made
 }
 
 type plainDoor struct {

@@ -213,6 +213,10 @@ func (e *Edge) exchange(x *exchange, r *http.Request) {
 	if isLast(r) || e.isEnding(r) {
 		x.Header().Set("Connection", "close")
 	}
+	if m := missedBy(r); m != nil {
+		e.goOn(x, r, m)
+		return
+	}
 	q, why := e.read(r)
 	x.site = q.site
 	if q.behavior != nil {

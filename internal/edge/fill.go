@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/freshet/freshet/internal/edge/loop"
 )
 
 // fill is one request to an origin whose answer may be stored and may serve
@@ -41,8 +43,9 @@ type fill struct {
 	shared  bool    // result may serve others than the viewer that began it
 
 	mu    sync.Mutex
-	first *reader // of the viewer that began it
-	alone bool    // that viewer has left
+	turns []loop.Turn // of viewers who wait with a loop
+	first *reader     // of the viewer that began it
+	alone bool        // that viewer has left
 }
 
 // outcome is what X-Cache says.
@@ -81,6 +84,41 @@ func (f *fill) abandon() {
 func (f *fill) settle(result *entry, s *stream, o outcome, shared bool) {
 	f.result, f.stream, f.outcome, f.shared = result, s, o, shared
 	close(f.ready)
+	f.mu.Lock()
+	turns := f.turns
+	f.turns = nil
+	f.mu.Unlock()
+	for _, t := range turns {
+		t.Ready()
+	}
+}
+
+// tell has a viewer's turn come once the fill is settled.
+func (f *fill) tell(t loop.Turn) {
+	if f.waits(t) {
+		return
+	}
+	t.Ready()
+}
+
+func (f *fill) waits(t loop.Turn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.settled() {
+		return false
+	}
+	f.turns = append(f.turns, t)
+	return true
+}
+
+// settled reports whether there is a result.
+func (f *fill) settled() bool {
+	select {
+	case <-f.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // run carries out a fill. own are the headers to send.
@@ -96,12 +134,32 @@ func (e *Edge) run(f *fill, q *query, own http.Header) {
 		e.refresh(f, q, resp)
 		return
 	}
-	if err == nil {
-		resp, err = e.usable(f, q, own, resp)
-	}
 	if err != nil {
-		f.kept.variant = q.whole().key.variant // whatever part was asked for
-		e.fail(f, q, err)
+		e.failWhole(f, q, err)
+		return
+	}
+	e.take(f, q, own, resp)
+}
+
+// finish is the rest of run for a fill whose answer is there.
+func (e *Edge) finish(f *fill, q *query, own http.Header, resp *response) {
+	defer f.cancel(nil)
+	defer q.site.end(f)
+	e.take(f, q, own, resp)
+}
+
+// failWhole is fail, whatever part was asked for.
+func (e *Edge) failWhole(f *fill, q *query, err error) {
+	f.kept.variant = q.whole().key.variant
+	e.fail(f, q, err)
+}
+
+// take settles the fill with what the origin answers, unless that confirms the
+// expired copy.
+func (e *Edge) take(f *fill, q *query, own http.Header, resp *response) {
+	resp, err := e.usable(f, q, own, resp)
+	if err != nil {
+		e.failWhole(f, q, err)
 		return
 	}
 	defer resp.close()
@@ -253,6 +311,11 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	}
 	head.life = q.lifetime(head.status, resp.Header, head.received)
 	kept := head.life.store && resp.ContentLength <= e.largest && e.room.admits(resp.ContentLength)
+	if body, here := resp.whole(); here {
+		head.body = body
+		e.settleWhole(f, q, head, kept)
+		return
+	}
 	s := newStream(resp.ContentLength, !kept)
 	s.claim = &claim{room: &e.room, users: 1}
 	defer s.claim.leave()
@@ -293,6 +356,18 @@ func (e *Edge) keepWhole(f *fill, q *query, whole *entry, s *stream) {
 		q.supersede(f, whole)
 	case !remote:
 		q.site.keepOnDisk(whole, body)
+	}
+}
+
+// settleWhole settles the fill with a response that has arrived as a whole.
+func (e *Edge) settleWhole(f *fill, q *query, whole *entry, kept bool) {
+	stored := kept && q.site.keep(whole)
+	if !stored {
+		q.supersede(f, whole)
+	}
+	f.settle(whole, nil, miss, kept && whole.life.fresh > 0)
+	if stored {
+		q.site.keepOnDisk(whole, whole.body)
 	}
 }
 
@@ -376,13 +451,33 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 		}
 		return
 	}
-	defer q.site.part(f, &e.orphans)
 	var heard <-chan interim
 	if mine {
 		heard = q.hear()
 		e.begin(f, r, q)
-		defer f.abandon()
 	}
+	e.serveJoined(w, r, q, seat{f, mine, heard})
+}
+
+// seat is a viewer's place in a fill, which must be left.
+type seat struct {
+	*fill
+
+	mine  bool           // this viewer began it
+	heard <-chan interim // for that viewer
+}
+
+func (j *seat) leave(q *query, o *orphans) {
+	if j.mine {
+		j.abandon()
+	}
+	q.site.part(j.fill, o)
+}
+
+// serveJoined answers with what a fill brings.
+func (e *Edge) serveJoined(w http.ResponseWriter, r *http.Request, q *query, j seat) {
+	defer j.leave(q, &e.orphans)
+	f, mine, heard := j.fill, j.mine, j.heard
 	f.await(w, r, q, heard)
 	if mine {
 		e.serveResult(w, r, q, f, f.first, f.outcome)
@@ -405,11 +500,17 @@ func (e *Edge) serveFill(w http.ResponseWriter, r *http.Request, q *query) {
 
 // begin starts a fill.
 func (e *Edge) begin(f *fill, r *http.Request, q *query) {
+	own := e.prepare(f, r, q)
+	e.start(func() { e.run(f, q, own) })
+}
+
+// prepare readies a fill, and returns the headers to send.
+func (e *Edge) prepare(f *fill, r *http.Request, q *query) http.Header {
 	own := e.toOriginForAll(r, q)
 	q.accepts = q.behavior.keying.encodings(acceptEncoding(r))
 	q.authorized = q.behavior.authorizes(own)
 	f.ctx, f.cancel = context.WithCancelCause(e.ctx)
-	e.start(func() { e.run(f, q, own) })
+	return own
 }
 
 // authorizes reports whether an origin that gets these headers sees an

@@ -31,6 +31,7 @@ type query struct {
 
 	authorized bool          // the origin sees an Authorization that is not in the key
 	told       func(interim) // of interim responses of the origin; nil for nobody
+	sent       *sent         // a loop has asked; nil once the answer is waited for, and for most
 }
 
 // maxURL is the longest request target, in bytes.

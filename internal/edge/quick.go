@@ -36,6 +36,9 @@ type plainQuery struct {
 
 	own  narrow.Request // what request usually is
 	seen []foreseen
+
+	errands errands
+	missing bool // there is no copy that is fresh, and the origin is asked for all of it
 }
 
 // sought is what a plain request asks for.
@@ -73,11 +76,18 @@ func (d *quick) Answer(in []byte, a *loop.Answer) loop.Verdict {
 		return loop.Leave
 	}
 	a.Used = q.request.Size
-	if !aimed || !d.find(q, a) {
+	if !aimed {
 		return loop.Lend
 	}
-	d.answer(q, a)
-	return loop.Answered
+	if d.find(q, a) {
+		d.answer(q, a)
+		return loop.Answered
+	}
+	if m := d.missed(q, in, a); m != nil {
+		a.Pending = m
+		return loop.Wait
+	}
+	return loop.Lend
 }
 
 func ownQuery(a *loop.Answer) *plainQuery {
@@ -143,6 +153,7 @@ func (d *quick) aim(t *sought, r *narrow.Request, over *assurance) bool {
 // find looks for the copy that answers q, and reports whether there is one that
 // net/http is not needed for. Then q.reader must leave.
 func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
+	q.missing = false
 	k := packedKey(q.key)
 	q.reader = d.edge.store.arena.Enter(q.favorite)
 	if !d.take(q, q.reader.GetHashed(&k, q.hash), a.Now) {
@@ -154,7 +165,11 @@ func (d *quick) find(q *plainQuery, a *loop.Answer) bool {
 
 // take has the copy that was found, if any, answer q, and reports whether it may.
 func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
-	if v.IsNone() || !v.Quick() || !q.site.epochs.holds(v) || !d.edge.store.answers(v, now) {
+	if v.IsNone() || !q.site.epochs.holds(v) {
+		q.missing = !q.request.Head && q.over == nil
+		return false
+	}
+	if !v.Quick() || !d.edge.store.answers(v, now) {
 		return false
 	}
 	if _, ok := q.site.page(v.Status()); ok {

@@ -12,7 +12,7 @@ import (
 
 // quickly asks the quick way only.
 func quickly(e *Edge, a *loop.Answer, text string) loop.Verdict {
-	a.Head, a.Body, a.Sent, a.Used, a.Now = a.Head[:0], nil, nil, 0, time.Now()
+	a.Head, a.Body, a.Sent, a.Used, a.Now, a.Viewer = a.Head[:0], nil, nil, 0, time.Now(), someViewer{}
 	return (&quick{e}).Answer([]byte(text), a)
 }
 
@@ -65,7 +65,7 @@ func TestQuickHeedsEpochsAndAges(t *testing.T) {
 		if err := e.Invalidate("E1", []freshet.Pattern{p}); err != nil {
 			t.Fatal(err)
 		}
-		if v := quickly(e, a, plainRequest); v != loop.Lend {
+		if v := quickly(e, a, plainRequest); v != loop.Wait {
 			t.Errorf("after %s: %v", p, v)
 		}
 	}

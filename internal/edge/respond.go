@@ -146,15 +146,17 @@ func respondParts(w http.ResponseWriter, r *http.Request, a answer, spans []span
 // addAge says how old the response is: always on a hit, and otherwise where an
 // upstream cache has aged it or an expired copy stands in.
 func addAge(h http.Header, a answer) {
-	since := max(time.Since(a.entry.received), 0)
+	if age, ok := a.age(time.Now()); ok {
+		h.Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
+	}
+}
+
+func (a answer) age(now time.Time) (age time.Duration, told bool) {
+	since := max(now.Sub(a.entry.received), 0)
 	if a.outcome == miss || a.outcome == failed {
 		since = 0
 	}
-	if a.outcome != hit && !a.entry.aged && since < time.Second {
-		return
-	}
-	age := a.entry.age + since
-	h.Set("Age", strconv.FormatInt(int64(age/time.Second), 10))
+	return a.entry.age + since, a.outcome == hit || a.entry.aged || since >= time.Second
 }
 
 // cloudfrontHop ends the names by which distributions go in Via.

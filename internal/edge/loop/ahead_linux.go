@@ -63,7 +63,7 @@ func (l *loop) readAhead(events []unix.EpollEvent) {
 	for i := range events {
 		e, s := &events[i], &l.ahead.seats[i]
 		c := l.conns[e.Fd]
-		if c == nil || c.epoch != e.Pad || c.waiting {
+		if c == nil || c.epoch != e.Pad || c.waiting || c.turn != nil {
 			continue
 		}
 		before := len(c.in)

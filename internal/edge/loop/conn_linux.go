@@ -32,8 +32,12 @@ type conn struct {
 	taken   int   // of both since since
 	last    Sent
 
-	lent  int  // of in, which are given away first
+	lent  int  // of in, which are given away first, or answered
 	whole bool // and are one request
+
+	pending Pending // who answers it; nil for nobody
+	turn    *ticket // of pending while it is waited for
+	muted   bool    // the loop is not told of what arrives
 }
 
 // patient is how much of an answer a viewer must take within Options.Stall.
@@ -56,6 +60,10 @@ const filePiece = 1 << 20
 
 // close ends the connection, which no loop has any more.
 func (c *conn) close() {
+	if p := c.pending; p != nil {
+		c.pending = nil
+		p.Gone()
+	}
 	_ = unix.Close(c.fd)
 	c.door.left()
 }
@@ -112,13 +120,29 @@ func (c *conn) arrived(l *loop, buf []byte, got arrival) {
 	c.answer(l, buf[:len(c.in)+n])
 }
 
+// look returns what becomes of the bytes b: what was waited for, or what the
+// handler says.
+func (c *conn) look(b []byte, a *Answer) Verdict {
+	a.Used, a.Body, a.Length, a.Sent, a.Pending = 0, nil, 0, nil, nil
+	if p := c.pending; p != nil {
+		a.Used = c.lent
+		v := p.Answer(a)
+		if v != Lend {
+			c.pending = nil
+		}
+		if v != Again {
+			return v
+		}
+	}
+	return c.door.handler.Answer(b, a)
+}
+
 // answer answers the requests in b, which the loop may use again afterwards.
 func (c *conn) answer(l *loop, b []byte) {
 	a := &l.answer
 	a.Viewer, a.Head = &c.viewer, l.out[:0]
 	for len(b) > 0 {
-		a.Used, a.Body, a.Length, a.Sent = 0, nil, 0, nil
-		v := c.door.handler.Answer(b, a)
+		v := c.look(b, a)
 		a.Foreseen = 0
 		switch v {
 		case Answered:
@@ -139,6 +163,11 @@ func (c *conn) answer(l *loop, b []byte) {
 		default:
 			c.keep(b)
 			if len(a.Head) > 0 && !c.write(l, a, b) {
+				return
+			}
+			if v == Wait {
+				c.lent, c.again = a.Used, 0
+				c.wait(l, a.Pending)
 				return
 			}
 			if c.lent, c.whole = len(b), v == Lend; c.whole {

@@ -151,7 +151,11 @@ func (d *Door) drop() {
 // closed has the loops end once they have nothing more to do.
 func (d *Door) closed() {
 	for _, l := range d.loops {
-		l.send(func() { l.finish(drained) })
+		l.send(func() {
+			l.finish(drained)
+			l.leaveLines()
+			l.lendWaiting()
+		})
 	}
 }
 

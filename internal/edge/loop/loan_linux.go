@@ -24,6 +24,8 @@ type Loan struct {
 	once   sync.Once
 	rested atomic.Bool // the one request was answered
 
+	pending atomic.Pointer[Pending] // nil where there is none, or it was taken
+
 	mu    sync.Mutex
 	begin []byte // of what was read by the loop; to be read first
 	after []byte // of what was read by the loop; to be read by the next
@@ -33,17 +35,38 @@ type Loan struct {
 // lend prepares a connection for whoever accepts it. It returns nil if it is
 // broken.
 func (d *Door) lend(c *conn) *Loan {
+	l := &Loan{from: c, begin: c.in[:c.lent], after: c.in[c.lent:], whole: c.whole}
+	if c.pending != nil {
+		l.pending.Store(&c.pending)
+	}
 	tcp, err := tcpConn(c.fd)
 	if err != nil {
+		l.gone()
 		d.ended()
 		return nil
 	}
-	l := &Loan{TCPConn: tcp, from: c, begin: c.in[:c.lent], after: c.in[c.lent:], whole: c.whole}
+	l.TCPConn = tcp
 	if l.raw, err = tcp.SyscallConn(); err != nil {
 		_ = l.Close()
 		return nil
 	}
 	return l
+}
+
+// Take returns the Pending of the one request that is lent, which is the taker's
+// from then on; nil for none.
+func (l *Loan) Take() Pending {
+	if p := l.pending.Swap(nil); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// gone tells the Pending that nobody has taken.
+func (l *Loan) gone() {
+	if p := l.Take(); p != nil {
+		p.Gone()
+	}
 }
 
 // ended counts a connection as gone that was lent.
@@ -137,6 +160,7 @@ func (l *Loan) watch() error {
 // speaks against another. It may be called twice.
 func (l *Loan) Close() (err error) {
 	l.once.Do(func() {
+		l.gone()
 		if !l.giveBack() {
 			l.from.door.ended()
 		}

@@ -6,7 +6,11 @@
 // There are loops on Linux only; elsewhere Listen says that there are none.
 package loop
 
-import "time"
+import (
+	"errors"
+	"net"
+	"time"
+)
 
 // Handler answers what arrives. Its methods are called by several loops at once,
 // and must neither block nor take long.
@@ -38,7 +42,60 @@ const (
 	Answered                // the answer is in a
 	Lend                    // a.Used bytes are one request that others answer; then the connection comes back
 	Leave                   // others answer this and whatever follows
+	Wait                    // a.Used bytes are one request, which a.Pending will answer
+	Again                   // of Pending.Answer: the handler is to be asked anew
 )
+
+// Pending is a request whose viewer waits for its answer with a loop, without a
+// goroutine. Its methods are called by the loop, but for Gone, and must neither
+// block nor take long.
+type Pending interface {
+	// Begin is called first. Whoever has the Turn says by it, once, that there is an
+	// answer.
+	Begin(Turn)
+
+	// Answer is called after that, or when the door closes. What can become of the request is that it is
+	// answered, that the handler is asked Again, or that it is lent with the Pending,
+	// which Loan.Take returns.
+	Answer(a *Answer) Verdict
+
+	// Gone is called, by anyone, in place of Answer or of Loan.Take if the viewer
+	// left first.
+	Gone()
+}
+
+// Turn is a viewer's place.
+type Turn interface {
+	// Ready may be called at any time, by anyone, also after the viewer has gone.
+	Ready()
+
+	// Hold has the viewer's loop tell l of a connection to another server, which c
+	// is closed for. It is for Pending.Begin only.
+	Hold(c net.Conn, l Listening) (Line, error)
+}
+
+// Line is a connection to another server that a loop holds. Its methods are for
+// the loop, in whose goroutine those of Handler, Pending and Listening are called.
+// They do not wait.
+type Line interface {
+	Write(p []byte) (int, error) // of as much as the system takes
+	Read(p []byte) (int, error)  // fails with ErrNothing if nothing has arrived, and with io.EOF at the end
+	Close()
+
+	// Leave gives the connection to whoever wants to wait for what arrives. The line
+	// is no more, whatever comes back.
+	Leave() (net.Conn, error)
+}
+
+// Listening is told of a Line, unless that was closed or left.
+type Listening interface {
+	Arrived()           // something, or the end
+	Tick(now time.Time) // about once a second
+	Ending()            // the loop ends soon: the line must be closed or left
+}
+
+// ErrNothing is what Line.Read fails with if nothing has arrived.
+var ErrNothing = errors.New("nothing has arrived")
 
 // Answer is what is sent for one request.
 type Answer struct {
@@ -52,6 +109,8 @@ type Answer struct {
 	Used int    // bytes of the request
 	Body []byte // follows the head; nobody may change it until Sent was called
 	Sent Sent   // nil if nobody wants to know
+
+	Pending Pending // with Wait
 
 	// In place of Body, Length bytes of a file in memory from At on, for which nobody
 	// ever waits. They, and the file, stay what they are until Sent was called.
@@ -81,6 +140,11 @@ type Options struct {
 	Idle  time.Duration // between requests; 0 for 2 minutes
 	Stall time.Duration // for taking 64 KiB of an answer; 0 for a minute
 	Room  *Room         // nil for one of its own
+
+	// Late gets, in place of Accept, those who still wait for their answer when the
+	// door closes: a server that shuts down answers nothing that it accepts then. It
+	// must not block. Nil for Accept.
+	Late func(net.Conn)
 }
 
 func (o Options) withDefaults() Options {

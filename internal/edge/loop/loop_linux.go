@@ -23,6 +23,7 @@ type loop struct {
 	waits  syscall.RawConn // likewise
 	bell   int             // an eventfd, which send rings
 	conns  map[int32]*conn // by descriptor
+	lines  map[int32]*line // likewise
 	epoch  int32
 	events []unix.EpollEvent
 	buf    []byte // what arrives
@@ -38,9 +39,12 @@ type loop struct {
 
 	pressed atomic.Bool
 
-	rung   atomic.Bool
+	rung   atomic.Bool // it need not be rung
+	called atomic.Bool // there are orders or turns
 	mu     sync.Mutex
-	orders []func() // for the loop to carry out
+	orders []func()  // for the loop to carry out
+	turns  []*ticket // that have come
+	spare  []*ticket // the same slice, when it is of no use
 	dead   bool
 }
 
@@ -81,7 +85,7 @@ const outSize = 64 << 10
 const arriving = 32 << 10
 
 func newLoop(d *Door) (*loop, error) {
-	l := &loop{door: d, epoll: -1, bell: -1, conns: make(map[int32]*conn), events: make([]unix.EpollEvent, 256), buf: make([]byte, arriving), ahead: newAhead(d.handler), out: make([]byte, 0, outSize)}
+	l := &loop{door: d, epoll: -1, bell: -1, conns: make(map[int32]*conn), lines: make(map[int32]*line), events: make([]unix.EpollEvent, 256), buf: make([]byte, arriving), ahead: newAhead(d.handler), out: make([]byte, 0, outSize)}
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make an event loop: %w", err)
@@ -133,24 +137,37 @@ func (l *loop) send(order func()) bool {
 		return false
 	}
 	l.orders = append(l.orders, order)
+	l.ring()
+	return true
+}
+
+// ring has the loop look soon for what it has to do. l.mu is held.
+func (l *loop) ring() {
+	l.called.Store(true)
 	if !l.rung.Swap(true) {
 		one := uint64(1)
 		_, _ = unix.Write(l.bell, (*[8]byte)(unsafe.Pointer(&one))[:]) // it is full of rings, which is as good
 	}
-	return true
 }
 
+// obey does what there is to do.
 func (l *loop) obey() {
-	var b [8]byte
-	_, _ = rawRead(l.bell, b[:])
-	l.rung.Store(false)
+	if !l.called.Load() {
+		return
+	}
 	l.mu.Lock()
-	orders := l.orders
-	l.orders = nil
+	l.called.Store(false)
+	orders, turns := l.orders, l.turns
+	l.orders, l.turns, l.spare = nil, l.spare, nil
 	l.mu.Unlock()
 	for _, order := range orders {
 		order()
 	}
+	for _, t := range turns {
+		t.take()
+	}
+	clear(turns)
+	l.spare = turns[:0]
 }
 
 // run ends when ending says so.
@@ -158,11 +175,13 @@ func (l *loop) run() {
 	l.now = time.Now()
 	for {
 		n := l.wait()
+		l.rung.Store(true) // it looks for what there is to do before it waits
 		l.now = time.Now()
 		l.answer.Now = l.now
 		for events := range slices.Chunk(l.events[:n], seats) {
 			l.handleTogether(events)
 		}
+		l.obey()
 		if l.now.Sub(l.swept) >= l.interval() {
 			l.sweep()
 		}
@@ -175,6 +194,7 @@ func (l *loop) run() {
 	l.dead = true
 	l.mu.Unlock()
 	l.obey()
+	l.leaveLines()
 	for _, c := range l.conns {
 		l.end(c)
 	}
@@ -190,6 +210,10 @@ func (l *loop) finish(e ending) {
 // there are some, and leaves the waiting to the runtime, which has other things
 // to do meanwhile.
 func (l *loop) wait() int {
+	l.rung.Store(false)
+	if l.called.Load() {
+		return l.poll()
+	}
 	l.some = 0
 	err := l.waits.Read(l.more)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -208,14 +232,23 @@ func (l *loop) poll() int {
 
 func (l *loop) handle(e *unix.EpollEvent) {
 	if int(e.Fd) == l.bell {
-		l.obey()
+		var b [8]byte
+		_, _ = rawRead(l.bell, b[:])
 		return
 	}
 	c := l.conns[e.Fd]
+	if c == nil {
+		if on := l.lines[e.Fd]; on != nil && on.epoch == e.Pad {
+			on.listening.Arrived()
+		}
+		return
+	}
 	switch {
-	case c == nil || c.epoch != e.Pad:
+	case c.epoch != e.Pad:
 	case c.waiting:
 		c.goOn(l)
+	case c.turn != nil:
+		c.disturbed(l)
 	default:
 		c.ready(l)
 	}
@@ -252,6 +285,7 @@ func (l *loop) end(c *conn) {
 		last.Sent(c.sent, false)
 	}
 	c.body = nil
+	c.waited()
 	c.close()
 }
 
@@ -274,6 +308,12 @@ func (l *loop) give(c *conn) {
 	d := l.door
 	if d.room.Lend() {
 		d.lent.Add(1)
+		if late := d.options.Late; late != nil && c.pending != nil && l.ending == drained {
+			if lent := d.lend(c); lent != nil {
+				late(lent)
+			}
+			return
+		}
 		select {
 		case d.given <- c:
 			return
@@ -298,7 +338,7 @@ func (l *loop) shed() {
 	l.pressed.Store(false)
 	var over []*conn
 	for _, c := range l.conns {
-		if !c.waiting && time.Since(c.since) >= Overstayed {
+		if !c.waiting && c.turn == nil && time.Since(c.since) >= Overstayed {
 			over = append(over, c)
 		}
 	}
@@ -311,8 +351,10 @@ func (l *loop) shed() {
 // sweep ends connections that take too long.
 func (l *loop) sweep() {
 	l.swept = l.now
+	l.tick()
 	for _, c := range l.conns {
 		switch idle := !c.waiting && len(c.in) == 0; {
+		case c.turn != nil: // it is us who take long
 		case l.now.Sub(c.since) > c.patience(&l.door.options):
 			l.end(c)
 		case idle && l.ending > serving:

@@ -36,6 +36,8 @@ type lines struct {
 	foreseen atomic.Int64 // of which it was told before, and how they were
 	wrong    atomic.Int64
 	hold     chan struct{} // "hold" waits for it
+	begun    chan *later   // "wait X"
+	gone     chan *later
 }
 
 // Foresee keeps what it is told in a.Own.
@@ -75,6 +77,9 @@ func (h *lines) Answer(in []byte, a *Answer) Verdict {
 		fmt.Sscan(rest, &a.At, &a.Length)
 	case "hold":
 		<-h.hold
+	case "wait":
+		a.Pending = &later{lines: h, text: rest}
+		return Wait
 	case "lend":
 		return Lend
 	default:
@@ -93,6 +98,9 @@ func (h *lines) Sent(_ int64, complete bool) {
 
 func (*lines) Refusal() []byte { return []byte("full\n") }
 
+// large is a body, which nobody changes.
+var large = sync.OnceValue(func() []byte { return bytes.Repeat([]byte("0123456789abcdef"), 2<<20) })
+
 // opened is a door with its handler, whose lent connections are served by others.
 type opened struct {
 	*Door
@@ -110,11 +118,8 @@ func open(t *testing.T, o Options, others func(net.Conn)) *opened {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &lines{hold: make(chan struct{}), big: bytes.Repeat([]byte("0123456789abcdef"), 2<<20)}
+	h := &lines{hold: make(chan struct{}), big: large(), begun: make(chan *later, 100), gone: make(chan *later, 100)}
 	if h.file, err = os.Create(filepath.Join(t.TempDir(), "file")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.file.Write(h.big); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.file.Close() })
@@ -175,9 +180,14 @@ func (v *viewerSide) ask(t *testing.T, text, want string) {
 	if _, err := io.WriteString(v, text); err != nil {
 		t.Fatal(err)
 	}
+	v.hears(t, want)
+}
+
+func (v *viewerSide) hears(t *testing.T, want string) {
+	t.Helper()
 	for line := range strings.Lines(want) {
 		if got, err := v.in.ReadString('\n'); got != line {
-			t.Fatalf("%q: %q, %v, want %q", text, got, err, line)
+			t.Fatalf("%q, %v, want %q", got, err, line)
 		}
 	}
 }
@@ -284,6 +294,9 @@ func TestSlowReader(t *testing.T) {
 // A slow reader gets all of a file, too, and a fast one.
 func TestFile(t *testing.T) {
 	d := open(t, Options{}, nobody)
+	if _, err := d.file.Write(d.big); err != nil {
+		t.Fatal(err)
+	}
 	slow := d.dial(t)
 	slow.ask(t, "file 7 30000000\nfile 1 20\necho end\n", "file\n")
 	d.dial(t).ask(t, "echo a\n", "a\n")

@@ -92,6 +92,22 @@ func (a *Answer) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Whole returns the body if it is of a known length and all of it has arrived, and
+// then it is read to its end. It does not wait.
+func (a *Answer) Whole() (body []byte, here bool) {
+	switch {
+	case a.body != nil:
+		return nil, false
+	case a.left == 0:
+		return nil, true
+	case int64(a.conn.in.Buffered()) < a.left:
+		return nil, false
+	}
+	body = make([]byte, a.left)
+	_, err := io.ReadFull(a, body)
+	return body, err == nil
+}
+
 // extend gives the origin time for the next bytes.
 func (a *Answer) extend() {
 	at := time.Now().Add(a.patience)
@@ -146,7 +162,7 @@ func (a *Answer) release() {
 	a.over = true
 	a.stop()
 	c := a.conn
-	if a.last || c.ended || c.in.Buffered() > 0 {
+	if a.last || c.ended || c.in.Buffered()+len(c.begun) > 0 {
 		c.Close()
 		return
 	}

@@ -18,7 +18,8 @@ type conn struct {
 	client *Client
 	raw    syscall.RawConn // nil where nobody can look at what has arrived; then it is not used again
 	peek   func(fd uintptr)
-	peeked bool // whether anything has arrived, as peek found
+	peeked bool   // whether anything has arrived, as peek found
+	begun  []byte // of the answer, which others have read; to be read first
 	in     *bufio.Reader
 	out    []byte   // the request as it is written, used again
 	names  []string // of its header, likewise
@@ -58,6 +59,9 @@ func (c plainReader) Read(p []byte) (int, error) {
 	if c.left > 0 {
 		p = p[:min(int64(len(p)), c.left)]
 	}
+	if len(c.begun) > 0 {
+		return c.again(p), nil
+	}
 	if c.applied != c.deadline {
 		c.applied = c.deadline
 		if err := c.SetReadDeadline(c.deadline); err != nil {
@@ -70,6 +74,16 @@ func (c plainReader) Read(p []byte) (int, error) {
 	}
 	c.ended = c.ended || err != nil
 	return n, err
+}
+
+// again reads what others have read.
+func (c *conn) again(p []byte) int {
+	n := copy(p, c.begun)
+	c.begun = c.begun[n:]
+	if c.left > 0 {
+		c.left -= int64(n)
+	}
+	return n
 }
 
 // lostError is the end of a connection before the answer began.
@@ -86,17 +100,17 @@ func lost(err error) error {
 	return &lostError{err}
 }
 
-// ask sends a request and reads the header of the answer. On an error the
-// connection is closed.
-func (c *conn) ask(ctx context.Context, r *Request) (*Answer, error) {
+// ask sends a request, unless others have sent it, and reads the header of the
+// answer. On an error the connection is closed.
+func (c *conn) ask(ctx context.Context, r *Request, sent bool) (*Answer, error) {
 	a := &Answer{conn: c, patience: r.Patience, until: r.Until}
 	a.mu.Lock()
 	a.stop = context.AfterFunc(ctx, func() { a.Abort(context.Cause(ctx)) })
 	a.mu.Unlock()
 	c.deadline, c.applied = r.Deadline, r.Deadline
 	err := c.SetDeadline(r.Deadline) // of writing, too
-	if err == nil {
-		c.write(r)
+	if err == nil && !sent {
+		c.out = r.append(c.out[:0], &c.names)
 		_, err = c.Write(c.out)
 	}
 	if err != nil {

@@ -55,23 +55,23 @@ func isFraming(name string) bool {
 	return false
 }
 
-// write puts a request into c.out, its headers in the order that net/http gives
-// them.
-func (c *conn) write(r *Request) {
-	b := append(c.out[:0], r.Method...)
+// append appends a request, its headers in the order that net/http gives them.
+// Names are only there to be used again.
+func (r *Request) append(b []byte, names *[]string) []byte {
+	b = append(b, r.Method...)
 	b = append(append(append(b, ' '), r.Target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.Host...), "\r\n"...)
 	if agent := r.Header["User-Agent"]; len(agent) > 0 && agent[0] != "" {
 		b = appendField(b, "User-Agent", agent[0])
 	}
-	c.names = c.names[:0]
+	sorted := (*names)[:0]
 	for name := range r.Header {
 		if name != "User-Agent" {
-			c.names = append(c.names, name)
+			sorted = append(sorted, name)
 		}
 	}
-	slices.Sort(c.names)
-	for _, name := range c.names {
+	slices.Sort(sorted)
+	for _, name := range sorted {
 		for _, v := range r.Header[name] {
 			b = appendField(b, name, v)
 		}
@@ -79,8 +79,9 @@ func (c *conn) write(r *Request) {
 	if r.Apart {
 		b = append(b, "Connection: close\r\n"...)
 	}
-	c.out = append(b, "\r\n"...)
-	clear(c.names)
+	clear(sorted)
+	*names = sorted
+	return append(b, "\r\n"...)
 }
 
 func appendField(b []byte, name, value string) []byte {

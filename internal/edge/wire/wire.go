@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,12 +51,14 @@ type Client struct {
 	mu    sync.Mutex
 	idle  []*conn // the one that was used last at the end
 	timer *time.Timer
-	gone  bool // connections that come back are closed
+	gone  bool          // connections that come back are closed
+	hung  atomic.Uint64 // how often CloseIdle was called
 }
 
 // CloseIdle closes the connections that nobody uses, and those that are used
 // when they no longer are, until Do is called again.
 func (c *Client) CloseIdle() {
+	c.hung.Add(1)
 	c.mu.Lock()
 	idle := c.idle
 	c.idle, c.gone = nil, true
@@ -68,6 +71,9 @@ func (c *Client) CloseIdle() {
 	}
 }
 
+// Hung counts the calls of CloseIdle.
+func (c *Client) Hung() uint64 { return c.hung.Load() }
+
 // Do sends a request and returns once the header of the final answer is there.
 // When ctx ends, its cause is what Do or a read of the body fails with. The
 // answer's body must be closed or read to its end; the answer is of no use to
@@ -76,13 +82,22 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, error) {
 	if r.odd() {
 		return nil, ErrOdd
 	}
+	return c.do(ctx, r, nil)
+}
+
+// do is Do for what may be sent. The request was sent to begun, if that is not nil.
+func (c *Client) do(ctx context.Context, r *Request, begun *conn) (*Answer, error) {
 	for {
-		on, err := c.take(ctx, r)
+		on, err := begun, error(nil)
+		if on == nil {
+			on, err = c.take(ctx, r)
+		}
 		if err != nil {
 			return nil, err
 		}
 		used := on.used
-		a, err := on.ask(ctx, r)
+		a, err := on.ask(ctx, r, begun != nil)
+		begun = nil
 		if err == nil {
 			return a, nil
 		}

@@ -1,0 +1,264 @@
+package edge
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/freshet/freshet"
+	"github.com/freshet/freshet/internal/edge/loop"
+)
+
+// heldLine is a loop.Line and the loop.Turn that it is from. What arrives is what a
+// test wants.
+type heldLine struct {
+	t     testing.TB
+	to    loop.Listening
+	ready chan bool
+
+	in     []string
+	ended  bool
+	out    strings.Builder
+	closed bool
+	there  net.Conn // the other end, once the line was left
+}
+
+func newHeldLine(t testing.TB) *heldLine { return &heldLine{t: t, ready: make(chan bool, 100)} }
+
+func (l *heldLine) Ready() { l.ready <- true }
+
+func (l *heldLine) Hold(c net.Conn, to loop.Listening) (loop.Line, error) {
+	l.to = to
+	return l, c.Close()
+}
+
+func (l *heldLine) Write(p []byte) (int, error) { return l.out.Write(p) }
+
+func (l *heldLine) Read(p []byte) (int, error) {
+	switch {
+	case len(l.in) > 0:
+		n := copy(p, l.in[0])
+		l.in = l.in[1:]
+		return n, nil
+	case l.ended:
+		return 0, io.EOF
+	}
+	return 0, loop.ErrNothing
+}
+
+func (l *heldLine) Close() { l.closed = true }
+
+// Leave returns a connection of which the test has the other end.
+func (l *heldLine) Leave() (net.Conn, error) {
+	at, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer at.Close()
+	here, err := net.Dial("tcp", at.Addr().String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if l.there, err = at.Accept(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { l.there.Close() })
+	return here, nil
+}
+
+// arrives has the line hear of something.
+func (l *heldLine) arrives(what ...string) {
+	l.in = append(l.in, what...)
+	l.to.Arrived()
+}
+
+// errandTest is an edge whose loop has one line to the origin.
+type errandTest struct {
+	*heldLine
+
+	edge  *Edge
+	quick *quick
+	a     loop.Answer
+	asked atomic.Int64 // the origin itself
+}
+
+func newErrandTest(t testing.TB) *errandTest {
+	et := &errandTest{heldLine: newHeldLine(t)}
+	o := newSlowOrigin(t)
+	o.letAll()
+	e, err := New(toRaw(Config{Distributions: manySided(), First: "E1"}, o.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	et.edge, et.quick = e, &quick{e}
+	et.a.Viewer = someViewer{}
+	return et
+}
+
+const wholeAnswerText = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nCache-Control: max-age=1000\r\n\r\nline"
+
+// begins asks for a path that is not cached.
+func (et *errandTest) begins(path string) *missed {
+	et.t.Helper()
+	et.a.Head, et.a.Now = et.a.Head[:0], time.Now()
+	if v := et.quick.Answer(fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: www.example.com\r\n\r\n", path), &et.a); v != loop.Wait {
+		et.t.Fatalf("%s: %v", path, v)
+	}
+	m := et.a.Pending.(*missed)
+	m.Begin(et)
+	return m
+}
+
+// warm has a connection to the origin that nobody uses.
+func (et *errandTest) warm() {
+	et.t.Helper()
+	m := et.begins("/warm")
+	<-et.ready
+	et.answered(m, "of /warm")
+	eventually(et.t, "it is stored", func() bool { _, f := et.edge.viewing(); return f == 0 })
+}
+
+// answered wants the loop to answer.
+func (et *errandTest) answered(m *missed, body string) {
+	et.t.Helper()
+	et.a.Head = et.a.Head[:0]
+	if v := m.Answer(&et.a); v != loop.Answered || !strings.HasSuffix(string(et.a.Head), "\r\n\r\n"+body) {
+		et.t.Fatalf("%v: %q, want %q", v, et.a.Head, body)
+	}
+}
+
+// A loop asks for what is plain itself, on a connection that was used before, and
+// stores the answer.
+func TestErrand(t *testing.T) {
+	et := newErrandTest(t)
+	et.warm()
+	for i := range 3 {
+		path := fmt.Sprint("/a", i)
+		m := et.begins(path)
+		if got := et.out.String(); !strings.HasPrefix(got, "GET "+path+" HTTP/1.1\r\nHost: ") || !strings.HasSuffix(got, "\r\n\r\n") || !strings.Contains(got, "X-Amz-Cf-Id: "+m.id) {
+			t.Fatalf("%q", got)
+		}
+		et.out.Reset()
+		joins := et.begins(path)
+		et.to.Arrived() // of nothing
+		if len(et.ready) > 0 {
+			t.Fatal("there is an answer already")
+		}
+		et.arrives(wholeAnswerText)
+		if len(et.ready) != 2 {
+			t.Fatalf("%d have their turn", len(et.ready))
+		}
+		<-et.ready
+		<-et.ready
+		et.answered(m, "line")
+		if !strings.Contains(string(et.a.Head), "\r\nX-Cache: Miss from") {
+			t.Errorf("%q", et.a.Head)
+		}
+		et.answered(joins, "line")
+		if !strings.Contains(string(et.a.Head), "\r\nX-Cache: Hit from") {
+			t.Errorf("%q", et.a.Head)
+		}
+		if v := quickly(et.edge, &et.a, "GET "+path+" HTTP/1.1\r\nHost: www.example.com\r\n\r\n"); v != loop.Answered {
+			t.Errorf("it is not stored: %v", v)
+		}
+	}
+	if v, f := et.edge.viewing(); v != 0 || f != 0 || et.closed || et.there != nil {
+		t.Errorf("%d viewers wait for %d fetches; closed %v", v, f, et.closed)
+	}
+}
+
+// What was invalidated while a loop waited for it is not stored.
+func TestErrandHeedsInvalidations(t *testing.T) {
+	et := newErrandTest(t)
+	et.warm()
+	m := et.begins("/a")
+	if err := et.edge.Invalidate("E1", []freshet.Pattern{"/a"}); err != nil {
+		t.Fatal(err)
+	}
+	et.arrives(wholeAnswerText)
+	et.answered(m, "line")
+	if v := quickly(et.edge, &et.a, "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n"); v != loop.Wait {
+		t.Errorf("it is stored: %v", v)
+	}
+}
+
+// What does not arrive as a whole is waited for by others, who go on from there.
+func TestErrandLeft(t *testing.T) {
+	for name, leave := range map[string]func(*errandTest){
+		"in pieces": func(et *errandTest) { et.arrives(wholeAnswerText[:20]) },
+		"body":      func(et *errandTest) { et.arrives(wholeAnswerText[:len(wholeAnswerText)-2]) },
+		"ending":    func(et *errandTest) { et.to.Ending() },
+	} {
+		et := newErrandTest(t)
+		et.warm()
+		m := et.begins("/a")
+		leave(et)
+		if et.there == nil {
+			t.Fatal(name, "is not left")
+		}
+		rest := map[string]string{"in pieces": wholeAnswerText[20:], "body": wholeAnswerText[len(wholeAnswerText)-2:], "ending": wholeAnswerText}[name]
+		_, _ = io.WriteString(et.there, rest)
+		<-et.ready
+		if m.joined.stream == nil {
+			et.answered(m, "line")
+		}
+		eventually(t, "it is stored", func() bool { _, f := et.edge.viewing(); return f == 0 })
+		if v := quickly(et.edge, &et.a, "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n"); v != loop.Answered || !strings.HasSuffix(string(et.a.Head), "line") {
+			t.Errorf("%s: %v, %q", name, v, et.a.Head)
+		}
+	}
+}
+
+// An origin that has closed the connection, or takes too long, is asked again, as
+// anybody asks.
+func TestErrandAskedAgain(t *testing.T) {
+	for name, fail := range map[string]func(*errandTest){
+		"ended": func(et *errandTest) { et.ended = true; et.to.Arrived(); et.there.Close() },
+		"slow":  func(et *errandTest) { et.to.Tick(time.Now()); et.to.Tick(time.Now().Add(time.Hour)); et.there.Close() },
+	} {
+		et := newErrandTest(t)
+		et.warm()
+		m := et.begins("/a")
+		fail(et)
+		<-et.ready
+		if m.joined.stream == nil {
+			et.answered(m, "of /a")
+		}
+		if name == "" {
+			t.Error(name)
+		}
+	}
+}
+
+// A connection on which something arrives that nobody has asked for is not used,
+// nor one that was idle for too long.
+func TestErrandConnectionsEnd(t *testing.T) {
+	for name, end := range map[string]func(*errandTest){
+		"closed":     func(et *errandTest) { et.ended = true; et.to.Arrived() },
+		"said more":  func(et *errandTest) { et.arrives("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil") },
+		"unnoticed":  func(et *errandTest) { et.in = []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"} },
+		"idle":       func(et *errandTest) { et.to.Tick(time.Now().Add(time.Hour)) },
+		"hung up":    func(et *errandTest) { et.edge.serving().byID["E1"].close(); et.to.Tick(time.Now()) },
+		"loops' end": func(et *errandTest) { et.to.Ending() },
+	} {
+		et := newErrandTest(t)
+		et.warm()
+		m := et.begins("/a")
+		et.arrives(wholeAnswerText)
+		<-et.ready
+		et.answered(m, "line")
+		et.out.Reset()
+		end(et)
+		m = et.begins("/b")
+		<-et.ready
+		et.answered(m, "of /b")
+		if !et.closed || et.out.Len() > 0 {
+			t.Errorf("%s: closed %v, asked %q", name, et.closed, et.out.String())
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/freshet/freshet/internal/edge/loop"
+	"github.com/freshet/freshet/internal/edge/narrow"
+)
+
+// missed is a plain request for what is not fresh in the cache, whose viewer waits
+// with a loop while the origin is asked. If the answer is small and there as a
+// whole, the loop gives it; else net/http goes on from where things are.
+type missed struct {
+	query
+
+	edge    *Edge
+	errands *errands // of the loop
+	r       *http.Request
+	began   time.Time
+	joined  seat // no fill: what was missing is there
+}
+
+// looped is how large a body is at most that a loop sends with the head of a miss.
+const looped = 16 << 10
+
+// missed returns nil for what net/http has to look at from the beginning.
+func (d *quick) missed(p *plainQuery, in []byte, a *loop.Answer) *missed {
+	if !p.missing {
+		return nil
+	}
+	m := &missed{edge: d.edge, errands: &p.errands, r: requestRead(p.request, in, a.Viewer), began: a.Now}
+	var why *refusal
+	if m.query, why = d.edge.read(m.r); why != nil || m.behavior != p.behavior || m.site.mayRecall(&m.query) {
+		return nil
+	}
+	m.id = requestID()
+	return m
+}
+
+// mayRecall reports whether there may be a copy on disk, for which a loop does not
+// wait.
+func (s *site) mayRecall(q *query) bool {
+	return s.tier.serves() && s.tier.store.May(s.lineage.hashOf(&q.key))
+}
+
+// requestRead is what net/http would have read, as far as the edge looks at it. It
+// keeps nothing of in.
+func requestRead(p *narrow.Request, in []byte, v loop.Viewer) *http.Request {
+	text := string(in[:p.Size])
+	here := func(b []byte) string {
+		if len(b) == 0 {
+			return ""
+		}
+		at := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(unsafe.Pointer(unsafe.SliceData(in)))
+		return text[at : at+uintptr(len(b))]
+	}
+	r := &http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header, len(p.Fields)), Body: http.NoBody,
+		Host: here(p.Host), RequestURI: here(p.Target), RemoteAddr: net.JoinHostPort(v.IP(), v.Port()),
+	}
+	for _, f := range p.Fields {
+		name := textproto.CanonicalMIMEHeaderKey(here(f.Name))
+		r.Header[name] = append(r.Header[name], here(f.Value))
+	}
+	return r
+}
+
+// Begin is of loop.Pending.
+func (m *missed) Begin(t loop.Turn) {
+	stored, f, mine := m.site.join(&m.query, time.Now(), false)
+	if stored != nil {
+		t.Ready()
+		return
+	}
+	m.joined = seat{fill: f, mine: mine}
+	if mine {
+		m.joined.heard = m.hear()
+		hear := m.told
+		m.told = func(i interim) { hear(i); t.Ready() }
+		own := m.edge.prepare(f, m.r, &m.query)
+		if !m.errands.begin(m.edge, f, &m.query, own, t) {
+			m.edge.start(func() { m.edge.run(f, &m.query, own) })
+		}
+	}
+	f.tell(t)
+}
+
+// Answer is of loop.Pending.
+func (m *missed) Answer(a *loop.Answer) loop.Verdict {
+	j := &m.joined
+	if j.fill == nil || !j.settled() || len(j.heard) > 0 || j.stream != nil || !j.mine && !j.shared {
+		return loop.Lend
+	}
+	o := j.outcome
+	if !j.mine {
+		o = hit
+	}
+	stored := j.result
+	if _, ok := m.site.page(stored.status); ok || !isPlain(stored) || !goesOut(stored.header) || stored.size() != int64(len(stored.body)) || len(stored.body) > looped {
+		return loop.Lend
+	}
+	h := m.edge.plainHeader(stored, o, ageOfAnswer(stored, o, time.Now()))
+	if h == nil {
+		return loop.Lend
+	}
+	m.write(a, stored, h)
+	m.edge.count(told(stored.status, o))
+	j.leave(&m.query, &m.edge.orphans)
+	return loop.Answered
+}
+
+// ageOfAnswer is the Age of an answer; empty for none.
+func ageOfAnswer(stored *entry, o outcome, now time.Time) string {
+	age, ok := answer{entry: stored, outcome: o}.age(now)
+	if !ok {
+		return ""
+	}
+	return strconv.FormatInt(int64(age/time.Second), 10)
+}
+
+// write puts the answer into a, and tells of it.
+func (m *missed) write(a *loop.Answer, stored *entry, h http.Header) {
+	h["X-Amz-Cf-Id"] = []string{m.id}
+	if d := m.behavior.dressing; d != nil {
+		d.applySteady(h, m.r)
+	}
+	before := len(a.Head)
+	out := bytes.NewBuffer(a.Head)
+	out.WriteString("HTTP/1.1 " + strconv.Itoa(stored.status) + " " + http.StatusText(stored.status) + "\r\n")
+	_ = h.Write(out) // a buffer takes everything
+	out.WriteString("\r\n")
+	head := out.Len() - before
+	out.Write(stored.body)
+	a.Head = out.Bytes()
+	if e := m.edge; e.accessLog != nil || e.observer != nil {
+		e.over(&exchange{
+			ResponseWriter: &silent{h}, r: m.r, began: m.began, site: m.site, status: stored.status, bytes: int64(len(stored.body)),
+			head: int64(head), first: time.Since(m.began),
+		}, true)
+	}
+}
+
+// Gone is of loop.Pending.
+func (m *missed) Gone() {
+	if m.joined.fill != nil {
+		m.joined.leave(&m.query, &m.edge.orphans)
+	}
+	e := m.edge
+	if e.accessLog == nil && e.observer == nil {
+		return
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	h := http.Header{"X-Amz-Cf-Id": {m.id}}
+	e.over(&exchange{ResponseWriter: &silent{h}, r: m.r.WithContext(gone), began: m.began, site: m.site}, false)
+}
+
+// silent is the writer of an exchange that is written by others.
+type silent struct{ header http.Header }
+
+func (s *silent) Header() http.Header       { return s.header }
+func (*silent) Write(p []byte) (int, error) { return len(p), nil }
+func (*silent) WriteHeader(int)             {}
+
+// missedBy returns what a loop has begun for a request; nil for nothing.
+func missedBy(r *http.Request) *missed {
+	c, ok := r.Context().Value(inConn{}).(*viewerConn)
+	if !ok {
+		return nil
+	}
+	lent, ok := c.Conn.(interface{ Take() loop.Pending })
+	if !ok {
+		return nil
+	}
+	m, ok := lent.Take().(*missed)
+	if !ok || m.joined.fill == nil {
+		return nil
+	}
+	return m
+}
+
+// goOn answers a request that a loop has begun to answer.
+func (e *Edge) goOn(x *exchange, r *http.Request, m *missed) {
+	x.site, x.dressing, x.began = m.site, m.behavior.dressing, m.began
+	x.Header()["X-Amz-Cf-Id"] = []string{m.id}
+	e.serveJoined(x, r, &m.query, m.joined)
+}
+
+// isPlain reports whether nothing but the headers has to be looked at in an answer.
+func isPlain(stored *entry) bool {
+	s := stored.status
+	return s >= 200 && hasBody(s) && s != http.StatusResetContent && http.StatusText(s) != "" && stored.part == nil
+}
+
+// plainHeader puts the header of an answer together as respond does, but for its ID;
+// without an Age if that is empty. It is nil if net/http had something to change
+// about it.
+func (e *Edge) plainHeader(stored *entry, o outcome, age string) http.Header {
+	h := make(http.Header, len(stored.header)+8)
+	for name, values := range stored.header {
+		h[name] = values
+	}
+	if len(h["Date"]) == 0 || slices.ContainsFunc(ownOfServer[:], func(name string) bool { _, there := h[name]; return there }) {
+		return nil
+	}
+	if age != "" {
+		h["Age"] = []string{age}
+	}
+	h["Via"], h["X-Cache"], h["X-Amz-Cf-Pop"] = []string{e.via}, []string{told(stored.status, o).header()}, []string{e.pop}
+	h["Content-Length"] = []string{strconv.FormatInt(stored.size(), 10)}
+	return h
+}
+
+// ownOfServer are headers of which net/http makes something else than a line.
+var ownOfServer = [...]string{"Connection", "Content-Length", "Trailer", "Transfer-Encoding"}
