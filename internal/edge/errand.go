@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/freshet/freshet/internal/edge/compress"
 	"github.com/freshet/freshet/internal/edge/loop"
 	"github.com/freshet/freshet/internal/edge/wire"
 )
@@ -66,6 +67,7 @@ func (es *errands) begin(e *Edge, f *fill, q *query, own http.Header, t loop.Tur
 	}
 	if n, err := on.line.Write(text); err != nil || n < len(text) {
 		on.line.Close()
+		es.tidy(client)
 		return false
 	}
 	on.edge, on.fill, on.query, on.own, on.began, on.until = e, f, q, own, now, r.Deadline
@@ -129,7 +131,7 @@ func (on *errand) Arrived() {
 	got.Body = http.NoBody
 	e.fetched(q, on.began, resp, nil)
 	on.rest(resp.received)
-	if q.accepts == "" && q.site.tier == nil {
+	if q.encoding(resp) == compress.None && q.site.tier == nil {
 		e.finish(f, q, own, resp)
 		return
 	}
@@ -142,6 +144,7 @@ func (on *errand) rest(now time.Time) {
 	all := on.of.idle[on.client]
 	if len(all) >= on.client.MaxIdle || on.hung != on.client.Hung() {
 		on.line.Close()
+		on.of.tidy(on.client)
 		return
 	}
 	if on.of.idle == nil {
@@ -155,6 +158,13 @@ func (on *errand) forget(now time.Time) {
 	on.edge, on.fill, on.query, on.own = nil, nil, nil, nil
 }
 
+// tidy forgets a client of which there is no idle connection.
+func (es *errands) tidy(c *wire.Client) {
+	if all, there := es.idle[c]; there && len(all) == 0 {
+		delete(es.idle, c)
+	}
+}
+
 // dismiss closes a connection on which nothing is asked.
 func (on *errand) dismiss() {
 	on.line.Close()
@@ -166,9 +176,7 @@ func (on *errand) dismiss() {
 		}
 	}
 	on.of.idle[on.client] = all
-	if len(all) == 0 {
-		delete(on.of.idle, on.client)
-	}
+	on.of.tidy(on.client)
 }
 
 // Tick is of loop.Listening.
@@ -196,6 +204,7 @@ func (on *errand) leave(begun []byte) {
 	e, f, q, own := on.edge, on.fill, on.query, on.own
 	sent := &sent{client: on.client, begun: bytes.Clone(begun), began: on.began, until: on.until}
 	on.forget(time.Time{})
+	on.of.tidy(on.client)
 	var err error
 	if sent.conn, err = on.line.Leave(); err == nil {
 		q.sent = sent

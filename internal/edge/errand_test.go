@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,10 +79,10 @@ func (l *heldLine) arrives(what ...string) {
 type errandTest struct {
 	*heldLine
 
-	edge  *Edge
-	quick *quick
-	a     loop.Answer
-	asked atomic.Int64 // the origin itself
+	edge   *Edge
+	quick  *quick
+	a      loop.Answer
+	origin *slowOrigin // itself
 }
 
 func newErrandTest(t testing.TB) *errandTest {
@@ -95,7 +94,7 @@ func newErrandTest(t testing.TB) *errandTest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	et.edge, et.quick = e, &quick{e}
+	et.edge, et.quick, et.origin = e, &quick{e}, o
 	et.a.Viewer = someViewer{}
 	return et
 }
@@ -172,7 +171,8 @@ func TestErrand(t *testing.T) {
 	}
 }
 
-// What was invalidated while a loop waited for it is not stored.
+// What was invalidated while a loop waited for it goes to whom it was for, is not
+// stored, and is not what those get who come afterwards.
 func TestErrandHeedsInvalidations(t *testing.T) {
 	et := newErrandTest(t)
 	et.warm()
@@ -180,59 +180,132 @@ func TestErrandHeedsInvalidations(t *testing.T) {
 	if err := et.edge.Invalidate("E1", []freshet.Pattern{"/a"}); err != nil {
 		t.Fatal(err)
 	}
+	later := et.begins("/a") // which the origin itself is asked for, since the line is busy
 	et.arrives(wholeAnswerText)
 	et.answered(m, "line")
-	if v := quickly(et.edge, &et.a, "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n"); v != loop.Wait {
-		t.Errorf("it is stored: %v", v)
+	<-et.ready
+	<-et.ready
+	et.brought(later, "/a", "of /a")
+}
+
+// brought wants the answer to a request, however it has arrived, to be stored.
+func (et *errandTest) brought(m *missed, path, body string) {
+	et.t.Helper()
+	eventually(et.t, "it is stored", func() bool { return !et.runs(m.joined.fill) })
+	if m.joined.stream == nil {
+		et.answered(m, body)
 	}
+	if v := quickly(et.edge, &et.a, "GET "+path+" HTTP/1.1\r\nHost: www.example.com\r\n\r\n"); v != loop.Answered || !strings.HasSuffix(string(et.a.Head), "\r\n\r\n"+body) {
+		et.t.Errorf("%s: %v, %q, want %q", path, v, et.a.Head, body)
+	}
+}
+
+func (et *errandTest) runs(f *fill) bool {
+	s := et.edge.serving().byID["E1"]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, runs := s.running[f]
+	return runs
 }
 
 // What does not arrive as a whole is waited for by others, who go on from there.
 func TestErrandLeft(t *testing.T) {
-	for name, leave := range map[string]func(*errandTest){
-		"in pieces": func(et *errandTest) { et.arrives(wholeAnswerText[:20]) },
-		"body":      func(et *errandTest) { et.arrives(wholeAnswerText[:len(wholeAnswerText)-2]) },
-		"ending":    func(et *errandTest) { et.to.Ending() },
+	chunked := strings.Replace(wholeAnswerText, "Content-Length: 4", "Transfer-Encoding: chunked", 1)
+	chunked = strings.TrimSuffix(chunked, "line") + "4\r\nline\r\n0\r\n\r\n"
+	for name, tt := range map[string]struct {
+		come  func(*errandTest)
+		after string
+	}{
+		"in pieces":  {func(et *errandTest) { et.arrives(wholeAnswerText[:20]) }, wholeAnswerText[20:]},
+		"at the end": {func(et *errandTest) { et.to.Ending() }, wholeAnswerText},
+		"chunked":    {func(et *errandTest) { et.arrives(chunked) }, ""},
+		"interim":    {func(et *errandTest) { et.arrives("HTTP/1.1 100 Continue\r\n\r\n") }, wholeAnswerText},
+		"last": {func(et *errandTest) {
+			et.arrives(strings.Replace(wholeAnswerText, "\r\n", "\r\nConnection: close\r\n", 1))
+		}, ""},
 	} {
 		et := newErrandTest(t)
 		et.warm()
+		asked := et.origin.asked.Load()
 		m := et.begins("/a")
-		leave(et)
+		tt.come(et)
 		if et.there == nil {
 			t.Fatal(name, "is not left")
 		}
-		rest := map[string]string{"in pieces": wholeAnswerText[20:], "body": wholeAnswerText[len(wholeAnswerText)-2:], "ending": wholeAnswerText}[name]
-		_, _ = io.WriteString(et.there, rest)
+		_, _ = io.WriteString(et.there, tt.after)
 		<-et.ready
-		if m.joined.stream == nil {
-			et.answered(m, "line")
-		}
-		eventually(t, "it is stored", func() bool { _, f := et.edge.viewing(); return f == 0 })
-		if v := quickly(et.edge, &et.a, "GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n"); v != loop.Answered || !strings.HasSuffix(string(et.a.Head), "line") {
-			t.Errorf("%s: %v, %q", name, v, et.a.Head)
+		et.brought(m, "/a", "line")
+		if n := et.origin.asked.Load(); n != asked {
+			t.Errorf("%s: the origin was asked %d times more", name, n-asked)
 		}
 	}
 }
 
 // An origin that has closed the connection, or takes too long, is asked again, as
-// anybody asks.
+// anybody asks: once.
 func TestErrandAskedAgain(t *testing.T) {
+	late := func(et *errandTest) { et.to.(*errand).until = time.Now().Add(-time.Hour) }
 	for name, fail := range map[string]func(*errandTest){
-		"ended": func(et *errandTest) { et.ended = true; et.to.Arrived(); et.there.Close() },
-		"slow":  func(et *errandTest) { et.to.Tick(time.Now()); et.to.Tick(time.Now().Add(time.Hour)); et.there.Close() },
+		"ended":       func(et *errandTest) { et.ended = true; et.to.Arrived(); et.there.Close() },
+		"slow":        func(et *errandTest) { et.to.Tick(time.Now()); late(et); et.to.Tick(time.Now()) },
+		"half a head": func(et *errandTest) { late(et); et.arrives(wholeAnswerText[:40]) },
 	} {
 		et := newErrandTest(t)
 		et.warm()
+		asked := et.origin.asked.Load()
 		m := et.begins("/a")
 		fail(et)
-		<-et.ready
-		if m.joined.stream == nil {
-			et.answered(m, "of /a")
+		if et.there == nil {
+			t.Fatal(name, "is not left")
 		}
-		if name == "" {
-			t.Error(name)
+		<-et.ready
+		et.brought(m, "/a", "of /a")
+		if n := et.origin.asked.Load(); n != asked+1 {
+			t.Errorf("%s: the origin was asked %d times", name, n-asked)
 		}
 	}
+}
+
+// An answer that breaks off is no answer: it is neither stored nor asked for again.
+func TestErrandBreaksOff(t *testing.T) {
+	for _, part := range []string{wholeAnswerText[:40], strings.Replace(wholeAnswerText, "200", "2000", 1), "garbage\r\n\r\n", strings.Replace(wholeAnswerText, "4", "4, 5", 1)} {
+		et := newErrandTest(t)
+		et.warm()
+		asked := et.origin.asked.Load()
+		m := et.begins("/a")
+		et.arrives(part)
+		et.there.Close()
+		<-et.ready
+		et.a.Head = et.a.Head[:0]
+		if v := m.Answer(&et.a); v != loop.Answered || !strings.HasPrefix(string(et.a.Head), "HTTP/1.1 502 ") {
+			t.Errorf("%q: %v, %.100q", part, v, et.a.Head)
+		}
+		if n := et.origin.asked.Load(); n != asked {
+			t.Errorf("%q: the origin was asked %d times more", part, n-asked)
+		}
+	}
+}
+
+// A viewer who leaves leaves the errand to others; who leaves too many has the
+// oldest given up.
+func TestErrandOrphaned(t *testing.T) {
+	et := newErrandTest(t)
+	et.warm()
+	m := et.begins("/a")
+	m.Gone()
+	if v, f := et.edge.viewing(); v != 0 || f != 1 {
+		t.Fatalf("%d viewers, %d fetches", v, f)
+	}
+	et.to.Tick(time.Now()) // which has nothing to give up
+	m.joined.fill.giveUp()
+	et.to.Tick(time.Now())
+	eventually(t, "it is given up", func() bool { _, f := et.edge.viewing(); return f == 0 })
+	if n, err := et.there.Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Error("the connection is there")
+	}
+	m = et.begins("/a")
+	<-et.ready
+	et.brought(m, "/a", "of /a")
 }
 
 // A connection on which something arrives that nobody has asked for is not used,

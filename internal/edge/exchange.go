@@ -42,6 +42,9 @@ func (x *exchange) WriteHeader(status int) {
 		x.extend()
 		if x.dressing != nil {
 			x.dressing.apply(x.Header(), x.r, time.Since(x.began))
+			if _, typed := x.Header()["Content-Type"]; !typed {
+				x.Header()["Content-Type"] = nil // keeps net/http from guessing what a policy has removed
+			}
 		}
 		if x.logged {
 			x.first = time.Since(x.began)

@@ -6,13 +6,13 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"time"
 	"unsafe"
 
 	"github.com/freshet/freshet/internal/edge/loop"
 	"github.com/freshet/freshet/internal/edge/narrow"
+	"github.com/freshet/freshet/internal/edge/packed"
 )
 
 // missed is a plain request for what is not fresh in the cache, whose viewer waits
@@ -96,7 +96,7 @@ func (m *missed) Begin(t loop.Turn) {
 // Answer is of loop.Pending.
 func (m *missed) Answer(a *loop.Answer) loop.Verdict {
 	j := &m.joined
-	if j.fill == nil || !j.settled() || len(j.heard) > 0 || j.stream != nil || !j.mine && !j.shared {
+	if j.fill == nil || !j.settled() || len(j.heard) > 0 || j.stream != nil || !j.mine && !j.shared || m.edge.draining.Load() {
 		return loop.Lend
 	}
 	o := j.outcome
@@ -104,10 +104,10 @@ func (m *missed) Answer(a *loop.Answer) loop.Verdict {
 		o = hit
 	}
 	stored := j.result
-	if _, ok := m.site.page(stored.status); ok || !isPlain(stored) || !goesOut(stored.header) || stored.size() != int64(len(stored.body)) || len(stored.body) > looped {
+	if _, ok := m.site.page(stored.status); ok || !isPlain(stored) || stored.size() != int64(len(stored.body)) || len(stored.body) > looped {
 		return loop.Lend
 	}
-	h := m.edge.plainHeader(stored, o, ageOfAnswer(stored, o, time.Now()))
+	h := m.header(stored, o)
 	if h == nil {
 		return loop.Lend
 	}
@@ -117,21 +117,8 @@ func (m *missed) Answer(a *loop.Answer) loop.Verdict {
 	return loop.Answered
 }
 
-// ageOfAnswer is the Age of an answer; empty for none.
-func ageOfAnswer(stored *entry, o outcome, now time.Time) string {
-	age, ok := answer{entry: stored, outcome: o}.age(now)
-	if !ok {
-		return ""
-	}
-	return strconv.FormatInt(int64(age/time.Second), 10)
-}
-
 // write puts the answer into a, and tells of it.
 func (m *missed) write(a *loop.Answer, stored *entry, h http.Header) {
-	h["X-Amz-Cf-Id"] = []string{m.id}
-	if d := m.behavior.dressing; d != nil {
-		d.applySteady(h, m.r)
-	}
 	before := len(a.Head)
 	out := bytes.NewBuffer(a.Head)
 	out.WriteString("HTTP/1.1 " + strconv.Itoa(stored.status) + " " + http.StatusText(stored.status) + "\r\n")
@@ -200,24 +187,31 @@ func isPlain(stored *entry) bool {
 	return s >= 200 && hasBody(s) && s != http.StatusResetContent && http.StatusText(s) != "" && stored.part == nil
 }
 
-// plainHeader puts the header of an answer together as respond does, but for its ID;
-// without an Age if that is empty. It is nil if net/http had something to change
-// about it.
-func (e *Edge) plainHeader(stored *entry, o outcome, age string) http.Header {
+// header puts the header of the answer together, as respond and dressing do. It is
+// nil if net/http had something to change about it.
+func (m *missed) header(stored *entry, o outcome) http.Header {
 	h := make(http.Header, len(stored.header)+8)
 	for name, values := range stored.header {
 		h[name] = values
 	}
-	if len(h["Date"]) == 0 || slices.ContainsFunc(ownOfServer[:], func(name string) bool { _, there := h[name]; return there }) {
+	if age, ok := (answer{entry: stored, outcome: o}).age(time.Now()); ok {
+		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
+	}
+	e := m.edge
+	h["Via"], h["X-Cache"], h["X-Amz-Cf-Pop"], h["X-Amz-Cf-Id"] = []string{e.via}, []string{told(stored.status, o).header()}, []string{e.pop}, []string{m.id}
+	if d := m.behavior.dressing; d != nil {
+		d.applySteady(h, m.r)
+	}
+	if _, sized := h["Content-Length"]; sized || len(h["Date"]) == 0 {
 		return nil
 	}
-	if age != "" {
-		h["Age"] = []string{age}
+	for name, values := range h {
+		for _, v := range values {
+			if !packed.GoesOut(name, v) {
+				return nil
+			}
+		}
 	}
-	h["Via"], h["X-Cache"], h["X-Amz-Cf-Pop"] = []string{e.via}, []string{told(stored.status, o).header()}, []string{e.pop}
 	h["Content-Length"] = []string{strconv.FormatInt(stored.size(), 10)}
 	return h
 }
-
-// ownOfServer are headers of which net/http makes something else than a line.
-var ownOfServer = [...]string{"Connection", "Content-Length", "Trailer", "Transfer-Encoding"}

@@ -323,7 +323,7 @@ func isLoggedPlain(path string, h http.Header) bool {
 func goesOut(h http.Header) bool {
 	for name, values := range h {
 		for _, v := range values {
-			if cleaned, ok := packed.Clean(name, v); !ok || cleaned != v {
+			if !packed.GoesOut(name, v) || slices.Contains(packed.Own[:], name) {
 				return false
 			}
 		}

@@ -32,6 +32,7 @@ func (t *ticket) take() {
 		return
 	}
 	c.waited()
+	c.since = l.now // it was not the viewer who took long
 	if c.muted {
 		c.muted = false
 		l.watch(c, unix.EPOLLIN)

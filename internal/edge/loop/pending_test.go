@@ -236,3 +236,39 @@ func TestWaitLate(t *testing.T) {
 		t.Errorf("%d are lent of %d", d.Lent(), d.Open())
 	}
 }
+
+// aged has the loop of a door believe that nothing has happened for an hour, and do
+// what it does then.
+func (d *opened) aged(t *testing.T, then func(*loop)) {
+	t.Helper()
+	done := make(chan bool)
+	l := d.loops[0]
+	if !l.send(func() {
+		for _, c := range l.conns {
+			c.since = l.now.Add(-time.Hour)
+		}
+		then(l)
+		close(done)
+	}) {
+		t.Fatal("the loop has ended")
+	}
+	<-done
+}
+
+// Who waits does not keep anybody waiting: neither patience nor need of room ends
+// the connection, and there is time again for what comes afterwards.
+func TestWaitIsNobodysFault(t *testing.T) {
+	d := open(t, Options{}, nobody)
+	v := d.dial(t)
+	for _, then := range []func(*loop){(*loop).shed, (*loop).sweep, func(*loop) {}} {
+		v.ask(t, "wait a\nech", "")
+		a := <-d.begun
+		d.aged(t, then)
+		a.become(Answered)
+		v.hears(t, "a\n")
+		done := make(chan bool)
+		d.loops[0].send(func() { d.loops[0].sweep(); close(done) })
+		<-done
+		v.ask(t, "o b\n", "b\n")
+	}
+}

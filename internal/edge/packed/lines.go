@@ -71,16 +71,16 @@ func (p *packing) lines(at, gaps int, h map[string][]string) {
 }
 
 func (p *packing) line(name, value string) {
-	if !goesOut(name, value) {
+	if !GoesOut(name, value) {
 		p.fail("the header %.100q: %.100q", name, value)
 	}
 	p.b = append(append(append(p.b, name...), ": "...), value...)
 	p.b = append(p.b, "\r\n"...)
 }
 
-// goesOut reports whether a header goes out as it is, and can be read again from
+// GoesOut reports whether a header goes out as it is, and can be read again from
 // its line.
-func goesOut(name, value string) bool {
+func GoesOut(name, value string) bool {
 	if name == "" || strings.ContainsAny(value, "\r\n") || strings.Trim(value, " \t") != value {
 		return false
 	}
@@ -99,7 +99,7 @@ func goesOut(name, value string) bool {
 // Clean returns a header line as it goes out; ok is false if it does not.
 func Clean(name, value string) (cleaned string, ok bool) {
 	value = strings.Trim(strings.NewReplacer("\r", " ", "\n", " ").Replace(value), " \t")
-	return value, goesOut(name, value) && !slices.Contains(Own[:], name)
+	return value, GoesOut(name, value) && !slices.Contains(Own[:], name)
 }
 
 // isToken reports whether a byte may be in a name.
@@ -134,7 +134,7 @@ func areLines(text []byte) bool {
 	for len(text) > 0 {
 		line, rest, ok := bytes.Cut(text, newline)
 		name, value, ok2 := bytes.Cut(line, []byte(": "))
-		if !ok || !ok2 || !goesOut(textOf(name), textOf(value)) || textOf(name) < last || slices.Contains(Own[:], textOf(name)) {
+		if !ok || !ok2 || !GoesOut(textOf(name), textOf(value)) || textOf(name) < last || slices.Contains(Own[:], textOf(name)) {
 			return false
 		}
 		last = textOf(name)

@@ -177,7 +177,7 @@ func (a *Answer) fail(err error) error {
 	switch {
 	case a.cause != nil:
 		return a.cause
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case a.conn.late || errors.Is(err, os.ErrDeadlineExceeded): // of half a line net/http says that it is malformed
 		return ErrSlow
 	}
 	return err

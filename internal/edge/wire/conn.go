@@ -29,6 +29,7 @@ type conn struct {
 	deadline, applied time.Time // of what is read
 	left              int64     // of bytes that may still be read; below 0 for any number
 	ended             bool
+	late              bool // the deadline has passed
 }
 
 func newConn(c *Client, made net.Conn) *conn {
@@ -73,6 +74,7 @@ func (c plainReader) Read(p []byte) (int, error) {
 		c.left -= int64(n)
 	}
 	c.ended = c.ended || err != nil
+	c.late = c.late || errors.Is(err, os.ErrDeadlineExceeded)
 	return n, err
 }
 

@@ -221,6 +221,11 @@ func TestAnswersAsNetHTTPReadsThem(t *testing.T) {
 				quick++
 			}
 		}
+		if resp, body, ok := c.Whole([]byte(text)); ok && method == "GET" {
+			if got := told(resp.StatusCode, resp.Header, resp.ContentLength, string(body), nil); got != want {
+				rt.Fatalf("%q: read as a whole as %s, want %s", text, got, want)
+			}
+		}
 		next <- text
 		r := request(method, "/")
 		r.Apart = true
