@@ -364,7 +364,7 @@ func (both *twoDoors) ask(t judge, text string, pieces ...int) {
 	fast, fastReset := both.quick.say(t, text, pieces...)
 	full, fast = normal(full), normal(fast)
 	if both.ages != nil {
-		full, fast = both.ages.ReplaceAllString(full, "Age: a little\r"), both.ages.ReplaceAllString(fast, "Age: a little\r")
+		full, fast = both.ages.ReplaceAllString(full, "Age: some\r"), both.ages.ReplaceAllString(fast, "Age: some\r")
 	}
 	if fullReset || fastReset { // which takes some of the last answer with it
 		shorter := min(len(full), len(fast))
