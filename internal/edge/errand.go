@@ -18,6 +18,7 @@ type errands struct {
 	idle map[*wire.Client][]*errand // the one that was used last at the end
 	in   []byte                     // what arrives
 	out  []byte                     // what is sent
+	held int                        // bytes of answers that have begun to arrive
 }
 
 // errand is a connection to an origin, and what is asked on it: plain requests
@@ -36,6 +37,11 @@ type errand struct {
 	own   http.Header
 	began time.Time
 	until time.Time
+
+	answer *http.Response // whose header is there; nil before
+	body   []byte         // of the answer, at the end of whole
+	whole  []byte         // the answer
+	have   int            // of whole
 }
 
 // errandPatience is for how long an origin must at least be waited for, since loops
@@ -44,6 +50,15 @@ const errandPatience = 5 * time.Second
 
 // errandSize is how much of an answer arrives at once at most.
 const errandSize = 64 << 10
+
+// errandBody is the longest body that a loop waits for, errandBodies how many bytes
+// of answers a loop has when it waits for no more, and errandDelay for how long it
+// waits: slow bodies are for those who pass them on as they come.
+const (
+	errandBody   = 128 << 10
+	errandBodies = 4 << 20
+	errandDelay  = time.Second
+)
 
 // begin starts a fill whose viewer waits with a loop, and reports false if a
 // goroutine has to.
@@ -117,21 +132,62 @@ func (on *errand) Arrived() {
 		on.dismiss()
 		return
 	}
+	if on.answer != nil {
+		on.more()
+		return
+	}
 	n, err := on.line.Read(on.of.room())
 	if errors.Is(err, loop.ErrNothing) {
 		return
 	}
-	got, body, whole := on.client.Whole(on.of.in[:n])
-	if !whole || err != nil {
-		on.leave(on.of.in[:n])
-		return
+	b := on.of.in[:n]
+	got, body, ok := on.client.Head(b)
+	switch {
+	case err != nil || !ok || int64(len(body)) > got.ContentLength:
+		on.leave(b)
+	case int64(len(body)) == got.ContentLength:
+		on.complete(got, bytes.Clone(body))
+	case !on.waitsFor(got):
+		on.leave(b)
+	default:
+		size := n + int(got.ContentLength) - len(body)
+		on.answer, on.whole, on.have = got, make([]byte, size), n
+		on.body = on.whole[size-int(got.ContentLength):]
+		copy(on.whole, b)
+		on.of.held += size
+		on.until = time.Now().Add(errandDelay)
+		on.more() // which may be there
 	}
+}
+
+// waitsFor reports whether the loop reads the body of an answer that has begun.
+func (on *errand) waitsFor(got *http.Response) bool {
+	room := &on.edge.room
+	return got.ContentLength <= errandBody && on.of.held < errandBodies && !room.isTight() && room.admits(got.ContentLength)
+}
+
+// more reads more of the body.
+func (on *errand) more() {
+	n, err := on.line.Read(on.whole[on.have:])
+	on.have += n
+	switch {
+	case errors.Is(err, loop.ErrNothing):
+	case err != nil:
+		on.leave(on.whole[:on.have])
+	case on.have == len(on.whole):
+		got, body := on.answer, on.body
+		on.complete(got, body)
+	}
+}
+
+// complete gives those who wait the answer.
+func (on *errand) complete(got *http.Response, body []byte) {
 	e, f, q, own := on.edge, on.fill, on.query, on.own
 	resp := &response{Response: got, received: time.Now(), arrived: bytes.NewReader(body), body: body}
 	got.Body = http.NoBody
 	e.fetched(q, on.began, resp, nil)
 	on.rest(resp.received)
-	if q.encoding(resp) == compress.None && q.site.tier == nil {
+	if q.encoding(resp) == compress.None && q.site.tier == nil && len(body) < largeBody {
 		e.finish(f, q, own, resp)
 		return
 	}
@@ -156,6 +212,8 @@ func (on *errand) rest(now time.Time) {
 func (on *errand) forget(now time.Time) {
 	on.since = now
 	on.edge, on.fill, on.query, on.own = nil, nil, nil, nil
+	on.of.held -= len(on.whole)
+	on.answer, on.body, on.whole, on.have = nil, nil, nil, 0
 }
 
 // tidy forgets a client of which there is no idle connection.
@@ -185,7 +243,7 @@ func (on *errand) Tick(now time.Time) {
 	case on.fill == nil && (now.Sub(on.since) >= on.client.IdleFor || on.hung != on.client.Hung()):
 		on.dismiss()
 	case on.fill != nil && (now.After(on.until) || on.fill.ctx.Err() != nil):
-		on.leave(nil)
+		on.leave(on.whole[:on.have])
 	}
 }
 
@@ -195,14 +253,17 @@ func (on *errand) Ending() {
 		on.dismiss()
 		return
 	}
-	on.leave(nil)
+	on.leave(on.whole[:on.have])
 }
 
 // leave has a goroutine go on with what was asked, of whose answer begun has
 // arrived.
 func (on *errand) leave(begun []byte) {
 	e, f, q, own := on.edge, on.fill, on.query, on.own
-	sent := &sent{client: on.client, begun: bytes.Clone(begun), began: on.began, until: on.until}
+	sent := &sent{begun: begun, began: on.began, until: on.until}
+	if on.whole == nil {
+		sent.begun = bytes.Clone(begun)
+	}
 	on.forget(time.Time{})
 	on.of.tidy(on.client)
 	var err error
@@ -214,9 +275,8 @@ func (on *errand) leave(begun []byte) {
 
 // sent is a request that was sent already.
 type sent struct {
-	client *wire.Client
-	conn   net.Conn
-	begun  []byte // of the answer
-	began  time.Time
-	until  time.Time // when the header of the answer must be there
+	conn  net.Conn
+	begun []byte // of the answer
+	began time.Time
+	until time.Time // when the header of the answer must be there
 }

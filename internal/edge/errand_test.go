@@ -241,6 +241,122 @@ func TestErrandLeft(t *testing.T) {
 	}
 }
 
+// Bodies that take a while to arrive are read by the loop, up to some length, and
+// afterwards by others, whatever piece they begin with.
+func TestErrandBodies(t *testing.T) {
+	for _, size := range []int{0, 1, looped, looped + 1, largeBody - 1, largeBody, errandBody, errandBody + 1, 3 * errandBody} {
+		for _, first := range []int{0, 10, 70_000} {
+			et := newErrandTest(t)
+			et.warm()
+			body := strings.Repeat("0123456789abcde\n", size/16+1)[:size]
+			text := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nCache-Control: max-age=1000\r\n\r\n", size)
+			head := len(text)
+			text += body
+			m, joins := et.begins("/a"), et.begins("/a")
+			at := min(head+first, len(text), errandSize)
+			for et.arrives(text[:at]); et.there == nil && at < len(text); {
+				if len(et.ready) > 0 {
+					t.Fatalf("%d: an answer is there after %d bytes", size, at-head)
+				}
+				next := min(at+50_000, len(text))
+				et.arrives(text[at:next])
+				at = next
+			}
+			if left := et.there != nil; left != (size > errandBody) {
+				t.Errorf("%d from %d on: left %v", size, first, left)
+			}
+			if et.there != nil {
+				_, _ = io.WriteString(et.there, text[at:])
+			}
+			<-et.ready
+			<-et.ready
+			eventually(t, "it is stored", func() bool { return !et.runs(m.joined.fill) })
+			if m.joined.stream == nil {
+				et.sends(m, body)
+				et.sends(joins, body)
+			} else {
+				m.Gone()
+				joins.Gone()
+			}
+			if got := et.edge.find(&m.query); got == nil || got.size() != int64(size) {
+				t.Errorf("%d from %d on: not stored", size, first)
+			}
+			if et.edge.room.taken() != 0 || et.to.(*errand).of.held != 0 {
+				t.Errorf("%d from %d on: %d bytes are counted, %d held", size, first, et.edge.room.taken(), et.to.(*errand).of.held)
+			}
+		}
+	}
+}
+
+// sends wants the loop to send a body, and says that it has.
+func (et *errandTest) sends(m *missed, body string) {
+	et.t.Helper()
+	et.a.Head, et.a.Body, et.a.Sent = et.a.Head[:0], nil, nil
+	v := m.Answer(&et.a)
+	_, sent, _ := strings.Cut(string(et.a.Head), "\r\n\r\n")
+	if sent += string(et.a.Body); v != loop.Answered || sent != body {
+		et.t.Fatalf("%v: %.300q and %d bytes, want %d", v, et.a.Head, len(sent), len(body))
+	}
+	if et.a.Sent != nil {
+		et.a.Sent.Sent(int64(len(body)), true)
+	}
+}
+
+// A body that comes slowly is passed on by others as it comes, one that breaks off
+// is broken off, and where there is no memory no loop holds any.
+func TestErrandBodiesThatAreOthers(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\nCache-Control: max-age=1000\r\n\r\n"
+	body := strings.Repeat("0123456789", 2000)
+	for name, leave := range map[string]func(*errandTest){
+		"slow": func(et *errandTest) { et.to.Tick(time.Now()); et.to.Tick(time.Now().Add(time.Hour)) },
+		"end":  func(et *errandTest) { et.to.Ending() },
+	} {
+		et := newErrandTest(t)
+		et.warm()
+		m := et.begins("/a")
+		et.arrives(head + body[:5000])
+		et.arrives(body[5000:9000])
+		if et.there != nil {
+			t.Fatal(name, "left too early")
+		}
+		if leave(et); et.there == nil {
+			t.Fatal(name, "not left")
+		}
+		_, _ = io.WriteString(et.there, body[9000:])
+		<-et.ready
+		eventually(t, "it is stored", func() bool { return !et.runs(m.joined.fill) })
+		if got := et.edge.find(&m.query); got == nil || string(got.body) != body {
+			t.Error(name, "is not stored")
+		}
+	}
+
+	et := newErrandTest(t)
+	et.warm()
+	m := et.begins("/a")
+	et.arrives(head + body[:5000])
+	et.ended = true
+	et.to.Arrived()
+	et.there.Close()
+	<-et.ready
+	eventually(t, "it is over", func() bool { return !et.runs(m.joined.fill) })
+	if m.joined.stream == nil || m.joined.stream.err == nil || et.edge.find(&m.query) != nil {
+		t.Error("half a body is a whole one")
+	}
+
+	for name, fill := range map[string]func(*errandTest){
+		"loop": func(et *errandTest) { et.to.(*errand).of.held = errandBodies },
+		"room": func(et *errandTest) { et.edge.room.small.Store(et.edge.room.limit) },
+	} {
+		et := newErrandTest(t)
+		et.warm()
+		et.begins("/a")
+		fill(et)
+		if et.arrives(head + body[:5000]); et.there == nil {
+			t.Error(name, "has room")
+		}
+	}
+}
+
 // An origin that has closed the connection, or takes too long, is asked again, as
 // anybody asks: once.
 func TestErrandAskedAgain(t *testing.T) {

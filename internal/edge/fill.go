@@ -329,7 +329,7 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 	f.settle(head, s, miss, kept && head.life.fresh > 0)
 	err := e.takeIn(f, q, resp, s)
 	if err == nil && kept && q.site.tier == nil { // a disk may take its time, for which no viewer waits
-		e.keepWhole(f, q, f.copy(head), s)
+		e.keepStreamed(f, q, f.copy(head), s)
 		s.finish(nil)
 		return
 	}
@@ -339,20 +339,29 @@ func (e *Edge) receive(f *fill, q *query, resp *response) {
 		e.log.Warn("response of the origin broke off", slog.String("distribution", q.site.config.ID), slog.String("path", q.path), slog.Any("error", err))
 	case err == nil && f.spool.keep(f.copy(head)):
 	case err == nil && kept:
-		e.keepWhole(f, q, f.copy(head), s)
+		e.keepStreamed(f, q, f.copy(head), s)
 	}
 }
 
+// keepStreamed is keepWhole for a body that has arrived in s, unless that is a
+// window.
+func (e *Edge) keepStreamed(f *fill, q *query, whole *entry, s *stream) {
+	if s.isWindow() {
+		q.supersede(f, whole)
+		return
+	}
+	e.keepWhole(f, q, whole, s.whole(), s.claim)
+}
+
 // keepWhole stores a response whose body has arrived, in memory, on disk, or both.
-func (e *Edge) keepWhole(f *fill, q *query, whole *entry, s *stream) {
-	body := s.whole() // which is not all of a window
-	window := s.isWindow()
-	remote := !window && q.site.putOnDisk(whole, body)
+// The claim is that of the body as it has arrived.
+func (e *Edge) keepWhole(f *fill, q *query, whole *entry, body []byte, c *claim) {
+	remote := q.site.putOnDisk(whole, body)
 	if !remote {
-		e.embody(whole, s)
+		e.embody(whole, body, c)
 	}
 	switch {
-	case window || !q.site.keep(whole):
+	case !q.site.keep(whole):
 		q.supersede(f, whole)
 	case !remote:
 		q.site.keepOnDisk(whole, body)
@@ -361,6 +370,17 @@ func (e *Edge) keepWhole(f *fill, q *query, whole *entry, s *stream) {
 
 // settleWhole settles the fill with a response that has arrived as a whole.
 func (e *Edge) settleWhole(f *fill, q *query, whole *entry, kept bool) {
+	if len(whole.body) > looped {
+		whole.claim = &claim{room: &e.room, users: 1}
+		whole.claim.resize(int64(len(whole.body)))
+		defer whole.claim.leave()
+	}
+	if kept && len(whole.body) >= largeBody {
+		stored := f.copy(whole)
+		f.settle(whole, nil, miss, whole.life.fresh > 0)
+		e.keepWhole(f, q, stored, whole.body, whole.claim)
+		return
+	}
 	stored := kept && q.site.keep(whole)
 	if !stored {
 		q.supersede(f, whole)
@@ -373,8 +393,7 @@ func (e *Edge) settleWhole(f *fill, q *query, whole *entry, kept bool) {
 
 // embody gives an entry the body that has arrived. A large one goes off the heap,
 // beside which those who are still reading what arrived have their own.
-func (e *Edge) embody(whole *entry, s *stream) {
-	body := s.whole() // which is not all of a window
+func (e *Edge) embody(whole *entry, body []byte, c *claim) {
 	if len(body) >= largeBody {
 		whole.piece = e.bodies.Put(body)
 	}
@@ -384,7 +403,7 @@ func (e *Edge) embody(whole *entry, s *stream) {
 	}
 	whole.body = body
 	if int64(cap(body)) > e.room.over {
-		whole.claim = s.claim
+		whole.claim = c
 	}
 }
 

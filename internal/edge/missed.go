@@ -28,7 +28,8 @@ type missed struct {
 	joined  seat // no fill: what was missing is there
 }
 
-// looped is how large a body is at most that a loop sends with the head of a miss.
+// looped is how large a body is at most that a loop copies to send it with the head
+// of a miss. A larger one is sent from where it is, and counted.
 const looped = 16 << 10
 
 // missed returns nil for what net/http has to look at from the beginning.
@@ -104,7 +105,7 @@ func (m *missed) Answer(a *loop.Answer) loop.Verdict {
 		o = hit
 	}
 	stored := j.result
-	if _, ok := m.site.page(stored.status); ok || !isPlain(stored) || stored.size() != int64(len(stored.body)) || len(stored.body) > looped {
+	if _, ok := m.site.page(stored.status); ok || !isPlain(stored) || stored.size() != int64(len(stored.body)) || len(stored.body) > errandBody {
 		return loop.Lend
 	}
 	h := m.header(stored, o)
@@ -124,15 +125,51 @@ func (m *missed) write(a *loop.Answer, stored *entry, h http.Header) {
 	out.WriteString("HTTP/1.1 " + strconv.Itoa(stored.status) + " " + http.StatusText(stored.status) + "\r\n")
 	_ = h.Write(out) // a buffer takes everything
 	out.WriteString("\r\n")
-	head := out.Len() - before
-	out.Write(stored.body)
-	a.Head = out.Bytes()
-	if e := m.edge; e.accessLog != nil || e.observer != nil {
-		e.over(&exchange{
-			ResponseWriter: &silent{h}, r: m.r, began: m.began, site: m.site, status: stored.status, bytes: int64(len(stored.body)),
-			head: int64(head), first: time.Since(m.began),
-		}, true)
+	t := &telling{missed: m, header: h, stored: stored, head: int64(out.Len() - before), first: time.Since(m.began)}
+	if len(stored.body) <= looped {
+		out.Write(stored.body)
+		t.tell(int64(len(stored.body)), true)
+	} else {
+		stored.claim.enter()
+		a.Body, a.Sent = stored.body, t
 	}
+	a.Head = out.Bytes()
+}
+
+// telling is what is told of an answer once it is out.
+type telling struct {
+	*missed
+
+	header http.Header
+	stored *entry
+	head   int64
+	first  time.Duration
+}
+
+// Sent is of loop.Sent.
+func (t *telling) Sent(bytes int64, complete bool) {
+	t.stored.claim.leave()
+	t.tell(bytes, complete)
+}
+
+func (t *telling) tell(bytes int64, complete bool) {
+	e, r := t.edge, t.r
+	if e.accessLog == nil && e.observer == nil {
+		return
+	}
+	if !complete {
+		r = abandoned(r)
+	}
+	e.over(&exchange{
+		ResponseWriter: &silent{t.header}, r: r, began: t.began, site: t.site, status: t.stored.status, bytes: bytes, head: t.head, first: t.first,
+	}, complete)
+}
+
+// abandoned is a request whose viewer has gone.
+func abandoned(r *http.Request) *http.Request {
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	return r.WithContext(gone)
 }
 
 // Gone is of loop.Pending.
@@ -144,10 +181,8 @@ func (m *missed) Gone() {
 	if e.accessLog == nil && e.observer == nil {
 		return
 	}
-	gone, cancel := context.WithCancel(context.Background())
-	cancel()
 	h := http.Header{"X-Amz-Cf-Id": {m.id}}
-	e.over(&exchange{ResponseWriter: &silent{h}, r: m.r.WithContext(gone), began: m.began, site: m.site}, false)
+	e.over(&exchange{ResponseWriter: &silent{h}, r: abandoned(m.r), began: m.began, site: m.site}, false)
 }
 
 // silent is the writer of an exchange that is written by others.

@@ -34,19 +34,19 @@ func (r *Request) Append(b []byte) ([]byte, bool) {
 	return r.append(b, &room), true
 }
 
-// Whole reads an answer of the usual kind to a GET, with its body, that has arrived
-// as a whole, and nothing else. Of b it keeps nothing; it is ok only if Do would
-// read the same.
-func (c *Client) Whole(b []byte) (resp *http.Response, body []byte, ok bool) {
+// Head reads the header of an answer of the usual kind to a GET, whose body has the
+// length that it says; body is what of b follows it, and may be more. Of b the answer
+// keeps nothing. It is ok only if Do would read the same.
+func (c *Client) Head(b []byte) (resp *http.Response, body []byte, ok bool) {
 	size := bytes.Index(b, []byte("\r\n\r\n")) + len("\r\n\r\n")
 	if size < len("\r\n\r\n") || int64(size) > c.MaxHeader {
 		return nil, nil, false
 	}
 	h, ok := parse(string(b[:size]))
-	if !ok || h.length != int64(len(b)-size) {
+	if !ok {
 		return nil, nil, false
 	}
-	return &http.Response{StatusCode: h.status, Header: h.fields, ContentLength: h.length}, bytes.Clone(b[size:]), true
+	return &http.Response{StatusCode: h.status, Header: h.fields, ContentLength: h.length}, b[size:], true
 }
 
 // Resume goes on with a request that was sent on made, where begun of the answer has

@@ -221,9 +221,9 @@ func TestAnswersAsNetHTTPReadsThem(t *testing.T) {
 				quick++
 			}
 		}
-		if resp, body, ok := c.Whole([]byte(text)); ok && method == "GET" {
-			if got := told(resp.StatusCode, resp.Header, resp.ContentLength, string(body), nil); got != want {
-				rt.Fatalf("%q: read as a whole as %s, want %s", text, got, want)
+		if resp, body, ok := c.Head([]byte(text)); ok && method == "GET" && int64(len(body)) >= resp.ContentLength {
+			if got := told(resp.StatusCode, resp.Header, resp.ContentLength, string(body[:resp.ContentLength]), nil); got != want {
+				rt.Fatalf("%q: read at once as %s, want %s", text, got, want)
 			}
 		}
 		next <- text
