@@ -35,11 +35,13 @@ func (l load) scheme() string {
 	return "http://"
 }
 
-// otherObjects asks for objects that nobody has asked for yet.
-const otherObjects = `local n = 0
+// otherObjects asks for objects of a size that nobody has asked for yet.
+func otherObjects(size int) string {
+	return fmt.Sprintf(`local n = 0
 init = function() math.randomseed(os.time()); n = math.random(1e9) * 1e6 end
-request = function() n = n + 1; return wrk.format("GET", string.format("/1024/%d", n)) end
-`
+request = function() n = n + 1; return wrk.format("GET", string.format("/%d/%%d", n)) end
+`, size)
+}
 
 // round is what one contender did in one window of time.
 type round struct {

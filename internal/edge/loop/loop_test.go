@@ -98,9 +98,6 @@ func (h *lines) Sent(_ int64, complete bool) {
 
 func (*lines) Refusal() []byte { return []byte("full\n") }
 
-// large is a body, which nobody changes.
-var large = sync.OnceValue(func() []byte { return bytes.Repeat([]byte("0123456789abcdef"), 2<<20) })
-
 // opened is a door with its handler, whose lent connections are served by others.
 type opened struct {
 	*Door
@@ -181,15 +178,6 @@ func (v *viewerSide) ask(t *testing.T, text, want string) {
 		t.Fatal(err)
 	}
 	v.hears(t, want)
-}
-
-func (v *viewerSide) hears(t *testing.T, want string) {
-	t.Helper()
-	for line := range strings.Lines(want) {
-		if got, err := v.in.ReadString('\n'); got != line {
-			t.Fatalf("%q, %v, want %q", got, err, line)
-		}
-	}
 }
 
 // ends wants the connection to end without another word.

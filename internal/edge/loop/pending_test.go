@@ -3,9 +3,12 @@
 package loop
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -37,6 +40,18 @@ func (l *later) Gone() { l.gone <- l }
 func (l *later) become(v Verdict) {
 	l.verdict = v
 	l.turn.Ready()
+}
+
+// large is a body, which nobody changes.
+var large = sync.OnceValue(func() []byte { return bytes.Repeat([]byte("0123456789abcdef"), 2<<20) })
+
+func (v *viewerSide) hears(t *testing.T, want string) {
+	t.Helper()
+	for line := range strings.Lines(want) {
+		if got, err := v.in.ReadString('\n'); got != line {
+			t.Fatalf("%q, %v, want %q", got, err, line)
+		}
+	}
 }
 
 // nothing wants nothing to have arrived.
