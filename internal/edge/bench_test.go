@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -102,7 +104,27 @@ func BenchmarkCap(b *testing.B) {
 // BenchmarkMillion prints what a million small objects take, and how long a forced
 // garbage collection is. Run it with -benchtime 1x.
 func BenchmarkMillion(b *testing.B) {
-	const n, size = 1_000_000, 128
+	short := func(i int) http.Header {
+		return http.Header{
+			"Cache-Control": {"max-age=86400"}, "Content-Type": {"text/plain"}, "Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Etag": {`"` + strconv.Itoa(i) + `"`},
+			"Last-Modified": {"Fri, 20 Nov 2026 08:00:00 GMT"}, "Server": {"origin"},
+		}
+	}
+	storage := func(i int) http.Header { // as S3 has it
+		id := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%057d", i))
+		return http.Header{
+			"Accept-Ranges": {"bytes"}, "Cache-Control": {"max-age=86400"}, "Content-Type": {"text/plain"}, "Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Etag": {fmt.Sprintf(`"%032x"`, i)},
+			"Last-Modified": {"Fri, 20 Nov 2026 08:00:00 GMT"}, "Server": {"AmazonS3"}, "X-Amz-Id-2": {id}, "X-Amz-Request-Id": {fmt.Sprintf("%016X", i)},
+			"X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Version-Id": {fmt.Sprintf("3HL4kqtJlcpXroDTDmjVBH%010d", i)},
+		}
+	}
+	b.Run("128 bytes, short headers", func(b *testing.B) { benchmarkMillion(b, 128, short) })
+	b.Run("128 bytes, S3's headers", func(b *testing.B) { benchmarkMillion(b, 128, storage) })
+	b.Run("200 bytes, S3's headers", func(b *testing.B) { benchmarkMillion(b, 200, storage) })
+}
+
+func benchmarkMillion(b *testing.B, size int, header func(i int) http.Header) {
+	const n = 1_000_000
 	for b.Loop() {
 		e := open(b, fixed(200, "x"), Config{MemoryLimit: 2 << 30})
 		s := e.serving().sites[0]
@@ -112,9 +134,7 @@ func BenchmarkMillion(b *testing.B) {
 			url := "/128/rest/" + strconv.Itoa(i)
 			made := &entry{
 				key: key{s.number, url, ""}, names: []string{url}, status: 200, body: body, received: time.Now(), life: lifetime{store: true, fresh: time.Hour},
-				header: http.Header{
-					"Cache-Control": {"max-age=86400"}, "Content-Type": {"text/plain"}, "Date": {"Sat, 21 Nov 2026 08:00:00 GMT"}, "Etag": {`"` + strconv.Itoa(i) + `"`}, "Last-Modified": {"Fri, 20 Nov 2026 08:00:00 GMT"}, "Server": {"origin"},
-				},
+				header: header(i),
 			}
 			s.epochs.begin(&made.stamp)
 			if !s.keep(made) {

@@ -193,7 +193,9 @@ func varied(r *http.Request) (*http.Response, error) {
 	case strings.Contains(path, "private"):
 		headers[1] = "no-store"
 	case strings.Contains(path, "typed"):
-		headers = append(headers, "Content-Type", "text/html; charset=utf-8", "Vary", "Accept-Encoding", "Set-Cookie", "a=b")
+		headers = append(headers, "Content-Type", "text/html; charset=utf-8", "Vary", "Accept-Encoding", "Set-Cookie", "a=b",
+			"Accept-Ranges", "bytes", "Last-Modified", "Thu, 19 Nov 2026 10:00:00 GMT", "X-Amz-Id-2", strings.Repeat("eftixk72aD6Ap51Tnqc", 4),
+			"X-Amz-Request-Id", "318BC8BC148832E5", "X-Amz-Version-Id", "3HL4kqtJlcpXroDTDmjVBH40Nrjfkd12") // told tersely in the store
 	case strings.Contains(path, "broken"):
 		status = 500
 	}

@@ -34,11 +34,23 @@ type plainQuery struct {
 	record   accesslog.Record // of what is answered; nobody keeps it
 	spare    []*sending       // that are out
 
+	expanded [8]expanded // by serial
+
 	own  narrow.Request // what request usually is
 	seen []foreseen
 
 	errands errands
 	missing bool // there is no copy that is fresh, and the origin is asked for all of it
+}
+
+// expanded are the lines of a copy by its serial, which are kept if they lie there
+// tersely: what many ask for is not expanded for each.
+type expanded struct {
+	serial   uint64
+	room     []byte
+	lines    packed.Lines
+	dressed  bool
+	behavior int
 }
 
 // sought is what a plain request asks for.
@@ -175,13 +187,19 @@ func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
 	if _, ok := q.site.page(v.Status()); ok {
 		return false
 	}
-	q.found = plainCopy{view: v, lines: v.Lines(), status: v.Status(), length: v.Size(), plain: v.Plain() && q.site.logsPlain}
-	if lines, at, ok := v.Dressed(); ok {
-		if at >= len(q.site.behaviors) || &q.site.behaviors[at] != q.behavior {
-			return false
+	q.found = plainCopy{view: v, status: v.Status(), length: v.Size(), plain: v.Plain() && q.site.logsPlain}
+	x := &q.expanded[v.Serial()%uint64(len(q.expanded))]
+	if x.serial != v.Serial() || !v.Terse() {
+		x.lines, x.behavior, x.dressed = v.Dressed(&x.room)
+		if !x.dressed {
+			x.lines = v.Lines(&x.room)
 		}
-		q.found.lines = lines
+		x.serial = v.Serial()
 	}
+	if x.dressed && (x.behavior >= len(q.site.behaviors) || &q.site.behaviors[x.behavior] != q.behavior) {
+		return false
+	}
+	q.found.lines = x.lines
 	if v.Away() {
 		q.found.bulk = q.reader.Body(v)
 		return q.found.bulk != nil && q.found.bulk.remote == nil // nothing here waits for a disk

@@ -48,7 +48,7 @@ func (d *quick) answer(q *plainQuery, a *loop.Answer) {
 
 // head appends the head of the answer, and returns where in it the ID is.
 func (d *quick) head(q *plainQuery, a *loop.Answer) (id int) {
-	e, c, l := d.edge, &q.found, q.found.lines
+	e, c, l := d.edge, &q.found, &q.found.lines
 	b, before := a.Head, len(a.Head)
 	if c.status == http.StatusOK {
 		b = append(b, "HTTP/1.1 200 OK\r\n"...)

@@ -21,15 +21,24 @@ const Gaps = 6
 // for each of Own where it belongs.
 type Lines struct {
 	Text []byte
-	gaps []byte // uint16 each
+	gaps [Gaps]uint16
 }
 
 // Gap is where in Text the header Own[i] goes.
-func (l Lines) Gap(i int) int { return int(binary.LittleEndian.Uint16(l.gaps[2*i:])) }
+func (l *Lines) Gap(i int) int { return int(l.gaps[i]) }
+
+// linesOf are lines that are not terse.
+func linesOf(b []byte) (l Lines) {
+	for i := range l.gaps {
+		l.gaps[i] = binary.LittleEndian.Uint16(b[2*i:])
+	}
+	l.Text = b[gapsSize:]
+	return l
+}
 
 // Get returns the value of the first line of a header, whose name is canonical;
 // nil where there is none.
-func (l Lines) Get(name string) []byte {
+func (l *Lines) Get(name string) []byte {
 	for rest := l.Text; len(rest) > 0; {
 		line, after, _ := bytes.Cut(rest, newline)
 		if len(line) > len(name)+1 && line[len(name)] == ':' && string(line[:len(name)]) == name {
@@ -42,9 +51,49 @@ func (l Lines) Get(name string) []byte {
 
 var newline = []byte("\r\n")
 
-// lines appends a header and says in the head how long it is, and where its gaps
-// are.
-func (p *packing) lines(at, gaps int, h map[string][]string) {
+// worthwhile is the part of an entry that terse lines must save: a quarter. What is
+// terse takes a hit some hundred nanoseconds more than what goes out as it is.
+const worthwhile = 4
+
+// header appends all lines, says in the head how long they are, and reports whether
+// they are terse.
+func (p *packing) header() (terse bool) {
+	e, before := p.entry, len(p.b)
+	p.lines(atLines, e.Header)
+	between := len(p.b)
+	if e.Dressed != nil {
+		p.lines(atDressed, e.Dressed)
+	}
+	after := len(p.b)
+	if all := after - p.start + len(e.Body); p.err != nil || (after-before)*worthwhile < all {
+		return false
+	}
+	ok := p.terse(p.b[before:between:between])
+	first := len(p.b) - after
+	if ok && e.Dressed != nil {
+		ok = p.terse(p.b[between:after:after])
+	}
+	if saved := after - before - (len(p.b) - after); !ok || saved*worthwhile < after-p.start+len(e.Body) {
+		p.b = p.b[:after]
+		return false
+	}
+	p.b = p.b[:before+copy(p.b[before:], p.b[after:])]
+	p.short(atLines, first)
+	if e.Dressed != nil {
+		p.short(atDressed, len(p.b)-before-first)
+	}
+	return true
+}
+
+// terse appends lines that were appended before.
+func (p *packing) terse(lines []byte) (ok bool) {
+	l := linesOf(lines)
+	p.b, ok = appendTerse(p.b, &l)
+	return ok
+}
+
+// lines appends a header, and says in the head how long it is.
+func (p *packing) lines(at int, h map[string][]string) {
 	names := make([]string, 0, len(h))
 	for name, values := range h {
 		if len(values) > 0 {
@@ -52,23 +101,28 @@ func (p *packing) lines(at, gaps int, h map[string][]string) {
 		}
 	}
 	slices.SortFunc(names, cmp.Compare)
+	gaps := len(p.b)
+	p.b = append(p.b, make([]byte, gapsSize)...)
 	before, gap := len(p.b), 0
 	for _, name := range names {
 		for ; gap < Gaps && Own[gap] <= name; gap++ {
 			if Own[gap] == name {
 				p.fail("the header %s, which the edge says", name)
 			}
-			p.short(gaps+2*gap, len(p.b)-before)
+			p.gap(gaps+2*gap, len(p.b)-before)
 		}
 		for _, value := range h[name] {
 			p.line(name, value)
 		}
 	}
 	for ; gap < Gaps; gap++ {
-		p.short(gaps+2*gap, len(p.b)-before)
+		p.gap(gaps+2*gap, len(p.b)-before)
 	}
-	p.short(at, len(p.b)-before)
+	p.short(at, len(p.b)-gaps)
 }
+
+// gap says where one is. One that is too far behind is found by its lines' length.
+func (p *packing) gap(at, n int) { binary.LittleEndian.PutUint16(p.b[at:], uint16(n)) }
 
 func (p *packing) line(name, value string) {
 	if !GoesOut(name, value) {
@@ -144,7 +198,7 @@ func areLines(text []byte) bool {
 }
 
 // fit reports whether the gaps are where lines puts them.
-func (l Lines) fit() bool {
+func (l *Lines) fit() bool {
 	at, gap := 0, 0
 	for at < len(l.Text) {
 		name, _, _ := bytes.Cut(l.Text[at:], []byte(":"))

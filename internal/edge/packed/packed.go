@@ -1,8 +1,8 @@
 // Package packed lays a stored response out in one run of bytes, without a
 // pointer: what decides over it in a head of fixed size, then its key, its
-// names, its header as it goes out, and its body. So it can lie in memory that
-// the garbage collector does not look at, or in a file, and is answered from as
-// it lies there.
+// names, its header, and its body. So it can lie in memory that the garbage
+// collector does not look at, and is answered from as it lies there. The header
+// is there as it goes out, or tersely, where that makes the entry much smaller.
 package packed
 
 import (
@@ -71,8 +71,8 @@ var ErrUnpackable = errors.New("cannot be packed")
 // machine, and everything else begins with the lowest byte.
 const (
 	atLength   = 0 // of all, uint32
-	atVersion  = 4 // uint8
-	atFlags    = 5 // uint8
+	atFlags    = 4 // uint8
+	atMore     = 5 // uint8
 	atStatus   = 6
 	atSerial   = 8  // the owner's, uint64
 	atChecked  = 16 // changes
@@ -82,31 +82,30 @@ const (
 	atBirth    = 40
 	atBegun    = 48
 	atReceived = 56
-	atAge      = 64
-	atFresh    = 72
-	atVariant  = 80 // length, uint32
-	atNames    = 84 // length, uint32
-	atURL      = 88 // length, uint16
-	atLines    = 90 // length, uint16
-	atGaps     = 92 // uint16 each
-	atMore     = 104
-	headSize   = 112
+	atFresh    = 64
+	atNames    = 72 // length, uint32
+	atVariant  = 76 // length, uint16, as those below
+	atURL      = 78
+	atLines    = 80
+	headSize   = 82
 
 	// Behind the head, of those entries that have moreFlag.
-	atBehind    = headSize
-	atStaleFor  = headSize + 8
-	atFirst     = headSize + 16
-	atPart      = headSize + 24 // length
-	atTotal     = headSize + 32
-	atSize      = headSize + 40
-	atPlace     = headSize + 48 // uint32
-	atBehavior  = headSize + 52 // uint16
-	atDressed   = headSize + 54 // length, uint16
-	atOtherGaps = headSize + 56 // uint16 each
-	moreSize    = 72
+	atBehind   = headSize
+	atStaleFor = headSize + 8
+	atFirst    = headSize + 16
+	atPart     = headSize + 24 // length
+	atTotal    = headSize + 32
+	atSize     = headSize + 40
+	atAge      = headSize + 48
+	atPlace    = headSize + 56 // uint32
+	atBehavior = headSize + 60 // uint16
+	atDressed  = headSize + 62 // length, uint16
+	moreSize   = 64
 )
 
-const version = 1
+// gapsSize is how many bytes the gaps of lines take that are not terse, before
+// their text: uint16 each.
+const gapsSize = 2 * Gaps
 
 // Flags of the first byte, and of the second.
 const (
@@ -124,8 +123,9 @@ const (
 	dressedFlag = 1 << 2
 	awayFlag    = 1 << 3 // the body is elsewhere
 	plainFlag   = 1 << 4
+	terseFlag   = 1 << 5 // all lines are
 
-	headFlags = oneNameFlag | plainFlag // which need no more than the head
+	headFlags = oneNameFlag | plainFlag | terseFlag // which need no more than the head
 )
 
 // Align is to what address a packed entry must be aligned for its words that
@@ -149,19 +149,18 @@ func Append(dst []byte, e *Entry) ([]byte, error) {
 	oneName := len(e.Names) == 1 && e.Names[0] == e.Key.URL
 	away := e.Body == nil && e.Size > 0
 	more := flagOf(oneName, oneNameFlag) | flagOf(e.Part != nil, partFlag) | flagOf(e.Dressed != nil, dressedFlag) | flagOf(away, awayFlag) | flagOf(e.Plain, plainFlag)
-	if e.Behind != 0 || e.StaleFor > 0 || more&^headFlags != 0 {
+	if e.Behind != 0 || e.Age != 0 || e.StaleFor > 0 || more&^headFlags != 0 {
 		flags |= moreFlag
 		b = append(b, make([]byte, moreSize)...)
 	}
 	p := packing{b: b, start: start, entry: e}
 	p.text(atURL, e.Key.URL)
-	p.variant()
+	p.text(atVariant, e.Key.Variant)
 	if !oneName {
 		p.names()
 	}
-	p.lines(atLines, atGaps, e.Header)
-	if e.Dressed != nil {
-		p.lines(atDressed, atOtherGaps, e.Dressed)
+	if p.header() {
+		more |= terseFlag
 	}
 	p.b = append(p.b, e.Body...)
 	if n := int64(len(p.b) - start); n > math.MaxUint32/2 {
@@ -194,7 +193,7 @@ func (p *packing) fail(format string, args ...any) {
 // short puts a number into the head.
 func (p *packing) short(at, n int) {
 	if n > math.MaxUint16 {
-		p.fail("%d bytes of a URL or header", n)
+		p.fail("%d bytes of a key or header", n)
 	}
 	binary.LittleEndian.PutUint16(p.b[p.start+at:], uint16(n))
 }
@@ -202,11 +201,6 @@ func (p *packing) short(at, n int) {
 func (p *packing) text(at int, s string) {
 	p.short(at, len(s))
 	p.b = append(p.b, s...)
-}
-
-func (p *packing) variant() {
-	binary.LittleEndian.PutUint32(p.b[p.start+atVariant:], uint32(len(p.entry.Key.Variant)))
-	p.b = append(p.b, p.entry.Key.Variant...)
 }
 
 // names appends each name behind its length.
@@ -223,7 +217,7 @@ func (p *packing) names() {
 func (p *packing) head(flags, more byte) {
 	e, b := p.entry, p.b[p.start:]
 	binary.LittleEndian.PutUint32(b[atLength:], uint32(len(b)))
-	b[atVersion], b[atFlags], b[atMore] = version, flags, more
+	b[atFlags], b[atMore] = flags, more
 	binary.LittleEndian.PutUint16(b[atStatus:], uint16(e.Status))
 	binary.NativeEndian.PutUint64(b[atChecked:], e.Checked)
 	binary.NativeEndian.PutUint64(b[atRetry:], uint64(e.Retry))
@@ -231,12 +225,12 @@ func (p *packing) head(flags, more byte) {
 	binary.LittleEndian.PutUint64(b[atBirth:], e.Birth)
 	binary.LittleEndian.PutUint64(b[atBegun:], e.Begun)
 	binary.LittleEndian.PutUint64(b[atReceived:], uint64(e.Received.UnixNano()))
-	binary.LittleEndian.PutUint64(b[atAge:], uint64(e.Age))
 	binary.LittleEndian.PutUint64(b[atFresh:], uint64(e.Fresh))
 	if flags&moreFlag == 0 {
 		return
 	}
 	binary.LittleEndian.PutUint64(b[atBehind:], uint64(e.Behind))
+	binary.LittleEndian.PutUint64(b[atAge:], uint64(e.Age))
 	binary.LittleEndian.PutUint64(b[atStaleFor:], uint64(e.StaleFor))
 	if part := e.Part; part != nil {
 		binary.LittleEndian.PutUint64(b[atFirst:], uint64(part.First))

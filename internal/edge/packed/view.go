@@ -24,7 +24,7 @@ var ErrMalformed = errors.New("not a packed entry")
 // is safe. Of the body it knows the length only.
 func Open(b []byte) (View, error) {
 	v := View{b}
-	if len(b) < headSize || v.u32(atLength) != uint32(len(b)) || len(b) > math.MaxUint32/2 || b[atVersion] != version || !v.hasRoom() || !v.isSound() {
+	if len(b) < headSize || v.u32(atLength) != uint32(len(b)) || len(b) > math.MaxUint32/2 || !v.hasRoom() || !v.isSound() {
 		return View{}, ErrMalformed
 	}
 	return v, nil
@@ -41,7 +41,7 @@ func SizeAt(b []byte) int { return int(binary.LittleEndian.Uint32(b[atLength:]))
 const HeadSize = headSize
 
 func (v View) hasRoom() bool {
-	need := uint64(v.texts()) + uint64(v.u16(atURL)) + uint64(v.u32(atVariant)) + uint64(v.u32(atNames)) + uint64(v.u16(atLines))
+	need := uint64(v.texts()) + uint64(v.u16(atURL)) + uint64(v.u16(atVariant)) + uint64(v.u32(atNames)) + uint64(v.u16(atLines))
 	if v.b[atFlags]&moreFlag != 0 {
 		if len(v.b) < headSize+moreSize {
 			return false
@@ -60,7 +60,7 @@ func (v View) isSound() bool {
 func (v View) hasSoundFlags() bool {
 	more, hasMore := v.b[atMore], v.flag(moreFlag)
 	switch {
-	case more >= plainFlag<<1, !hasMore && more&^headFlags != 0:
+	case more >= terseFlag<<1, !hasMore && more&^headFlags != 0:
 		return false
 	case hasMore && more&dressedFlag == 0 && v.u16(atDressed) != 0:
 		return false
@@ -69,11 +69,25 @@ func (v View) hasSoundFlags() bool {
 }
 
 func (v View) hasSoundLines() bool {
-	if lines := v.Lines(); !areLines(lines.Text) || !lines.fit() {
+	at := v.linesAt()
+	return v.areSound(v.b[at:at+int(v.u16(atLines))]) && (v.b[atMore]&dressedFlag == 0 || v.areSound(v.dressedBytes()))
+}
+
+func (v View) areSound(lines []byte) bool {
+	var l Lines
+	switch {
+	case v.b[atMore]&terseFlag != 0:
+		text, ok := expand(nil, lines, &l.gaps)
+		if !ok || len(text) > math.MaxUint16-gapsSize {
+			return false
+		}
+		l.Text = text
+	case len(lines) < gapsSize:
 		return false
+	default:
+		l = linesOf(lines)
 	}
-	lines, _, ok := v.Dressed()
-	return !ok || areLines(lines.Text) && lines.fit()
+	return areLines(l.Text) && l.fit()
 }
 
 func (v View) hasSoundNames() bool {
@@ -124,7 +138,7 @@ func (v View) URL() string {
 // Variant is of the key.
 func (v View) Variant() string {
 	at := v.texts() + int(v.u16(atURL))
-	return textOf(v.b[at : at+int(v.u32(atVariant))])
+	return textOf(v.b[at : at+int(v.u16(atVariant))])
 }
 
 // Is reports whether k is the key.
@@ -133,7 +147,7 @@ func (v View) Is(k *Key) bool {
 }
 
 func (v View) nameBytes() []byte {
-	at := v.texts() + int(v.u16(atURL)) + int(v.u32(atVariant))
+	at := v.texts() + int(v.u16(atURL)) + int(v.u16(atVariant))
 	return v.b[at : at+int(v.u32(atNames))]
 }
 
@@ -167,7 +181,12 @@ func (v View) Begun() uint64 { return v.u64(atBegun) }
 func (v View) Received() int64 { return int64(v.u64(atReceived)) }
 
 // Age is what it had when it was received.
-func (v View) Age() time.Duration { return time.Duration(v.u64(atAge)) }
+func (v View) Age() time.Duration {
+	if !v.flag(moreFlag) {
+		return 0
+	}
+	return time.Duration(v.u64(atAge))
+}
 
 // Fresh is for how long it is reused without asking the origin.
 func (v View) Fresh() time.Duration { return time.Duration(v.u64(atFresh)) }
@@ -201,23 +220,40 @@ func (v View) Part() (p Part, ok bool) {
 }
 
 func (v View) linesAt() int {
-	return v.texts() + int(v.u16(atURL)) + int(v.u32(atVariant)) + int(v.u32(atNames))
+	return v.texts() + int(v.u16(atURL)) + int(v.u16(atVariant)) + int(v.u32(atNames))
 }
 
-// Lines is the header.
-func (v View) Lines() Lines {
+// Terse reports whether the lines take work to be read.
+func (v View) Terse() bool { return v.b[atMore]&terseFlag != 0 }
+
+// Lines is the header. What is terse is put into room, which grows if need be, and
+// is there until the next call with it.
+func (v View) Lines(room *[]byte) Lines {
 	at := v.linesAt()
-	return Lines{v.b[at : at+int(v.u16(atLines))], v.b[atGaps : atGaps+2*Gaps]}
+	return v.lines(v.b[at:at+int(v.u16(atLines))], room)
 }
 
-// Dressed is the header that goes out through one behavior; ok is false if there
-// is none.
-func (v View) Dressed() (l Lines, behavior int, ok bool) {
+func (v View) lines(b []byte, room *[]byte) (l Lines) {
+	if v.b[atMore]&terseFlag == 0 {
+		return linesOf(b)
+	}
+	*room, _ = expand((*room)[:0], b, &l.gaps) // which Append has made, or Open looked at
+	l.Text = *room
+	return l
+}
+
+// Dressed is the header that goes out through one behavior, as Lines has it; ok is
+// false if there is none.
+func (v View) Dressed(room *[]byte) (l Lines, behavior int, ok bool) {
 	if v.b[atMore]&dressedFlag == 0 {
 		return Lines{}, 0, false
 	}
+	return v.lines(v.dressedBytes(), room), int(v.u16(atBehavior)), true
+}
+
+func (v View) dressedBytes() []byte {
 	at := v.linesAt() + int(v.u16(atLines))
-	return Lines{v.b[at : at+int(v.u16(atDressed))], v.b[atOtherGaps : atOtherGaps+2*Gaps]}, int(v.u16(atBehavior)), true
+	return v.b[at : at+int(v.u16(atDressed))]
 }
 
 func (v View) bodyAt() int {
@@ -283,8 +319,10 @@ func (v View) CopyTo(b []byte) int {
 
 // Entry unpacks the entry, of which it keeps nothing.
 func (v View) Entry() *Entry {
+	var room []byte
+	lines := v.Lines(&room)
 	e := &Entry{
-		Key: Key{v.Site(), strings.Clone(v.URL()), strings.Clone(v.Variant())}, Status: v.Status(), Header: headerOf(v.Lines().Text),
+		Key: Key{v.Site(), strings.Clone(v.URL()), strings.Clone(v.Variant())}, Status: v.Status(), Header: headerOf(lines.Text),
 		Birth: v.Birth(), Checked: v.Checked().Load(), Begun: v.Begun(), Received: time.Unix(0, v.Received()), Age: v.Age(), Aged: v.flag(agedFlag), Retry: v.Retry().Load(),
 		Store: v.flag(storeFlag), Fresh: v.Fresh(), Each: v.flag(eachFlag), Unconfirmed: v.flag(unconfirmedFlag), StaleOnError: v.flag(staleFlag), StaleFor: v.staleFor(),
 		At: v.At(), Quick: v.Quick(), Plain: v.Plain(),
@@ -302,7 +340,7 @@ func (v View) Entry() *Entry {
 	if part, ok := v.Part(); ok {
 		e.Part = &part
 	}
-	if lines, behavior, ok := v.Dressed(); ok {
+	if lines, behavior, ok := v.Dressed(&room); ok {
 		e.Dressed, e.Behavior = headerOf(lines.Text), behavior
 	}
 	if v.Away() {
