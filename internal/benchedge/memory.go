@@ -16,7 +16,7 @@ const collections = 7
 // collection takes with so many objects.
 func (b *bench) memory(ctx context.Context, all []*process) (c chapter, err error) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d objects of %d bytes. What a process has in memory, and its files that are there.\n\n"+
+	fmt.Fprintf(&text, "%d objects of %d bytes, with the headers that S3 sends. What a process has in memory, and its files that are there.\n\n"+
 		"| server | empty, MB | full, MB | bytes for each object beside its body | found again of 1,000 |\n|---|---|---|---|---|\n", b.objects, smallBody)
 	for _, p := range all {
 		found, err := b.found(ctx, p, smallBody, 1000)
