@@ -98,10 +98,10 @@ type Reading struct {
 	began time.Time
 	print *Print // of the file when it was opened; nil if that is not known
 
-	at    int64  // where in the body the piece begins that was read last
-	piece []byte // it; nil for none
-	room  []byte
-	sound int64 // up to where, from its beginning, the body was found undamaged
+	at    int64            // where in the body the piece begins that was read last
+	piece []byte           // it; nil for none
+	room  *[blockSize]byte // where it is; nil for nowhere yet
+	sound int64            // up to where, from its beginning, the body was found undamaged
 }
 
 // Open begins to read a part of the body. What is read first is checked before Open
@@ -142,9 +142,14 @@ func (b *Body) open() (*Reading, error) {
 
 // Close ends the reading.
 func (r *Reading) Close() {
-	if r.file != nil {
-		_ = r.file.Close() // nothing was written
-		r.body.store.unpin(r.body.segment, r.body.place)
+	if r.file == nil {
+		return
+	}
+	_ = r.file.Close() // nothing was written
+	r.body.store.unpin(r.body.segment, r.body.place)
+	if r.room != nil {
+		r.body.store.rooms.Put(r.room)
+		r.room, r.piece = nil, nil
 	}
 }
 
@@ -187,18 +192,16 @@ func (r *Reading) Each(from, length int64, each func([]byte) error) error {
 	return nil
 }
 
-// read has in r.piece what is in the body from the beginning of a block on: whole
-// blocks, a few at a time.
+// read has in r.piece the block that begins at a place of the body.
 func (r *Reading) read(at int64) error {
-	const few = 4
 	b := r.body
 	if len(r.piece) > 0 && r.at == at {
 		return nil
 	}
 	if r.room == nil {
-		r.room = make([]byte, min(few*blockSize, b.size))
+		r.room = b.store.rooms.Get().(*[blockSize]byte)
 	}
-	p := r.room[:min(int64(len(r.room)), b.size-at)]
+	p := r.room[:min(blockSize, b.size-at)]
 	r.piece = nil
 	b.segment.reading.RLock()
 	_, err := b.store.readAt(r.file, p, b.at+at)

@@ -82,10 +82,19 @@ func (s *Store) load(found []*segment) {
 			s.awaitRest()
 		}
 	}
-	s.writing.Lock()
-	s.index.unbar()
-	s.writing.Unlock()
+	s.fit()
 	s.log.Debug("the cache on disk is indexed", slog.String("dir", s.dir), slog.Int64("records", s.index.len()), slog.Duration("took", time.Since(began)))
+}
+
+// fit ends what the index has to know only while it is not complete, and makes room where
+// there was a higher limit before.
+func (s *Store) fit() {
+	s.commits.RLock() // since to make room is to write anew what is in use
+	defer s.commits.RUnlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.index.unbar()
+	s.makeRoom(0)
 }
 
 // mostAttempts is how often it is tried to read a segment, with rests in between,

@@ -70,6 +70,7 @@ type Store struct {
 	lost     error    // why there are none
 
 	index   *index
+	rooms   sync.Pool // *[blockSize]byte for what is read of bodies, small enough to stay in a processor's cache
 	asked   asked
 	reads   *trouble
 	writes  *trouble
@@ -138,6 +139,7 @@ func open(o Options) (*Store, error) {
 	s := &Store{
 		fs: o.FS, dir: o.Dir, limit: o.Limit, most: o.Records, valid: o.Valid, hot: o.Hot, log: o.Log, patience: o.Few,
 		index: newIndex(), byID: make(map[uint32]*segment), loaded: make(chan struct{}),
+		rooms: sync.Pool{New: func() any { return new([blockSize]byte) }},
 		asked: asked{began: make(map[uint64]time.Time)},
 	}
 	if o.Limit < LeastLimit {
