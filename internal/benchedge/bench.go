@@ -91,6 +91,9 @@ func (b *bench) trials() (all []trial) {
 			return []chapter{b.chapter(r)}, nil
 		}})
 	}
+	for _, s := range scarces() {
+		all = append(all, b.scarceTrial(s))
+	}
 	return append(all, b.logTrial(), b.collapsedTrial(), b.expiringTrial(), b.largeTrial(), b.smallTrial(), b.hitRatioTrial())
 }
 

@@ -30,6 +30,7 @@ type setting struct {
 	pem    string // file of a certificate and its key, in this order, where viewers are answered over TLS; empty for plain HTTP
 	purge  bool   // things are going to be invalidated
 	disk   bool   // our own program keeps what it has on a disk, too
+	scarce bool   // there is memory for a part of what is cached only, and a folder on a disk
 }
 
 // contenders are all that are compared, the one first that the others are
@@ -201,8 +202,12 @@ func varnish(s setting) ([]string, error) {
 backend o { .host = "%s"; .port = "%s"; }
 %s`
 	file := filepath.Join(s.dir, "b.vcl")
+	storage := "malloc,4g"
+	if s.scarce { // it has a file's pages in memory as the system likes
+		storage = "file," + filepath.Join(s.dir, "storage") + ",4g"
+	}
 	args := []string{
-		"varnishd", "-F", "-n", filepath.Join(s.dir, "run"), "-a", fmt.Sprintf("127.0.0.1:%d", s.port), "-f", file, "-s", "malloc,4g",
+		"varnishd", "-F", "-n", filepath.Join(s.dir, "run"), "-a", fmt.Sprintf("127.0.0.1:%d", s.port), "-f", file, "-s", storage,
 		"-p", "thread_pools=1", "-p", "thread_pool_min=100", "-p", "thread_pool_max=3000", "-p", "thread_pool_stack=64k",
 	}
 	return args, write(file, text, host, port, rulesOf(s))
@@ -254,7 +259,10 @@ func trafficServer(s setting) ([]string, error) {
 	}
 	layout := "prefix: %[1]s\nexec_prefix: %[1]s\nbindir: /usr/bin\nsbindir: /usr/sbin\nsysconfdir: %[1]s/etc\ndatadir: %[1]s/var\nlibexecdir: %[2]s\n" +
 		"localstatedir: %[1]s/var\nruntimedir: %[1]s/run\nlogdir: %[1]s/log\ncachedir: %[1]s/cache\n"
-	logging := 0
+	logging, memory := 0, 4<<30
+	if s.scarce {
+		memory = scarceMemory << 20
+	}
 	if s.log != "" {
 		logging = 3
 	}
@@ -273,7 +281,7 @@ CONFIG proxy.config.admin.user_id STRING #-1
 CONFIG proxy.config.url_remap.remap_required INT 1
 CONFIG proxy.config.url_remap.pristine_host_hdr INT 1
 CONFIG proxy.config.http.cache.required_headers INT 0
-CONFIG proxy.config.cache.ram_cache.size INT 4294967296
+CONFIG proxy.config.cache.ram_cache.size INT %d
 CONFIG proxy.config.cache.ram_cache_cutoff INT 20971520
 CONFIG proxy.config.http.insert_response_via_str INT 0
 CONFIG proxy.config.log.logging_enabled INT %d
@@ -285,7 +293,7 @@ CONFIG proxy.config.cache.min_average_object_size INT 1500
 		"ip_allow.yaml":        "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n",
 		"remap.config":         "map / http://" + s.origin + "/\n",
 		"storage.config":       filepath.Join(s.dir, "cache") + " 2G\n",
-		"records.config":       fmt.Sprintf(records, s.port, secure, logging),
+		"records.config":       fmt.Sprintf(records, s.port, secure, memory, logging),
 		"ssl_multicert.config": multicert,
 	} {
 		if err := write(filepath.Join(etc, name), "%s", text); err != nil {
@@ -299,7 +307,7 @@ CONFIG proxy.config.cache.min_average_object_size INT 1500
 // freshet is the whole program, with a distribution that caches as CloudFront's
 // recommended policy says.
 func freshet(s setting) ([]string, error) {
-	const config = "origins: {bench.test: \"http://%s\"}\nmemory: 4GiB\n%s"
+	const config = "origins: {bench.test: \"http://%s\"}\nmemory: %s\n%s"
 	const described = `Id: E1BENCH
 DistributionConfig:
   Enabled: true
@@ -312,14 +320,17 @@ DistributionConfig:
     ViewerProtocolPolicy: allow-all
     CachePolicyId: Managed-CachingOptimized
 `
-	log, tags := "", ""
+	log, tags, memory := "", "", "4GiB"
+	if s.scarce {
+		memory = fmt.Sprintf("%dMiB", scarceMemory)
+	}
 	if s.purge {
 		tags = "  CacheTagConfig: {HeaderName: Cache-Tag}\n"
 	}
 	if s.log != "" {
 		log = "access_logs: " + filepath.Join(s.dir, "logs") + "\n"
 	}
-	if err := write(filepath.Join(s.dir, "freshet.yaml"), config, s.origin, log); err != nil {
+	if err := write(filepath.Join(s.dir, "freshet.yaml"), config, s.origin, memory, log); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(s.dir, "distribution.yaml")

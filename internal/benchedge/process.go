@@ -96,7 +96,11 @@ func startAll(all []contender, s setting, cores string) (running []*process, err
 }
 
 func start(c contender, s setting, cores string) (*process, error) {
-	dir, err := os.MkdirTemp(inMemory(), "bench-edge-")
+	where := inMemory()
+	if s.scarce {
+		where = ""
+	}
+	dir, err := os.MkdirTemp(where, "bench-edge-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}

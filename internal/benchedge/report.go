@@ -72,7 +72,11 @@ func (b *bench) table(w io.Writer, r result) {
 	first := cpuOf(r.rounds[0])
 	for k, c := range b.contenders {
 		if len(r.rounds[k]) == 0 {
-			fmt.Fprintf(w, "| %s | speaks no TLS | | | |\n", c.name)
+			why := "speaks no TLS"
+			if r.scarce {
+				why = "has no files"
+			}
+			fmt.Fprintf(w, "| %s | %s | | | |\n", c.name, why)
 			continue
 		}
 		own := spreadOf(each(r.rounds[k], func(x round) float64 { return x.cpu }))

@@ -25,6 +25,7 @@ type load struct {
 	secure      bool // over TLS
 	streams     int  // at once on each connection, in HTTP/2; 0 for HTTP/1.1
 	lenient     bool // answers that never come are no failure
+	scarce      bool // of what does not fit into the memory that there is
 	requests    int  // in HTTP/2, for each second that a round is meant to last
 }
 
