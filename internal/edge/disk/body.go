@@ -104,7 +104,7 @@ type Reading struct {
 	sound int64            // up to where, from its beginning, the body was found undamaged
 }
 
-// Open begins to read a part of the body. What is read first is checked before Open
+// Open begins to read a part of the body. Its first blocks are checked before Open
 // returns, and with whole all of the body is, unless it was since its file was written.
 func (b *Body) Open(from int64, whole bool) (*Reading, error) {
 	r, err := b.open()
@@ -163,14 +163,19 @@ func (r *Reading) begin(from int64, whole bool) error {
 		b.damaged()
 		return errDamaged
 	}
-	if was := b.sound.Load(); whole && (was == nil || r.print == nil || *was != *r.print) {
-		for at := int64(0); at < b.size; at += int64(len(r.piece)) {
-			if err := r.read(at); err != nil {
-				return err
-			}
+	from = from / blockSize * blockSize
+	first, last := from, min(from+4*blockSize, b.size)
+	if was := b.sound.Load(); whole && was != nil && r.print != nil && *was == *r.print {
+		last = first
+	} else if whole {
+		first, last = 0, b.size
+	}
+	for at := first; at < last; at += int64(len(r.piece)) {
+		if err := r.read(at); err != nil {
+			return err
 		}
 	}
-	return r.read(from / blockSize * blockSize)
+	return r.read(from)
 }
 
 // Each is that of the body.
