@@ -293,8 +293,11 @@ func (o *origin) wireRequest(q *query, a *asking, now time.Time) wire.Request {
 		target += "?" + text
 	}
 	r := wire.Request{
-		Method: a.method, Target: target, Host: o.hostFor(a), Header: o.headerFor(a),
+		Method: a.method, Target: target, Host: o.hostFor(a), Header: a.header,
 		Deadline: now.Add(o.patience), Patience: o.patience, Told: ofConcern(a.told),
+	}
+	if len(o.custom) > 0 {
+		r.Header = o.headerFor(a)
 	}
 	if o.completion > 0 {
 		r.Until = now.Add(o.completion)

@@ -81,6 +81,7 @@ type Edge struct {
 	orphans orphans // fills that nobody waits for
 	room    room    // beside the store
 	bodies  *offheap.Space
+	pieces  sync.Pool // *[pieceSize]byte, in which bodies arrive
 	counts  counts
 	retired atomic.Uint64 // invalidations of distributions that are served no more
 	sweeps  chan struct{} // asks for a sweep

@@ -19,6 +19,8 @@ type errands struct {
 	in   []byte                     // what arrives
 	out  []byte                     // what is sent
 	held int                        // bytes of answers that have begun to arrive
+
+	fields []field // of what is answered, used again
 }
 
 // errand is a connection to an origin, and what is asked on it: plain requests

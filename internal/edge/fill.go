@@ -427,11 +427,19 @@ func (q *query) supersede(f *fill, head *entry) {
 	}
 }
 
+// pieceSize is how much of a body is read at once.
+const pieceSize = 32 << 10
+
 // takeIn reads the body to its end. A body that turns out larger than what is
 // stored, or than there is room for, goes on to those who are reading it, but
 // nobody else may join.
 func (e *Edge) takeIn(f *fill, q *query, resp *response, s *stream) error {
-	buf := make([]byte, 32<<10)
+	held, ok := e.pieces.Get().(*[pieceSize]byte)
+	if !ok {
+		held = new([pieceSize]byte)
+	}
+	defer e.pieces.Put(held)
+	buf := held[:]
 	for left := s.length; ; {
 		n, err := resp.read(buf)
 		if n > 0 {

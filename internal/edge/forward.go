@@ -95,8 +95,8 @@ func (e *Edge) toOrigin(r *http.Request, q *query) http.Header {
 		h["Cookie"] = []string{cookies}
 	}
 	e.addOwn(h, r)
-	if q.id != "" {
-		h["X-Amz-Cf-Id"] = []string{q.id}
+	if h["X-Amz-Cf-Id"] = []string{q.id}; q.id == "" {
+		h["X-Amz-Cf-Id"][0] = requestID()
 	}
 	return h
 }

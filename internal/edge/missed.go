@@ -1,12 +1,14 @@
 package edge
 
 import (
-	"bytes"
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -26,6 +28,7 @@ type missed struct {
 	r       *http.Request
 	began   time.Time
 	joined  seat // no fill: what was missing is there
+	own     [6]string
 }
 
 // looped is how large a body is at most that a loop copies to send it with the head
@@ -108,32 +111,62 @@ func (m *missed) Answer(a *loop.Answer) loop.Verdict {
 	if _, ok := m.site.page(stored.status); ok || !isPlain(stored) || stored.size() != int64(len(stored.body)) || len(stored.body) > errandBody {
 		return loop.Lend
 	}
-	h := m.header(stored, o)
-	if h == nil {
+	if !m.write(a, stored, o) {
 		return loop.Lend
 	}
-	m.write(a, stored, h)
 	m.edge.count(told(stored.status, o))
 	j.leave(&m.query, &m.edge.orphans)
 	return loop.Answered
 }
 
-// write puts the answer into a, and tells of it.
-func (m *missed) write(a *loop.Answer, stored *entry, h http.Header) {
+// field is a header with its lines.
+type field struct {
+	name   string
+	values []string
+}
+
+// write puts the answer into a, and tells of it, unless net/http had something to
+// change about it.
+func (m *missed) write(a *loop.Answer, stored *entry, o outcome) bool {
+	all, ok := m.fields(stored, o)
+	if !ok {
+		return false
+	}
 	before := len(a.Head)
-	out := bytes.NewBuffer(a.Head)
-	out.WriteString("HTTP/1.1 " + strconv.Itoa(stored.status) + " " + http.StatusText(stored.status) + "\r\n")
-	_ = h.Write(out) // a buffer takes everything
-	out.WriteString("\r\n")
-	t := &telling{missed: m, header: h, stored: stored, head: int64(out.Len() - before), first: time.Since(m.began)}
+	b := strconv.AppendInt(append(a.Head, "HTTP/1.1 "...), int64(stored.status), 10)
+	b = append(append(append(b, ' '), http.StatusText(stored.status)...), "\r\n"...)
+	for _, f := range all {
+		for _, v := range f.values {
+			b = append(append(append(append(b, f.name...), ": "...), v...), "\r\n"...)
+		}
+	}
+	b = append(b, "\r\n"...)
+	t := telling{missed: m, stored: stored, head: int64(len(b) - before), first: time.Since(m.began)}
+	if m.edge.accessLog != nil || m.edge.observer != nil {
+		t.header = toldOf(all)
+	}
 	if len(stored.body) <= looped {
-		out.Write(stored.body)
+		b = append(b, stored.body...)
 		t.tell(int64(len(stored.body)), true)
 	} else {
 		stored.claim.enter()
-		a.Body, a.Sent = stored.body, t
+		later := t // only what is told later outlives this
+		a.Body, a.Sent = stored.body, &later
 	}
-	a.Head = out.Bytes()
+	a.Head = b
+	return true
+}
+
+// toldOf is what of a header a log or an observer wants.
+func toldOf(all []field) http.Header {
+	h := make(http.Header, 5)
+	for _, f := range all {
+		switch f.name {
+		case "Content-Length", "Content-Range", "Content-Type", "X-Amz-Cf-Id", "X-Cache":
+			h[f.name] = f.values
+		}
+	}
+	return h
 }
 
 // telling is what is told of an answer once it is out.
@@ -222,31 +255,57 @@ func isPlain(stored *entry) bool {
 	return s >= 200 && hasBody(s) && s != http.StatusResetContent && http.StatusText(s) != "" && stored.part == nil
 }
 
-// header puts the header of the answer together, as respond and dressing do. It is
-// nil if net/http had something to change about it.
-func (m *missed) header(stored *entry, o outcome) http.Header {
-	h := make(http.Header, len(stored.header)+8)
-	for name, values := range stored.header {
-		h[name] = values
+// fields puts the header of the answer together, as respond and dressing do. It is
+// not ok if net/http had something to change about it.
+func (m *missed) fields(stored *entry, o outcome) (all []field, ok bool) {
+	e := m.edge
+	m.own = [...]string{e.via, told(stored.status, o).header(), e.pop, m.id, strconv.FormatInt(stored.size(), 10), ""}
+	own := []field{
+		{"Via", m.own[0:1]}, {"X-Cache", m.own[1:2]}, {"X-Amz-Cf-Pop", m.own[2:3]}, {"X-Amz-Cf-Id", m.own[3:4]},
+		{"Content-Length", m.own[4:5]}, {"Age", m.own[5:6]},
 	}
 	if age, ok := (answer{entry: stored, outcome: o}).age(time.Now()); ok {
-		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
+		m.own[5] = strconv.FormatInt(int64(age/time.Second), 10)
+	} else {
+		own = own[:5]
 	}
-	e := m.edge
-	h["Via"], h["X-Cache"], h["X-Amz-Cf-Pop"], h["X-Amz-Cf-Id"] = []string{e.via}, []string{told(stored.status, o).header()}, []string{e.pop}, []string{m.id}
-	if d := m.behavior.dressing; d != nil {
-		d.applySteady(h, m.r)
-	}
-	if _, sized := h["Content-Length"]; sized || len(h["Date"]) == 0 {
-		return nil
-	}
-	for name, values := range h {
-		for _, v := range values {
-			if !packed.GoesOut(name, v) {
-				return nil
+	all = m.errands.fields[:0]
+	defer func() { m.errands.fields = all }()
+	if d := m.behavior.dressing; d == nil {
+		for name, values := range stored.header {
+			if slices.Contains(packed.Own[:], name) {
+				return all, false
 			}
+			all = append(all, field{name, values})
+		}
+		all = append(all, own...)
+	} else {
+		h := maps.Clone(stored.header)
+		for _, f := range own {
+			h[f.name] = f.values
+		}
+		d.applySteady(h, m.r)
+		for name, values := range h {
+			all = append(all, field{name, values})
+		}
+		if length := h["Content-Length"]; len(length) != 1 || length[0] != m.own[4] {
+			return all, false
 		}
 	}
-	h["Content-Length"] = []string{strconv.FormatInt(stored.size(), 10)}
-	return h
+	slices.SortFunc(all, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	return all, goOut(all)
+}
+
+// goOut reports whether a header goes out as it is.
+func goOut(all []field) bool {
+	dated := false
+	for _, f := range all {
+		for _, v := range f.values {
+			if !packed.GoesOut(f.name, v) {
+				return false
+			}
+		}
+		dated = dated || f.name == "Date" && len(f.values) > 0
+	}
+	return dated
 }

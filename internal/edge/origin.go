@@ -248,11 +248,10 @@ func conditional(h http.Header, old *entry) http.Header {
 	return h
 }
 
-// addOwn adds what CloudFront adds to every request.
+// addOwn adds what CloudFront adds to every request, but for the request's ID.
 func (e *Edge) addOwn(h http.Header, r *http.Request) {
 	setDefault(h, "User-Agent", "Amazon CloudFront")
 	setDefault(h, "Accept-Encoding", "identity")
-	h.Set("X-Amz-Cf-Id", requestID())
 	appendTo(h, "Via", r.Header["Via"], e.via)
 	if viewer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		appendTo(h, "X-Forwarded-For", r.Header["X-Forwarded-For"], viewer)

@@ -231,12 +231,16 @@ func (s *stream) reserve(n int, most int64) bool {
 	return true
 }
 
-// roomy is how large to make a buffer that needs so many bytes: doubled, but not
-// beyond the announced length, so that a large announcement alone takes no memory;
-// where none is known, large ones grow by a quarter. s.mu is held.
+// roomy is how large to make a buffer that needs so many bytes: doubled, and small
+// ones eight times as large, but not beyond the announced length, so that a large
+// announcement alone takes no memory; where none is known, large ones grow by a
+// quarter. s.mu is held.
 func (s *stream) roomy(need int64) int64 {
 	have := int64(len(s.body))
 	if need <= s.length {
+		if have < windowSize/4 {
+			return max(need, min(8*have, s.length))
+		}
 		return max(need, min(2*have, s.length))
 	}
 	return max(need, have+min(have, max(have/4, windowSize)))
