@@ -85,6 +85,7 @@ type Edge struct {
 	counts  counts
 	retired atomic.Uint64 // invalidations of distributions that are served no more
 	sweeps  chan struct{} // asks for a sweep
+	untidy  untidy
 
 	draining atomic.Bool   // each answer is the last of its connection
 	lastWord atomic.Uint64 // answers since then

@@ -2,8 +2,10 @@ package edge
 
 import (
 	"runtime"
+	"sync"
 	"time"
 
+	"github.com/freshet/freshet/internal/edge/arena"
 	"github.com/freshet/freshet/internal/edge/packed"
 )
 
@@ -71,12 +73,66 @@ func (e *Edge) sweepWith(pause func()) {
 		began[i] = s.epochs.counter.Load()
 		tags[i] = s.checkFills(began[i])
 	}
+	gone := int64(0)
 	e.store.arena.Each(func(v packed.View) bool {
 		s := now.byNumber[v.Site()]
-		return s != nil && s.epochs.holds(v)
+		holds := s != nil && s.epochs.holds(v)
+		if !holds {
+			gone += int64(len(v.Bytes()))
+		}
+		return holds
 	}, pause)
 	for i, s := range now.sites {
 		s.epochs.forget(began[i], tags[i])
 	}
-	e.store.arena.Tidy(pause)
+	e.untidy.tidy(e.store.arena, gone, pause)
+}
+
+// untidy is what sweeps have removed since all was moved together.
+type untidy struct {
+	mu    sync.Mutex
+	bytes int64
+	next  time.Time // when all may be moved again
+}
+
+// tidyEvery is how long sweeps let pass at least, after all was moved together,
+// before they do it again; and tidyShare is the part of the time that it takes then
+// at most. What takes a quarter of its segment is given back by each.
+const (
+	tidyEvery = 15 * time.Second
+	tidyShare = 4
+)
+
+// worthTidying is the part of the store that must have been removed.
+const worthTidying = 256
+
+// isDue counts what a sweep has removed, and reports whether all is to be moved
+// together now.
+func (u *untidy) isDue(gone, stored int64, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.bytes += gone
+	if u.bytes == 0 || u.bytes < stored/worthTidying || now.Before(u.next) {
+		return false
+	}
+	u.bytes, u.next = 0, now.Add(tidyEvery)
+	return true
+}
+
+// took says how long that took.
+func (u *untidy) took(d time.Duration, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.next = now.Add(max(tidyEvery, (tidyShare-1)*d))
+}
+
+// tidy gives memory back after a sweep that has removed so many bytes.
+func (u *untidy) tidy(a *arena.Arena[bulk], gone int64, pause func()) {
+	began := time.Now()
+	if !u.isDue(gone, a.Bytes(), began) {
+		a.Tidy(pause)
+		return
+	}
+	a.TidyAll(pause)
+	u.took(time.Since(began), time.Now())
 }

@@ -176,7 +176,8 @@ func TestModel(t *testing.T) {
 					}
 				}
 			},
-			"tidy": func(*rapid.T) { a.Tidy(func() {}) },
+			"tidy":     func(*rapid.T) { a.Tidy(func() {}) },
+			"tidy all": func(*rapid.T) { a.TidyAll(func() {}) },
 			"": func(t *rapid.T) {
 				there := 0
 				for n := range uint64(31) {
@@ -310,6 +311,9 @@ func TestReadersUnderEviction(t *testing.T) {
 		if version%500 == 0 {
 			a.Each(func(v packed.View) bool { return v.Birth()%3 != 0 }, runtime.Gosched)
 			a.Tidy(runtime.Gosched)
+			if version%1000 == 0 {
+				a.TidyAll(runtime.Gosched)
+			}
 		}
 	}
 	stop.Store(true)
@@ -342,6 +346,36 @@ func TestSegmentsWaitForReaders(t *testing.T) {
 		t.Error("it is still found")
 	} else {
 		r.Leave()
+	}
+}
+
+// Even where one of ten was removed everywhere the memory comes back, if all is
+// moved together.
+func TestScatteredMemoryComesBack(t *testing.T) {
+	a := New(64<<20, func(*thing) {})
+	const n = 20_000
+	for i := range uint64(n) {
+		put(t, a, entryOf(i, i, 1024), nil, 0)
+	}
+	full := a.Bytes()
+	a.Each(func(v packed.View) bool { return v.Birth()%10 != 3 }, func() {})
+	a.TidyAll(func() {})
+	if want := full/10*9 + 4*int64(a.size); a.Bytes() > want {
+		t.Errorf("%d bytes of %d", a.Bytes(), full)
+	}
+	r := a.EnterAnywhere()
+	defer r.Leave()
+	for i := range uint64(n) {
+		k := keyOf(i)
+		v := r.Get(&k)
+		if v.IsNone() != (i%10 == 3) {
+			t.Fatalf("%d is there: %v", i, !v.IsNone())
+		}
+		if !v.IsNone() {
+			if err := intact(v, i); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -5,11 +5,19 @@ import "github.com/freshet/freshet/internal/edge/packed"
 // Tidy gives memory back of which entries that were removed take much: those
 // that are left are moved together, where they are in their queue. between is
 // called now and then, as Each has it.
-func (a *Arena[B]) Tidy(between func()) {
+func (a *Arena[B]) Tidy(between func()) { a.tidy((*segment).isSparse, between) }
+
+// TidyAll is Tidy where what was removed takes little, too. It may move all that
+// there is.
+func (a *Arena[B]) TidyAll(between func()) {
+	a.tidy(func(s *segment) bool { return s.isSparse() || s.isUntidy() }, between)
+}
+
+func (a *Arena[B]) tidy(which func(*segment) bool, between func()) {
 	a.upkeep.Lock()
 	defer a.upkeep.Unlock()
 	for _, in := range []int{small, main} {
-		var t tidying
+		t := tidying{which: which}
 		for a.tidyNext(in, &t) {
 			between()
 		}
@@ -21,13 +29,18 @@ func (a *Arena[B]) Tidy(between func()) {
 
 // tidying is how far a queue is tidy.
 type tidying struct {
-	seq uint64
-	to  *segment // what is left is moved to, as long as it has room
-	was uint64   // its seq
+	which func(*segment) bool // are emptied
+	seq   uint64
+	to    *segment // what is left is moved to, as long as it has room
+	was   uint64   // its seq
 }
 
-// isSparse reports whether a segment is worth moving.
+// isSparse reports whether a segment is worth moving at any time.
 func (s *segment) isSparse() bool { return s.live*4 < len(s.data)*3 }
+
+// isUntidy reports whether what was removed takes a hundred and twenty-eighth of a
+// segment: less than one in a hundred entries.
+func (s *segment) isUntidy() bool { return (s.used-s.live)*128 >= len(s.data) }
 
 // tidyNext empties the next segment that is sparse, and reports whether there was
 // one.
@@ -36,7 +49,7 @@ func (a *Arena[B]) tidyNext(in int, t *tidying) bool {
 	defer a.mu.Unlock()
 	q := &a.queues[in]
 	s := q.first
-	for s != nil && (s.seq <= t.seq || !s.isSparse()) {
+	for s != nil && (s.seq <= t.seq || !t.which(s)) {
 		s = s.after
 	}
 	if s == nil || s == q.last {
