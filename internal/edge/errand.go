@@ -143,7 +143,7 @@ func (on *errand) Arrived() {
 		return
 	}
 	b := on.of.in[:n]
-	got, body, ok := on.client.Head(b)
+	got, body, ok := on.client.Head(b) //nolint:bodyclose // whose body is in b, or still to come
 	switch {
 	case err != nil || !ok || int64(len(body)) > got.ContentLength:
 		on.leave(b)

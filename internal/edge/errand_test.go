@@ -413,7 +413,7 @@ func TestErrandOrphaned(t *testing.T) {
 		t.Fatalf("%d viewers, %d fetches", v, f)
 	}
 	et.to.Tick(time.Now()) // which has nothing to give up
-	m.joined.fill.giveUp()
+	m.joined.giveUp()
 	et.to.Tick(time.Now())
 	eventually(t, "it is given up", func() bool { _, f := et.edge.viewing(); return f == 0 })
 	if n, err := et.there.Read(make([]byte, 1)); n > 0 || err == nil {
