@@ -33,6 +33,14 @@ type setting struct {
 	scarce bool   // there is memory for a part of what is cached only, and a folder on a disk
 }
 
+// memory is how many MiB a contender has for what it caches, where it can be told.
+func (s setting) memory() int {
+	if s.scarce {
+		return scarceMemory
+	}
+	return 4096
+}
+
 // contenders are all that are compared, the one first that the others are
 // measured by.
 func contenders() []contender {
@@ -259,10 +267,7 @@ func trafficServer(s setting) ([]string, error) {
 	}
 	layout := "prefix: %[1]s\nexec_prefix: %[1]s\nbindir: /usr/bin\nsbindir: /usr/sbin\nsysconfdir: %[1]s/etc\ndatadir: %[1]s/var\nlibexecdir: %[2]s\n" +
 		"localstatedir: %[1]s/var\nruntimedir: %[1]s/run\nlogdir: %[1]s/log\ncachedir: %[1]s/cache\n"
-	logging, memory := 0, 4<<30
-	if s.scarce {
-		memory = scarceMemory << 20
-	}
+	logging := 0
 	if s.log != "" {
 		logging = 3
 	}
@@ -293,7 +298,7 @@ CONFIG proxy.config.cache.min_average_object_size INT 1500
 		"ip_allow.yaml":        "ip_allow:\n  - apply: in\n    ip_addrs: 127.0.0.1\n    action: allow\n    methods: ALL\n",
 		"remap.config":         "map / http://" + s.origin + "/\n",
 		"storage.config":       filepath.Join(s.dir, "cache") + " 2G\n",
-		"records.config":       fmt.Sprintf(records, s.port, secure, memory, logging),
+		"records.config":       fmt.Sprintf(records, s.port, secure, s.memory()<<20, logging),
 		"ssl_multicert.config": multicert,
 	} {
 		if err := write(filepath.Join(etc, name), "%s", text); err != nil {
@@ -307,7 +312,7 @@ CONFIG proxy.config.cache.min_average_object_size INT 1500
 // freshet is the whole program, with a distribution that caches as CloudFront's
 // recommended policy says.
 func freshet(s setting) ([]string, error) {
-	const config = "origins: {bench.test: \"http://%s\"}\nmemory: %s\n%s"
+	const config = "origins: {bench.test: \"http://%s\"}\nmemory: %dMiB\n%s"
 	const described = `Id: E1BENCH
 DistributionConfig:
   Enabled: true
@@ -320,17 +325,14 @@ DistributionConfig:
     ViewerProtocolPolicy: allow-all
     CachePolicyId: Managed-CachingOptimized
 `
-	log, tags, memory := "", "", "4GiB"
-	if s.scarce {
-		memory = fmt.Sprintf("%dMiB", scarceMemory)
-	}
+	log, tags := "", ""
 	if s.purge {
 		tags = "  CacheTagConfig: {HeaderName: Cache-Tag}\n"
 	}
 	if s.log != "" {
 		log = "access_logs: " + filepath.Join(s.dir, "logs") + "\n"
 	}
-	if err := write(filepath.Join(s.dir, "freshet.yaml"), config, s.origin, memory, log); err != nil {
+	if err := write(filepath.Join(s.dir, "freshet.yaml"), config, s.origin, s.memory(), log); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(s.dir, "distribution.yaml")
