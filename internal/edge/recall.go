@@ -18,6 +18,10 @@ const (
 	checkedBody = 8 << 20
 )
 
+// heldOf is how large a body is at most that is brought from disk into so much memory.
+// What takes more than a thousandth of that would drive out too much for its one viewer.
+func heldOf(memory int64) int64 { return min(max(memory/1024, 2*largeBody), heldBody) }
+
 // diskPatience is for how long a viewer waits for the disk, before the origin is
 // asked.
 const diskPatience = time.Second
@@ -153,7 +157,7 @@ func (t *tier) entryOf(s *site, k key, r *disk.Record, known *node) (_ *entry, b
 
 // embody gives an entry its body, or where it is.
 func (t *tier) embody(made *entry, b *disk.Body) error {
-	if b.Size() > heldBody {
+	if b.Size() > t.held {
 		made.remote = b
 		if b.Size() <= checkedBody {
 			return b.Check()

@@ -57,6 +57,7 @@ type tier struct {
 	reads    singleflight.Group
 	reading  chan struct{} // holds one for each read under way
 	patience time.Duration // for how long a viewer waits for the disk
+	held     int64         // how large a body is at most that is brought into memory
 	hits     atomic.Uint64
 	sweeps   chan struct{}
 	orders   orders
@@ -84,7 +85,7 @@ const indexShare = 8
 // openTier opens the directory, and finds out whether what is there may be served.
 func (e *Edge) openTier(c *Disk) (*tier, error) {
 	t := &tier{
-		edge: e, config: *c, token: rand.Text(), patience: diskPatience, log: e.log, sweeps: make(chan struct{}, 1), reading: make(chan struct{}, mostReads),
+		edge: e, config: *c, token: rand.Text(), patience: diskPatience, held: heldOf(e.limit), log: e.log, sweeps: make(chan struct{}, 1), reading: make(chan struct{}, mostReads),
 		living: make(map[string]*lineage), byLine: make(map[uint64]*lineage),
 	}
 	var err error

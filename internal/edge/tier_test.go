@@ -571,3 +571,29 @@ func TestDiskIsExplained(t *testing.T) {
 		t.Errorf("%v, %+v", err, way.Live)
 	}
 }
+
+// What is large beside the memory that there is stays on disk when it is found there.
+func TestDiskLeavesWhatIsLargeWhereItIs(t *testing.T) {
+	for _, c := range []struct {
+		memory int64
+		size   int
+		stays  bool
+	}{{4 << 20, 60_000, false}, {4 << 20, 100_000, true}, {512 << 20, 500_000, false}, {512 << 20, 600_000, true}, {4 << 30, 1_000_000, false}, {4 << 30, 1_100_000, true}} {
+		d, o := newDisk(t), &editions{version: map[string]int{}, control: "max-age=3600"}
+		e := d.edge(o, Config{MemoryLimit: c.memory})
+		path := pathFor("a", 1, c.size)
+		fetched(t, e, path)
+		d.killed(e)
+		e = d.edge(o, Config{MemoryLimit: c.memory})
+		for range 3 {
+			if w := get(e, path); xcache(w) != "Hit" || versionIn(path, w.Body.String()) != 0 {
+				t.Errorf("%+v: %s, %d bytes", c, xcache(w), w.Body.Len())
+			}
+		}
+		way, err := e.Explain(Question{Distribution: "E1", Target: path}, true)
+		if err != nil || way.Live == nil || way.Live.Copy == nil || way.Live.Copy.Disk != c.stays {
+			t.Errorf("%+v: %v, %+v", c, err, way.Live)
+		}
+		e.Close()
+	}
+}
