@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -43,35 +44,48 @@ func (u *Up) boundGarbage(ctx context.Context) error {
 	}
 	now, limit := normalPercent, int64(0)
 	read := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	tick := time.NewTicker(time.Second / 4)
+	tick := time.NewTicker(time.Second / 20)
 	defer tick.Stop()
 	metrics.Read(read)
-	r := returning{empty: inUse(read), bound: int64(u.cfg.Memory) * 6 / 5}
+	memory := int64(u.cfg.Memory)
+	r := returning{bound: memory * 6 / 5}
+	if own := inUse(read) + programMemory(); own > memory*13/10-memory/4 {
+		u.opts.Log.Warn("the process itself needs too much memory to stay within 1.3 times of what is configured",
+			slog.String("memory", u.cfg.Memory.String()), slog.Int64("needed", own))
+	}
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
 		metrics.Read(read)
 		if next := gcPercent(read[0].Value.Uint64(), uint64(u.cfg.Memory)); next*10 < now*9 || next*10 > now*11 {
 			debug.SetGCPercent(next)
 			now = next
 		}
+		stored, own := u.edge.OffHeap(), inUse(read)+programMemory()
+		u.edge.Yield(own - beside(memory))
 		if os.Getenv("GOMEMLIMIT") == "" {
-			next := heapLimit(r.empty+r.bound, u.edge.OffHeap(), int64(read[0].Value.Uint64()))
+			next := heapLimit(r.bound-programMemory(), stored, int64(read[0].Value.Uint64()))
 			if apart := next - limit; max(apart, -apart) > limit/64 { // to set it stops the program for a moment
 				debug.SetMemoryLimit(next)
 				limit = next
 			}
 		}
-		if r.due(time.Now(), inUse(read)+u.edge.OffHeap()) {
+		if r.due(time.Now(), own+stored) {
 			debug.FreeOSMemory()
 			metrics.Read(read)
-			r.done(time.Now(), inUse(read)+u.edge.OffHeap())
+			r.done(time.Now(), inUse(read)+programMemory()+u.edge.OffHeap())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
 }
+
+// beside is how much of the memory that the process may take, 1.3 times of what is
+// configured, is left to everything but the store, if that is full: what there was
+// in the store takes memory until the collector has seen that nobody reads it, and
+// what comes takes some before anybody looks.
+func beside(memory int64) int64 { return memory*3/10 - memory/16 - memory/40 }
 
 // heapLimit is what the runtime may have of the system where everything is to take
 // so much, so much of it is elsewhere, and so much is live. It is never so little
@@ -90,19 +104,19 @@ func inUse(read []metrics.Sample) int64 {
 // system at once, which takes a while: soon, and ever more seldom where it does
 // not help, since it is something else than the store that has grown.
 type returning struct {
-	empty, bound int64 // in use in the beginning, and more than that at most
-	next         time.Time
-	pause        time.Duration
+	bound int64 // in use at most
+	next  time.Time
+	pause time.Duration
 }
 
 func (r *returning) due(now time.Time, taken int64) bool {
-	return taken > r.empty+r.bound && !now.Before(r.next)
+	return taken > r.bound && !now.Before(r.next)
 }
 
 // done is to be told what is in use afterwards.
 func (r *returning) done(now time.Time, taken int64) {
 	const shortest, longest = 2 * time.Second, 5 * time.Minute
-	if taken <= r.empty+r.bound {
+	if taken <= r.bound {
 		r.pause = shortest
 	} else {
 		r.pause = min(max(2*r.pause, shortest), longest)

@@ -23,7 +23,7 @@ func TestGCPercent(t *testing.T) {
 // Memory is given back at once when there is too much of it, and not over and over
 // where that does not help.
 func TestReturning(t *testing.T) {
-	r := returning{empty: 10, bound: 100}
+	r := returning{bound: 110}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if r.due(now, 110) || !r.due(now, 111) {
 		t.Error("not due when it should be")

@@ -129,6 +129,9 @@ func picture(s metrics.Snapshot) []string {
 		fmt.Sprintf("%s  %s requests/s  hit ratio %s  %s/s to viewers  %s fetches/s from origins", s.Time.Local().Format("15:04:05"), rate(s.Requests), ratio, bytesOf(int64(s.Bytes)), rate(s.Fetches)),
 		fmt.Sprintf("stored %d objects, %s of %s  evicted %s/s  changes under way %s", s.StoredObjects, bytesOf(int64(s.StoredBytes)), bytesOf(int64(s.Capacity)), rate(s.Evictions), waiting),
 	}
+	if s.Refused > 0 {
+		lines[1] += fmt.Sprintf("  turned away %s/s", rate(s.Refused))
+	}
 	if d := s.Disk; d != nil {
 		state := fmt.Sprintf("%s hits/s", rate(d.Hits))
 		if d.Failing {

@@ -26,10 +26,10 @@ type upCmd struct {
 	TLSCert   []string      `name:"tls-cert" placeholder:"FILE" sep:"none" help:"PEM file of a certificate for --tls, which viewers get who ask for a name that it holds; the authority's are for the others. May be given several times, each with its --tls-key. Files that change are read again."`
 	TLSKey    []string      `name:"tls-key" placeholder:"FILE" sep:"none" help:"PEM file of the key of the certificate in the same place."`
 	Drain     time.Duration `placeholder:"TIME" help:"For how long answers that are under way go on when it ends (default 10s)."`
-	Memory    config.Size   `placeholder:"SIZE" help:"What the responses take at most that the edge holds, such as 64MiB (default 256MiB)."`
+	Memory    config.Size   `placeholder:"SIZE" help:"What the responses take at most that the edge holds, such as 1GiB (default 256MiB). The process takes no more than 1.3 times that, which needs at least 256MiB."`
 	Disk      config.Disk   `placeholder:"DIR,SIZE" help:"Directory for what the edge has cached, beside memory, and what it may take of the disk, such as /var/cache/freshet,10GiB (default none): large responses need no memory then, and a restart loses nothing."`
 	Conns     int           `name:"connections" placeholder:"N" help:"How many connections viewers may have at the edge, over all its addresses (default: as many as the process may open files for). Before there are so many, those end on which nothing has come for the longest."`
-	Requests  int           `placeholder:"N" help:"How many requests the edge works on at once that are no plain hits (default 10000, or a quarter of the files that the process may open). Those beyond get a 503."`
+	Requests  int           `placeholder:"N" help:"How many requests the edge works on at once that are no plain hits (default 10000, or a quarter of the files that the process may open, or one for each 128KiB of --memory). Those beyond get a 503."`
 	API       string        `name:"api" placeholder:"ADDR" help:"Address of the CloudFront API (default 127.0.0.1:9001)."`
 	Bucket    string        `placeholder:"NAME" help:"Name of the bucket (default site)."`
 	Driver    string        `placeholder:"NAME" help:"How invalidations are sent: cloudfront (the AWS SDK against the CloudFront API, default) or edge (straight onto the edge)."`

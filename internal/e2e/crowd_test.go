@@ -3,12 +3,14 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -94,9 +96,15 @@ func misdeeds() map[string]func(*rogue) error {
 				return v.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: v.stream, EndStream: true, EndHeaders: true})
 			})
 		},
-		"continuations":     func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.continuations) }) },
-		"large headers":     func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.largeHeaders) }) },
-		"idle after a miss": func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.idleAfterMiss) }) },
+		"misses of all sizes":           func(v *rogue) error { return v.dialed(v.plain, v.missOften) },
+		"misses of all sizes by HTTP/2": func(v *rogue) error { return v.floodsOnce(v.missStreams) },
+		"slow readers of misses":        func(v *rogue) error { return v.dialed(v.plain, v.slowMiss) },
+		"uploads":                       func(v *rogue) error { return v.dialed(v.plain, v.upload) },
+		"compressed":                    func(v *rogue) error { return v.dialed(v.plain, v.compressed) },
+		"ranges":                        func(v *rogue) error { return v.dialed(v.plain, v.ranges) },
+		"continuations":                 func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.continuations) }) },
+		"large headers":                 func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.largeHeaders) }) },
+		"idle after a miss":             func(v *rogue) error { return v.shaken("h2", func() error { return v.greeted(65535, v.idleAfterMiss) }) },
 	}
 }
 
@@ -264,6 +272,73 @@ func (v *rogue) askOften() error {
 		}
 	}
 	return v.headers("/1000/hit")
+}
+
+func (v *rogue) floodsOnce(then func() error) error {
+	return v.shaken("h2", func() error { return v.greeted(1<<20, then) })
+}
+
+// sized is a path of what nobody else asks for, with 10 KiB to 1 MiB.
+func (v *rogue) sized(i int) string {
+	size := []int{10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000}[(v.nth+i)%7]
+	return fmt.Sprintf("/%d/mixed-%d-%d-%d", size, os.Getpid(), v.nth, i+int(time.Now().UnixMilli()%1000)*1000)
+}
+
+// asks asks and takes the answers, one after the other.
+func (v *rogue) asks(request func(i int) string) error {
+	in := bufio.NewReader(v.conn)
+	for i := 0; v.ctx.Err() == nil; i++ {
+		if _, err := io.WriteString(v.conn, request(i)); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.Close {
+			return err
+		}
+	}
+	return v.ctx.Err()
+}
+
+func (v *rogue) missOften() error {
+	return v.asks(func(i int) string { return "GET " + v.sized(i) + " HTTP/1.1\r\nHost: h\r\n\r\n" })
+}
+
+func (v *rogue) compressed() error {
+	return v.asks(func(i int) string {
+		return "GET " + v.sized(i) + ".txt HTTP/1.1\r\nHost: h\r\nAccept-Encoding: " + []string{"br", "gzip"}[i%2] + "\r\n\r\n"
+	})
+}
+
+func (v *rogue) ranges() error {
+	return v.asks(func(i int) string {
+		return fmt.Sprintf("GET /10000000/ranged-%d HTTP/1.1\r\nHost: h\r\nRange: bytes=%d-%d\r\n\r\n", (v.nth+i)%50, i%9*1_000_000, i%9*1_000_000+300_000)
+	})
+}
+
+func (v *rogue) upload() error {
+	body := strings.Repeat("u", 1_000_000)
+	return v.asks(func(i int) string {
+		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", v.sized(i), len(body), body)
+	})
+}
+
+func (v *rogue) slowMiss() error {
+	return v.say("GET "+v.sized(0)+" HTTP/1.1\r\nHost: h\r\n\r\n", v.sip)
+}
+
+func (v *rogue) missStreams() error {
+	if err := v.frames.WriteWindowUpdate(0, 1<<30); err != nil {
+		return err
+	}
+	for i := range 200 {
+		if err := v.headers(v.sized(i)); err != nil {
+			return err
+		}
+	}
+	return v.stay()
 }
 
 // uploads does it with a stream that uploads.

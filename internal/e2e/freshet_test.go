@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,8 @@ type options struct {
 	like   *running // on whose ports; free ones when nil
 	args   []string
 	config string // text of freshet.yaml
+
+	program string // another than the usual one
 }
 
 // running is a freshet process started by a test.
@@ -108,7 +111,7 @@ func spawn(t testing.TB, o options) (*running, *bufio.Scanner) {
 		s3, edge, api = hostOf(o.like.S3), hostOf(o.like.Edge), hostOf(o.like.API)
 	}
 	args := append([]string{"up", "--json", "--data", f.data, "--s3", s3, "--edge", edge, "--api", api}, o.args...)
-	f.command = exec.Command(program, args...)
+	f.command = exec.Command(cmp.Or(o.program, program), args...)
 	f.command.Dir, f.command.Stderr = wd, f.stderr
 	out, in, err := os.Pipe()
 	if err != nil {

@@ -46,6 +46,12 @@ func smallBuffer(_, _ string, c syscall.RawConn) error {
 // bytes, and /slow/… when the test is over.
 func besieged(t *testing.T, args ...string) *running {
 	t.Helper()
+	return besiegedBy(t, program, append([]string{"--memory", "64MiB"}, args...)...)
+}
+
+// besiegedBy is besieged for a program of its own.
+func besiegedBy(t *testing.T, program string, args ...string) *running {
+	t.Helper()
 	over := make(chan struct{})
 	body := strings.Repeat("0123456789", 1_000_000)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,8 +76,9 @@ func besieged(t *testing.T, args ...string) *running {
 		t.Fatal(err)
 	}
 	f := start(t, options{
-		config: fmt.Sprintf("origins: {any.test: %q}\ndrain: 1s\n", origin.URL),
-		args:   append([]string{"--distribution", file, "--tls", "127.0.0.1:0", "--pprof", "127.0.0.1:0", "--memory", "64MiB"}, args...),
+		config:  fmt.Sprintf("origins: {any.test: %q}\ndrain: 1s\n", origin.URL),
+		args:    append([]string{"--distribution", file, "--tls", "127.0.0.1:0", "--pprof", "127.0.0.1:0"}, args...),
+		program: program,
 	})
 	for _, path := range []string{"/1000/hit", "/30000/middling", "/10000000/large"} {
 		for end := time.Now().Add(patience); ; {

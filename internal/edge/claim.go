@@ -45,8 +45,12 @@ func (r *room) admits(length int64) bool {
 	if length > r.over {
 		return r.taken()+length <= r.limit
 	}
-	return r.small.Load() < r.limit/2
+	return r.hasSmall()
 }
+
+// hasSmall reports whether small bodies may become more. Two thirds of the room they
+// have whatever large ones take, which is little longer than they take to arrive.
+func (r *room) hasSmall() bool { return r.small.Load() < r.limit/3*2 }
 
 // claim is what one body takes of the room. It takes nothing of it while it is in
 // the store, which has a limit of its own, nor once nobody uses it any more. Nil
@@ -122,11 +126,18 @@ func (c *claim) count(users, places int) {
 func (c *claim) enter() { c.count(1, 0) }
 func (c *claim) leave() { c.count(-1, 0) }
 
-// affords reports whether the body may become so large although it is small: many
-// may have been admitted at once, of which nothing had arrived. What is no larger
-// than a window is in a time of need may always.
+// affords reports whether the body may become so large as far as all others are
+// concerned: many may have been admitted at once, of which nothing had arrived. What
+// is no larger than a window is in a time of need may always. Only who may call resize
+// may call it.
 func (c *claim) affords(size int64) bool {
-	return c == nil || size <= tightWindow || size > c.room.over || c.room.small.Load() < c.room.limit/2
+	switch {
+	case c == nil || size <= tightWindow:
+		return true
+	case size > c.room.over:
+		return c.room.taken()+size-c.size <= c.room.limit
+	}
+	return c.room.hasSmall()
 }
 
 // isTight is the room's.

@@ -75,7 +75,9 @@ type Edge struct {
 	observer  Observer                        // nil for none
 	log       *slog.Logger
 
-	connections *loop.Room // for viewers
+	connections *loop.Room   // for viewers
+	said        atomic.Int64 // when the log was last told of those who were refused; nanoseconds of the epoch
+	yielded     int64        // bytes of the store's limit that it leaves to others
 	guests      guests
 
 	orphans orphans // fills that nobody waits for
@@ -109,11 +111,13 @@ func New(c Config) (*Edge, error) {
 	c = c.withDefaults()
 	e := &Edge{
 		store: newStore(c.MemoryLimit), largest: c.LargestObject, limit: c.MemoryLimit, multiple: partSize,
-		room: room{limit: c.MemoryLimit / 4 * 3, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
+		room: room{limit: c.MemoryLimit / 16 * 9, over: windowSize}, bodies: offheap.New(c.MemoryLimit / 16),
 		pop: c.PoP, via: "1.1 " + hopName() + cloudfrontHop, log: c.Log, sweeps: make(chan struct{}, 1), tlsPort: c.TLSPort, accessLog: c.AccessLog, observer: c.Observer,
 	}
 	e.room.charge = e.store.arena.Charge
 	e.connections = loop.NewRoom(c.Connections, c.Requests)
+	e.connections.Charge(e.chargeRequests)
+	e.connections.OnRefusal(e.sayRefused)
 	if !e.connections.Fits() {
 		e.log.Warn("the process may open too few files for that", slog.Int("connections", e.connections.Connections()), slog.Int("requests", e.connections.Requests()))
 	}
@@ -142,6 +146,9 @@ const maxObject = 2 << 30
 func (c Config) withDefaults() Config {
 	if c.MemoryLimit <= 0 {
 		c.MemoryLimit = 256 << 20
+	}
+	if c.Requests <= 0 {
+		c.Requests = min(loop.UsualRequests(), fitting(c.MemoryLimit))
 	}
 	if c.LargestObject <= 0 {
 		c.LargestObject = max(c.MemoryLimit/4, 32<<20)

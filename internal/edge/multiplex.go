@@ -42,10 +42,15 @@ func newFull(e *Edge, l net.Listener) *full {
 		MaxConcurrentStreams: int(streamLimits().Streams), MaxReceiveBufferPerStream: int(streamLimits().StreamWindow),
 		MaxReceiveBufferPerConnection: 1 << 20, MaxReadFrameSize: 16 << 10,
 	}
-	return &full{
+	f := &full{
 		hits: &quick{e}, server: s, at: l.Addr(), given: make(chan net.Conn), closed: make(chan struct{}), desks: h2.Desks(),
 		pieces: sync.Pool{New: func() any { return new([]byte) }},
 	}
+	f.shared.Calmed = func() {
+		e.counts.floods.Add(1)
+		e.sayRefused()
+	}
+	return f
 }
 
 // run serves until stop is called, which waits for it.

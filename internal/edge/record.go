@@ -48,9 +48,7 @@ func (e *Edge) record(x *exchange, s *site, complete bool) {
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
 		entry.ContentLength = n
 	}
-	if x.status == http.StatusPartialContent {
-		entry.RangeStart, entry.RangeEnd = sentRange(h.Get("Content-Range"))
-	}
+	entry.RangeStart, entry.RangeEnd = sentRange(h.Get("Content-Range"))
 	e.accessLog(id, &entry)
 }
 

@@ -14,10 +14,21 @@ type Stats struct {
 	Evictions   uint64 // copies that had to make room for others
 	Epoch       uint64 // invalidations so far, over all distributions
 	Patterns    int    // remembered, over all distributions
+	Refused     TurnedAway
 }
 
+// TurnedAway is what there was no room for, or what did harm, by why.
+type TurnedAway struct {
+	Connections uint64 // for which there was no room
+	Requests    uint64 // the same; with a 503
+	Floods      uint64 // connections over HTTP/2 that were ended for what they sent
+}
+
+// All is their sum.
+func (r TurnedAway) All() uint64 { return r.Connections + r.Requests + r.Floods }
+
 type counts struct {
-	hits, misses, refreshHits, errors atomic.Uint64
+	hits, misses, refreshHits, errors, floods atomic.Uint64
 }
 
 func (e *Edge) count(o outcome) {
@@ -43,6 +54,7 @@ func (e *Edge) Stats() Stats {
 		Hits: e.counts.hits.Load(), Misses: e.counts.misses.Load(), RefreshHits: e.counts.refreshHits.Load(),
 		Errors: e.counts.errors.Load(), Objects: e.store.objects(), Bytes: e.store.bytes(), Evictions: e.store.arena.Evicted(), Capacity: uint64(e.limit),
 	}
+	st.Refused = e.refused()
 	st.Epoch = e.retired.Load()
 	for _, s := range e.serving().sites {
 		st.Epoch += s.epochs.invalidations()

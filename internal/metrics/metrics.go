@@ -56,6 +56,13 @@ type Quota interface {
 	InProgress() map[string]quota.Use // by distribution; those with nothing in progress may be left out
 }
 
+// refusals counts what the edge turned away for a reason.
+func refusals(reason string, n func() uint64) prometheus.Collector {
+	o := prometheus.CounterOpts(gauge("freshet_edge_refused_total", "What the edge turned away: connections and requests for which there was no room, and connections that flooded it."))
+	o.ConstLabels = prometheus.Labels{"reason": reason}
+	return prometheus.NewCounterFunc(o, func() float64 { return float64(n()) })
+}
+
 // Ask adds what is not counted here but asked for. It may be called once.
 func (r *Recorder) Ask(g Gauges) error {
 	r.watched.gauges.Store(&g)
@@ -70,6 +77,9 @@ func (r *Recorder) Ask(g Gauges) error {
 			func() float64 { return float64(g.Edge().Patterns) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts(gauge("freshet_edge_evictions_total", "Responses that had to make room for others.")),
 			func() float64 { return float64(g.Edge().Evictions) }),
+		refusals("connections", func() uint64 { return g.Edge().Refused.Connections }),
+		refusals("requests", func() uint64 { return g.Edge().Refused.Requests }),
+		refusals("floods", func() uint64 { return g.Edge().Refused.Floods }),
 		&waiting{prometheus.NewDesc("freshet_queue_waiting", "Changes that are accepted and neither verified nor dead yet.", nil, nil), g.Waiting},
 	} {
 		if err := r.registry.Register(c); err != nil {

@@ -24,6 +24,7 @@ type Snapshot struct {
 	Bytes         float64            `json:"bytes_per_second"`   // of bodies, to viewers
 	Fetches       float64            `json:"origin_fetches_per_second"`
 	Evictions     float64            `json:"evictions_per_second"`
+	Refused       float64            `json:"refused_per_second,omitempty"` // connections and requests, for want of room or for flooding
 	StoredObjects int                `json:"stored_objects"`
 	StoredBytes   uint64             `json:"stored_bytes"`
 	Capacity      uint64             `json:"capacity_bytes"` // that they may take
@@ -228,6 +229,7 @@ func (w *watch) snapshot(now time.Time) Snapshot {
 	}
 	s.Requests = round(s.Requests)
 	s.Bytes, s.Fetches, s.Evictions = rate(c.bytes, before.bytes), rate(c.fetches, before.fetches), rate(c.evictions, before.evictions)
+	s.Refused = rate(c.stored.Refused.All(), before.stored.Refused.All())
 	if c.onDisk {
 		s.Disk = &OnDisk{c.disk.Objects, c.disk.Bytes, c.disk.Capacity, rate(c.disk.Hits, before.disk.Hits), c.disk.Failing}
 	}

@@ -64,6 +64,10 @@ type Options struct {
 type Shared struct {
 	kept atomic.Int64 // bytes of small answers that viewers do not take
 	busy atomic.Int64 // connections that have a desk
+
+	// Calmed is called whenever a connection was ended for what it sent; nil for
+	// nobody. It must not block, and not be changed once there are connections.
+	Calmed func()
 }
 
 // mostKept is how many bytes of small answers are kept for viewers who do not take
@@ -207,7 +211,8 @@ var errLeft = errors.New("the connection is over")
 func (c *Conn) Serve() {
 	err := c.serve()
 	c.mu.Lock()
-	if code, is := errors.AsType[http2.ConnectionError](err); is && !c.over {
+	code, broken := errors.AsType[http2.ConnectionError](err)
+	if broken && !c.over {
 		c.goAway(http2.ErrCode(code))
 	}
 	c.finish()
@@ -217,7 +222,10 @@ func (c *Conn) Serve() {
 	if server != nil {
 		_ = server.Close()
 	}
-	if _, is := errors.AsType[http2.ConnectionError](err); is && c.wire.CloseWrite() == nil {
+	if told := c.options.Shared.Calmed; broken && http2.ErrCode(code) == http2.ErrCodeEnhanceYourCalm && told != nil {
+		told()
+	}
+	if broken && c.wire.CloseWrite() == nil {
 		// Bytes that nobody reads would end the connection before the viewer has seen why.
 		_ = c.wire.SetReadDeadline(time.Now().Add(lastWords))
 		_, _ = io.CopyN(io.Discard, c.wire, lastWordsSize)

@@ -12,7 +12,9 @@ import (
 type Room struct {
 	connections, lent int64 // at most
 	open, away        atomic.Int64
-	refused           atomic.Uint64
+	refused           struct{ connections, requests atomic.Uint64 }
+	told              func()               // of each that is refused; nil for nobody
+	charge            func(requests int64) // nil for nobody
 
 	began   time.Time
 	holders holders // of connections
@@ -33,13 +35,22 @@ func NewRoom(connections, lent int) *Room { return newRoom(connections, lent, ma
 func newRoom(connections, lent, files int) *Room {
 	usable := files - files/10
 	if lent <= 0 {
-		lent = min(mostLent, max(files/4, 1))
+		lent = usualLent(files)
 	}
 	if connections <= 0 {
 		connections = max(usable-lent, 1)
 	}
 	return &Room{connections: int64(connections), lent: int64(lent), began: time.Now()}
 }
+
+// UsualRequests is how many requests NewRoom has with others where nobody says it.
+func UsualRequests() int { return usualLent(mayOpen()) }
+
+func usualLent(files int) int { return min(mostLent, max(files/4, 1)) }
+
+// Charge has f told of how many requests more are with others, or fewer. It must be
+// called before there are any.
+func (r *Room) Charge(f func(requests int64)) { r.charge = f }
 
 // Fits reports whether the process may open as many files as that takes.
 func (r *Room) Fits() bool {
@@ -60,7 +71,20 @@ func (r *Room) Open() int { return int(r.open.Load()) }
 func (r *Room) Lent() int { return int(r.away.Load()) }
 
 // Refused is how many connections and requests there was no room for.
-func (r *Room) Refused() uint64 { return r.refused.Load() }
+func (r *Room) Refused() (connections, requests uint64) {
+	return r.refused.connections.Load(), r.refused.requests.Load()
+}
+
+// OnRefusal has f called after each that was refused. It must not block, and be told
+// before there are any.
+func (r *Room) OnRefusal(f func()) { r.told = f }
+
+func (r *Room) refuse(counter *atomic.Uint64) {
+	counter.Add(1)
+	if r.told != nil {
+		r.told()
+	}
+}
 
 // Enter counts a connection in, and reports whether there is room for it. If not,
 // it is not counted.
@@ -71,7 +95,7 @@ func (r *Room) Enter() bool {
 	}
 	if n > r.connections {
 		r.open.Add(-1)
-		r.refused.Add(1)
+		r.refuse(&r.refused.connections)
 		return false
 	}
 	return true
@@ -89,14 +113,24 @@ func (r *Room) Lend() bool {
 	}
 	if n > r.lent {
 		r.away.Add(-1)
-		r.refused.Add(1)
+		r.refuse(&r.refused.requests)
 		return false
 	}
+	r.tell(1)
 	return true
 }
 
 // Return counts a request as being with others no more.
-func (r *Room) Return() { r.away.Add(-1) }
+func (r *Room) Return() {
+	r.away.Add(-1)
+	r.tell(-1)
+}
+
+func (r *Room) tell(requests int64) {
+	if r.charge != nil {
+		r.charge(requests)
+	}
+}
 
 // Hold has f called whenever there is little room for connections, but not for
 // each who comes. It must not block.
