@@ -21,12 +21,13 @@ type load struct {
 	headers     []string
 	script      string // of wrk, in Lua, for paths that differ; empty for path
 	large       bool
-	shared      bool // server and clients share the cores
-	secure      bool // over TLS
-	streams     int  // at once on each connection, in HTTP/2; 0 for HTTP/1.1
-	lenient     bool // answers that never come are no failure
-	scarce      bool // of what does not fit into the memory that there is
-	requests    int  // in HTTP/2, for each second that a round is meant to last
+	shared      bool   // server and clients share the cores
+	secure      bool   // over TLS
+	streams     int    // at once on each connection, in HTTP/2; 0 for HTTP/1.1
+	lenient     bool   // answers that never come are no failure
+	scarce      bool   // of what does not fit into the memory that there is
+	without     string // a contender that cannot be measured so
+	requests    int    // in HTTP/2, for each second that a round is meant to last
 }
 
 func (l load) scheme() string {

@@ -6,27 +6,50 @@ import (
 	"time"
 )
 
+// conditions are what a request demands of the response that it would get. The
+// empty texts demand nothing.
+type conditions struct {
+	match, noneMatch               []string // the lines of If-Match and If-None-Match
+	unmodifiedSince, modifiedSince string
+	forRange                       string // If-Range
+}
+
+func conditionsOf(request http.Header) conditions {
+	return conditions{
+		request["If-Match"], request["If-None-Match"], request.Get("If-Unmodified-Since"), request.Get("If-Modified-Since"), request.Get("If-Range"),
+	}
+}
+
+// validators are what a stored response says of itself.
+type validators struct {
+	etag, modified, date string
+	saysModified         bool // even if it is nothing
+}
+
+func validatorsOf(stored http.Header) validators {
+	_, says := stored["Last-Modified"]
+	return validators{stored.Get("Etag"), stored.Get("Last-Modified"), stored.Get("Date"), says}
+}
+
 // precondition returns the status with which a conditional request is answered
-// instead of content: 304, 412, or 0 when the content is to be sent. stored are
-// the headers of the response that would be sent.
+// instead of content: 304, 412, or 0 when the content is to be sent.
 // https://www.rfc-editor.org/rfc/rfc9110#section-13.2.2
-func precondition(request, stored http.Header) int {
-	etag := stored.Get("Etag")
-	if match := request.Values("If-Match"); len(match) > 0 {
-		if !listsETag(match, etag, strongMatch) {
+func (c *conditions) precondition(v *validators) int {
+	if len(c.match) > 0 {
+		if !listsETag(c.match, v.etag, strongMatch) {
 			return http.StatusPreconditionFailed
 		}
-	} else if since, ok := dateOf(request, "If-Unmodified-Since"); ok {
-		if modified, ok := dateOf(stored, "Last-Modified"); ok && modified.After(since) {
+	} else if since, ok := parseDate(c.unmodifiedSince); ok {
+		if modified, ok := parseDate(v.modified); ok && modified.After(since) {
 			return http.StatusPreconditionFailed
 		}
 	}
-	if match := request.Values("If-None-Match"); len(match) > 0 {
-		if listsETag(match, etag, weakMatch) {
+	if len(c.noneMatch) > 0 {
+		if listsETag(c.noneMatch, v.etag, weakMatch) {
 			return http.StatusNotModified
 		}
-	} else if since, ok := dateOf(request, "If-Modified-Since"); ok {
-		if modified, ok := modifiedAt(stored); ok && !modified.After(since) {
+	} else if since, ok := parseDate(c.modifiedSince); ok {
+		if modified, ok := v.modifiedAt(); ok && !modified.After(since) {
 			return http.StatusNotModified
 		}
 	}
@@ -37,31 +60,44 @@ func precondition(request, stored http.Header) int {
 // does not say, the end of the second in which it sent it: what somebody has
 // from later than that is no older.
 // https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
-func modifiedAt(stored http.Header) (time.Time, bool) {
-	if _, says := stored["Last-Modified"]; says {
-		return dateOf(stored, "Last-Modified")
+func (v *validators) modifiedAt() (time.Time, bool) {
+	if v.saysModified {
+		return parseDate(v.modified)
 	}
-	sent, ok := dateOf(stored, "Date")
+	sent, ok := parseDate(v.date)
 	return sent.Add(time.Second), ok
 }
 
 // rangeApplies reports whether a Range header counts: always without If-Range,
 // and otherwise only if the copy is the very one the viewer has a part of.
-func rangeApplies(request, stored http.Header) bool {
-	value := request.Get("If-Range")
+func (c *conditions) rangeApplies(v *validators) bool {
+	value := c.forRange
 	if value == "" {
 		return true
 	}
 	if strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "W/") {
-		return strongMatch(value, stored.Get("Etag"))
+		return strongMatch(value, v.etag)
 	}
 	asked, err := http.ParseTime(value)
-	modified, ok := dateOf(stored, "Last-Modified")
+	modified, ok := parseDate(v.modified)
 	return err == nil && ok && asked.Equal(modified)
 }
 
-func dateOf(h http.Header, name string) (time.Time, bool) {
-	value := h.Get(name)
+// rangeApplies is that of conditions, for a request and what is stored.
+func rangeApplies(request, stored http.Header) bool {
+	c, v := conditionsOf(request), validatorsOf(stored)
+	return c.rangeApplies(&v)
+}
+
+// precondition is that of conditions, for a request and what is stored.
+func precondition(request, stored http.Header) int {
+	c, v := conditionsOf(request), validatorsOf(stored)
+	return c.precondition(&v)
+}
+
+func dateOf(h http.Header, name string) (time.Time, bool) { return parseDate(h.Get(name)) }
+
+func parseDate(value string) (time.Time, bool) {
 	if value == "" {
 		return time.Time{}, false
 	}

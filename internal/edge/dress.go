@@ -66,6 +66,11 @@ func (d *dressing) add(name, value string, override bool) {
 	d.fixed = append(d.fixed, fixedHeader{textproto.CanonicalMIMEHeaderKey(name), []string{value}, override})
 }
 
+// fixes reports whether the policy has its own value for one of the headers.
+func (d *dressing) fixes(names ...string) bool {
+	return slices.ContainsFunc(d.fixed, func(f fixedHeader) bool { return slices.Contains(names, f.name) })
+}
+
 func (d *dressing) addSecurity(s *distribution.SecurityHeadersConfig) {
 	if c := s.ContentSecurityPolicy; c != nil {
 		d.add("Content-Security-Policy", c.ContentSecurityPolicy, c.Override)

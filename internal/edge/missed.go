@@ -37,7 +37,7 @@ const looped = 16 << 10
 
 // missed returns nil for what net/http has to look at from the beginning.
 func (d *quick) missed(p *plainQuery, in []byte, a *loop.Answer) *missed {
-	if !p.missing {
+	if !p.missing || p.request.Conditional {
 		return nil
 	}
 	m := &missed{edge: d.edge, errands: &p.errands, r: requestRead(p.request, in, a.Viewer), began: a.Now}

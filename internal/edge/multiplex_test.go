@@ -140,7 +140,7 @@ func becomes(f *http2.Framer, id uint32) (said string, last bool) {
 				nameOfB, _, _ := strings.Cut(b[1:], ":")
 				return strings.Compare(a[:1]+nameOfA, b[:1]+nameOfB)
 			})
-			return said + strings.Join(lines, "\n") + "\n" + body.String(), last
+			return anyBoundary.ReplaceAllString(said+strings.Join(lines, "\n")+"\n"+body.String(), "BOUNDARY"), last
 		}
 	}
 }

@@ -34,7 +34,8 @@ type plainQuery struct {
 	record   accesslog.Record // of what is answered; nobody keeps it
 	spare    []*sending       // that are out
 
-	expanded [8]expanded // by serial
+	expanded  [8]expanded // by serial
+	undressed []byte      // room for the header that a policy has changed
 
 	own  narrow.Request // what request usually is
 	seen []foreseen
@@ -68,9 +69,12 @@ type sought struct {
 type plainCopy struct {
 	view   packed.View
 	lines  packed.Lines
-	status int
-	length int64
+	stored int   // status
+	status int   // that goes out
+	from   int64 // where in the body
+	length int64 // of what goes out of it
 	bulk   *bulk // nil for none
+	bare   bool  // nothing of the body, nor of what is said of it
 	plain  bool  // what a log has of it is written as it is
 }
 
@@ -187,7 +191,8 @@ func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
 	if _, ok := q.site.page(v.Status()); ok {
 		return false
 	}
-	q.found = plainCopy{view: v, status: v.Status(), length: v.Size(), plain: v.Plain() && q.site.logsPlain}
+	status := v.Status()
+	q.found = plainCopy{view: v, stored: status, status: status, length: v.Size(), plain: v.Plain() && q.site.logsPlain}
 	x := &q.expanded[v.Serial()%uint64(len(q.expanded))]
 	if x.serial != v.Serial() || !v.Terse() {
 		x.lines, x.behavior, x.dressed = v.Dressed(&x.room)
@@ -200,6 +205,9 @@ func (d *quick) take(q *plainQuery, v packed.View, now time.Time) bool {
 		return false
 	}
 	q.found.lines = x.lines
+	if q.request.Conditional && !q.heedConditions(x.dressed) {
+		return false
+	}
 	if v.Away() {
 		q.found.bulk = q.reader.Body(v)
 		return q.found.bulk != nil && q.found.bulk.remote == nil // nothing here waits for a disk
@@ -275,6 +283,7 @@ type quickness struct {
 	may        bool
 	plain      bool // over plain HTTP
 	asksOrigin bool // the answer depends on the Origin header
+	typed      bool // what is said of a body is the origin's
 }
 
 func quicknessOf(b *behavior) quickness {
@@ -284,6 +293,7 @@ func quicknessOf(b *behavior) quickness {
 			b.caches(http.MethodGet) && b.caches(http.MethodHead) && b.allowed[http.MethodGet] && b.allowed[http.MethodHead] &&
 			(b.dressing == nil || !b.dressing.timing),
 		asksOrigin: b.dressing != nil && b.dressing.cors != nil,
+		typed:      b.dressing == nil || !b.dressing.fixes("Content-Encoding", "Content-Range", "Content-Type"),
 	}
 }
 

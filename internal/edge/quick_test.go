@@ -29,11 +29,17 @@ func cachingOptimized() Config {
 
 // A hit allocates nothing.
 func TestQuickAllocates(t *testing.T) {
-	e := open(t, fixed(200, strings.Repeat("x", 1024)), cachingOptimized())
+	e := open(t, fixed(200, strings.Repeat("x", 1024), "Etag", `"e"`, "Last-Modified", "Fri, 20 Nov 2026 08:00:00 GMT"), cachingOptimized())
 	get(e, "/a.css")
 	get(e, "/a.css", "Accept-Encoding", "gzip, br")
 	settle(t, e)
-	for _, text := range []string{plainRequest, browserRequest, strings.Replace(plainRequest, "GET", "HEAD", 1)} {
+	conditional := func(fields string) string {
+		return strings.Replace(plainRequest, "\r\n\r\n", "\r\n"+fields+"\r\n\r\n", 1)
+	}
+	for _, text := range []string{
+		plainRequest, browserRequest, strings.Replace(plainRequest, "GET", "HEAD", 1), conditional(`If-None-Match: "a", W/"e"`), conditional("If-Modified-Since: Fri, 20 Nov 2026 08:00:00 GMT"),
+		conditional("Range: bytes=2-40"), conditional("Range: bytes=-4\r\nIf-Range: \"e\""), conditional("If-Match: \"f\""),
+	} {
 		a, in := &loop.Answer{Now: time.Now()}, []byte(text)
 		d := &quick{e}
 		if v := d.Answer(in, a); v != loop.Answered {

@@ -17,15 +17,18 @@ import (
 // answer puts the answer to q into a, lets go of the copy, and tells of it.
 func (d *quick) answer(q *plainQuery, a *loop.Answer) {
 	c := &q.found
-	d.edge.count(told(c.status, hit))
+	d.edge.count(told(c.stored, hit))
 	before := len(a.Head)
 	idAt := before + d.head(q, a)
 	head := int64(len(a.Head) - before)
 	if d.edge.accessLog != nil {
-		q.typed = append(q.typed[:0], c.lines.Get("Content-Type")...)
+		q.typed = q.typed[:0]
+		if !c.bare {
+			q.typed = append(q.typed, c.lines.Get("Content-Type")...)
+		}
 	}
 	if c.bulk == nil && !q.request.Head {
-		a.Head = append(a.Head, c.view.Body()...)
+		a.Head = append(a.Head, c.view.Body()[c.from:c.from+c.length]...)
 	}
 	id := a.Head[idAt : idAt+requestIDSize]
 	q.reader.Leave()
@@ -36,11 +39,11 @@ func (d *quick) answer(q *plainQuery, a *loop.Answer) {
 		d.tell(q, a, id, head, c.length)
 	case c.bulk.piece != nil:
 		a.File, a.At = c.bulk.piece.File()
-		a.Length = c.length
+		a.At, a.Length = a.At+c.from, c.length
 		c.bulk.claim.enter()
 		a.Sent = d.later(q, a, id, head)
 	default:
-		a.Body = c.bulk.body
+		a.Body = c.bulk.body[c.from : c.from+c.length]
 		c.bulk.claim.enter()
 		a.Sent = d.later(q, a, id, head)
 	}
@@ -58,16 +61,22 @@ func (d *quick) head(q *plainQuery, a *loop.Answer) (id int) {
 	}
 	b = append(append(b, l.Text[:l.Gap(0)]...), "Age: "...)
 	b = strconv.AppendInt(b, int64((c.view.Age()+max(e.store.since(c.view, a.Now), 0))/time.Second), 10)
-	b = append(append(append(b, "\r\n"...), l.Text[l.Gap(0):l.Gap(1)]...), "Content-Length: "...)
-	b = strconv.AppendInt(b, c.length, 10)
-	b = append(append(append(b, "\r\n"...), l.Text[l.Gap(1):l.Gap(2)]...), "Via: "...)
+	b = append(b, "\r\n"...)
+	if c.status == c.stored {
+		b = append(append(b, l.Text[l.Gap(0):l.Gap(1)]...), "Content-Length: "...)
+		b = strconv.AppendInt(b, c.length, 10)
+		b = append(append(b, "\r\n"...), l.Text[l.Gap(1):l.Gap(2)]...)
+	} else {
+		b = c.aboutLess(b)
+	}
+	b = append(b, "Via: "...)
 	b = append(append(append(b, e.via...), "\r\n"...), l.Text[l.Gap(2):l.Gap(3)]...)
 	b = append(b, "X-Amz-Cf-Id: "...)
 	id = len(b) - before
 	b = append(appendRequestID(b), "\r\n"...)
 	b = append(append(b, l.Text[l.Gap(3):l.Gap(4)]...), "X-Amz-Cf-Pop: "...)
 	b = append(append(append(b, e.pop...), "\r\n"...), l.Text[l.Gap(4):l.Gap(5)]...)
-	if told(c.status, hit) == hit {
+	if told(c.stored, hit) == hit {
 		b = append(b, "X-Cache: Hit from cloudfront\r\n"...)
 	} else {
 		b = append(b, "X-Cache: Error from cloudfront\r\n"...)
@@ -116,7 +125,7 @@ func (d *quick) served(q *plainQuery) Served {
 	}
 	return Served{
 		Distribution: q.site.config.ID, Method: method, Path: q.path,
-		Result: string(told(q.found.status, hit)), Status: q.found.status,
+		Result: string(told(q.found.stored, hit)), Status: q.found.status,
 	}
 }
 
@@ -132,8 +141,14 @@ func (d *quick) record(r *accesslog.Record, q *plainQuery, a *loop.Answer, id []
 	r.Location, r.Protocol, r.ProtocolVersion, r.RangeStart, r.RangeEnd = d.edge.pop, "http", "HTTP/1.1", -1, -1
 	r.ViewerIP, r.ViewerPort, r.Method, r.Domain, r.Path, r.Query = a.Viewer.IP(), a.Viewer.Port(), method, c.DomainName, q.path, q.text
 	r.Referer, r.UserAgent, r.ForwardedFor = textOf(q.request.Get("Referer")), textOf(q.request.Get("User-Agent")), textOf(q.request.Get("X-Forwarded-For"))
-	r.Status, r.Result, r.RequestID, r.Host = q.found.status, string(told(q.found.status, hit)), textOf(id), textOf(q.request.Host)
+	r.Status, r.Result, r.RequestID, r.Host = q.found.status, string(told(q.found.stored, hit)), textOf(id), textOf(q.request.Host)
 	r.SentBytes, r.ContentType, r.ContentLength, r.Plain = sent, textOf(q.typed), q.found.length, q.found.plain
+	switch q.found.status {
+	case http.StatusPartialContent:
+		r.RangeStart, r.RangeEnd = q.found.from, q.found.from+q.found.length-1
+	case http.StatusNotModified:
+		r.ContentLength = -1
+	}
 	r.ResponseResult, r.Detail, r.Cookie = "", "", ""
 	if q.over != nil {
 		q.over.record(r)

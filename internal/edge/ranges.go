@@ -23,12 +23,14 @@ const maxSpans = 100
 // body; or 200 for the whole body, which is CloudFront's answer to ranges that
 // are malformed, overlap or do not ascend.
 // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RangeGETs.html
-func selectSpans(header string, size int64) ([]span, int) {
+func selectSpans(header string, size int64) ([]span, int) { return appendSpans(nil, header, size) }
+
+// appendSpans is selectSpans for who has room for the parts.
+func appendSpans(spans []span, header string, size int64) ([]span, int) {
 	unit, list, ok := strings.Cut(header, "=")
 	if !ok || !strings.EqualFold(trimSpace(unit), "bytes") {
 		return nil, http.StatusOK
 	}
-	var spans []span
 	var end int64 // of the parts so far
 	asked := 0
 	for spec := range strings.SplitSeq(list, ",") {

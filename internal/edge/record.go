@@ -48,7 +48,9 @@ func (e *Edge) record(x *exchange, s *site, complete bool) {
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
 		entry.ContentLength = n
 	}
-	entry.RangeStart, entry.RangeEnd = sentRange(h.Get("Content-Range"))
+	if x.status == http.StatusPartialContent {
+		entry.RangeStart, entry.RangeEnd = sentRange(h.Get("Content-Range"))
+	}
 	e.accessLog(id, &entry)
 }
 

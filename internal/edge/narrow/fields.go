@@ -4,8 +4,8 @@ package narrow
 // added, as they come over HTTP/2, and reports whether it may become a plain one.
 // It keeps its arguments.
 func (r *Request) Begin(method string, target, host []byte) bool {
-	r.Head, r.Encoding, r.Host, r.Cookies, r.Origin, r.Qualified = method == "HEAD", nil, host, false, false, false
-	r.Fields, r.Header, r.Target = r.fields[:0], 0, target
+	r.forget()
+	r.Head, r.Host, r.Target = method == "HEAD", host, target
 	r.Size = len(method) + len(target) + len(host)
 	if method != "GET" && !r.Head || len(target) == 0 || target[0] != '/' || len(target) > 1 && target[1] == '/' || len(host) == 0 {
 		return false

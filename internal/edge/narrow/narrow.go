@@ -39,16 +39,33 @@ type Request struct {
 	Encoding  []byte // Accept-Encoding; nil for none
 	Cookies   bool
 	Origin    bool
-	Qualified bool // it asks for a part, or sets conditions, or tells of the way it came
+	Qualified bool // somebody else has to say what the fields mean: it tells of the way it came, or says things twice
+
+	Conditional bool // there are some
+	Conditions  Conditions
 
 	fields [MaxFields]Field
+}
+
+// Conditions are what a request sets, and the part that it asks for: the values of
+// the fields of these names. What is not there is nil, and none is empty.
+type Conditions struct {
+	IfMatch, IfNoneMatch, IfModifiedSince, IfUnmodifiedSince, IfRange, Range []byte
+}
+
+// forget makes r a request of which nothing is known.
+func (r *Request) forget() {
+	r.Head, r.Encoding, r.Host, r.Cookies, r.Origin, r.Qualified = false, nil, nil, false, false, false
+	if r.Conditional {
+		r.Conditional, r.Conditions = false, Conditions{}
+	}
+	r.Fields, r.Header = r.fields[:0], 0
 }
 
 // Read reads the request with which b begins, and keeps b. Only after Plain the
 // request has any meaning.
 func (r *Request) Read(b []byte) Verdict {
-	r.Head, r.Encoding, r.Host, r.Cookies, r.Origin, r.Qualified = false, nil, nil, false, false, false
-	r.Fields, r.Header = r.fields[:0], 0
+	r.forget()
 	at, v := r.line(b)
 	if v != Plain {
 		return v
@@ -212,6 +229,8 @@ func (r *Request) take(name, value []byte) bool {
 		r.Origin = true
 	case qualifying:
 		r.Qualified = true
+	case conditional:
+		r.condition(name, value)
 	}
 	if len(r.Fields) == MaxFields {
 		return false
@@ -219,6 +238,31 @@ func (r *Request) take(name, value []byte) bool {
 	r.Fields = append(r.Fields, Field{name, value})
 	r.Header += len(name) + len(value)
 	return true
+}
+
+// condition keeps a field that sets a condition, or asks for a part.
+func (r *Request) condition(name, value []byte) {
+	c := &r.Conditions
+	var of *[]byte
+	switch {
+	case equalFold(name, "If-None-Match"):
+		of = &c.IfNoneMatch
+	case equalFold(name, "If-Modified-Since"):
+		of = &c.IfModifiedSince
+	case equalFold(name, "Range"):
+		of = &c.Range
+	case equalFold(name, "If-Range"):
+		of = &c.IfRange
+	case equalFold(name, "If-Match"):
+		of = &c.IfMatch
+	case equalFold(name, "If-Unmodified-Since"):
+		of = &c.IfUnmodifiedSince
+	}
+	if of == nil || *of != nil || len(value) == 0 {
+		r.Qualified = true
+		return
+	}
+	*of, r.Conditional = value, true
 }
 
 // Get returns the value of the first field of a name; nil for none.
@@ -243,6 +287,7 @@ const (
 	cookie
 	origin
 	qualifying
+	conditional
 )
 
 // kindOf knows every field that says where a request ends, what becomes of its
@@ -277,10 +322,10 @@ func kindOf(name []byte) kind {
 		}
 		return either(name, "Pragma", qualifying, "", any) // net/http makes a Cache-Control of it
 	case 'r':
-		return either(name, "Range", qualifying, "", any)
+		return either(name, "Range", conditional, "", any)
 	case 'i':
 		if len(name) > len("If-") && equalFold(name[:len("If-")], "If-") {
-			return qualifying
+			return conditional
 		}
 	case 'v':
 		return either(name, "Via", qualifying, "", any)

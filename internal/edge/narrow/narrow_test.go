@@ -97,10 +97,12 @@ func TestReadInPieces(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for text, want := range map[string]string{
-		"X: a": "", "Range: bytes=0-": "qualified", "if-none-match: *": "qualified", "Via: 1.1 x": "qualified", "Pragma: no-cache": "qualified", "Accept-Encoding: gzip\r\nAccept-Encoding: br": "qualified",
+		"X: a": "", "Range: bytes=0-": "range=bytes=0-", "if-none-match: *": "none-match=*", "If-Modified-Since: a\r\nIf-Unmodified-Since: b\r\nIf-Match: c\r\nIF-RANGE: d": "modified=aunmodified=bmatch=cif-range=d",
+		"Range: a\r\nrange: b": "qualifiedrange=a", "Range: ": "qualified", "If-Other: x": "qualified", "If-: x": "", "If: x": "", "Via: 1.1 x": "qualified", "Pragma: no-cache": "qualified", "Accept-Encoding: gzip\r\nAccept-Encoding: br": "qualified",
 		"Cookie: a=b": "cookies", "ORIGIN: http://a": "origin",
 	} {
 		var r Request
+		r.Read([]byte("GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 x\r\nRange: of\r\nIf-Match: the\r\nIf-Range: last\r\n\r\n"))
 		if v := r.Read([]byte("GET / HTTP/1.1\r\nHost: a\r\n" + text + "\r\n\r\n")); v != Plain {
 			t.Errorf("%q: %v", text, v)
 		}
@@ -112,6 +114,20 @@ func TestFlags(t *testing.T) {
 			if flag.is {
 				got += flag.name
 			}
+		}
+		for _, condition := range []struct {
+			name  string
+			value []byte
+		}{
+			{"none-match", r.Conditions.IfNoneMatch}, {"modified", r.Conditions.IfModifiedSince}, {"unmodified", r.Conditions.IfUnmodifiedSince}, {"match", r.Conditions.IfMatch},
+			{"if-range", r.Conditions.IfRange}, {"range", r.Conditions.Range},
+		} {
+			if condition.value != nil {
+				got += condition.name + "=" + string(condition.value)
+			}
+		}
+		if r.Conditional != strings.Contains(got, "=") {
+			t.Errorf("%q: conditional: %v", text, r.Conditional)
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
