@@ -216,7 +216,7 @@ func (c *Conn) Serve() {
 		c.goAway(http2.ErrCode(code))
 	}
 	c.finish()
-	server, end := c.server, c.serverEnd
+	server, end, said := c.server, c.serverEnd, c.said
 	c.mu.Unlock()
 	_ = c.wire.SetWriteDeadline(time.Now().Add(time.Second)) // of the goodbye
 	if server != nil {
@@ -225,8 +225,8 @@ func (c *Conn) Serve() {
 	if told := c.options.Shared.Calmed; broken && http2.ErrCode(code) == http2.ErrCodeEnhanceYourCalm && told != nil {
 		told()
 	}
-	if broken && c.wire.CloseWrite() == nil {
-		// Bytes that nobody reads would end the connection before the viewer has seen why.
+	if said && c.wire.CloseWrite() == nil {
+		// Bytes that nobody reads would end the connection before the viewer has seen what was said last.
 		_ = c.wire.SetReadDeadline(time.Now().Add(lastWords))
 		_, _ = io.CopyN(io.Discard, c.wire, lastWordsSize)
 	}
@@ -245,7 +245,7 @@ func (c *Conn) Serve() {
 	c.putDown()
 }
 
-// What a viewer is still sending who was told that something was wrong is taken for
+// What a viewer is still sending who was told that the connection ends is taken for
 // so long, and so much of it.
 const (
 	lastWords     = 500 * time.Millisecond

@@ -92,7 +92,7 @@ type wire struct{ net.Conn }
 func (w wire) WriteTogether(p []byte) (int, error) { return w.Write(p) }
 
 func (w wire) CloseWrite() error {
-	if c, is := w.Conn.(*net.TCPConn); is {
+	if c, is := w.Conn.(interface{ CloseWrite() error }); is {
 		return c.CloseWrite()
 	}
 	return errors.ErrUnsupported

@@ -102,6 +102,19 @@ func (c *Conn) ended(stream uint32, which half) {
 	c.theirs[stream] = was
 }
 
+// giveBack has the viewer ask elsewhere what the server will not look at any more:
+// what came after the last stream that it has named.
+// https://www.rfc-editor.org/rfc/rfc9113#section-6.8
+func (c *Conn) giveBack(last uint32) {
+	c.pickUp()
+	for stream := range c.theirs {
+		if stream > last {
+			c.desk.out = appendReset(c.desk.out, stream, http2.ErrCodeRefusedStream)
+			c.forget(stream)
+		}
+	}
+}
+
 // forget says that a server's stream is over.
 func (c *Conn) forget(stream uint32) {
 	if _, is := c.theirs[stream]; is {
@@ -203,6 +216,7 @@ func (r *relaying) one(f []byte) error {
 	case http2.FramePing, http2.FramePushPromise, http2.FramePriority:
 		return nil // it has not been asked, and asks nobody
 	case http2.FrameGoAway:
+		c.giveBack(binary.BigEndian.Uint32(f[frameHeader:]) & (1<<31 - 1))
 		c.goAway(http2.ErrCode(binary.BigEndian.Uint32(f[frameHeader+4:])))
 		return nil
 	case http2.FrameData:
