@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -400,14 +399,15 @@ func TestDoorsForgetAlike(t *testing.T) {
 	}
 }
 
-// Two thousand viewers who wait for a slow origin are in nobody's way.
+// Two thousand viewers, or as many as there may be files for, who wait for a slow
+// origin are in nobody's way.
 func TestHitsBesideSlowMisses(t *testing.T) {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		t.Skip("of this system nobody knows how many files may be open:", err)
+		t.Fatal("how many files may be open:", err)
 	}
 	n := int(min(2000, l.Cur/5))
-	if n < 2000 && os.Getenv("CI") != "" {
+	if n < 200 { // which would be no crowd
 		t.Fatalf("only %d files may be open", l.Cur)
 	}
 	o := newSlowOrigin(t)

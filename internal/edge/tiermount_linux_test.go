@@ -10,8 +10,8 @@ import (
 	"github.com/freshet/freshet"
 )
 
-// smallMount is a file system of its own with so much room. Only root may mount one:
-// for everybody else, as on the machines of our CI, crowdedFS plays such a disk.
+// smallMount is a file system of its own with so much room. Only root may mount one,
+// and not in every container: everywhere else crowdedFS plays such a disk.
 func smallMount(t *testing.T, size string) string {
 	t.Helper()
 	if os.Getuid() != 0 {
